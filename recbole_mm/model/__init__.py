@@ -1,0 +1,1 @@
+"""Models, under the folder names of RecBole."""
