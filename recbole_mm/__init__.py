@@ -1,0 +1,14 @@
+"""Multimodal and micro-video recommenders for RecBole: importing this package plugs them in."""
+
+import importlib.util
+
+if importlib.util.find_spec("recbole") is None:
+    raise ImportError("recbole-mm needs RecBole; install it with: pip install --no-deps recbole==1.2.1")
+
+from recbole_mm import compat
+
+compat.apply()
+
+from recbole_mm import plugin  # noqa: E402  (RecBole can be imported only after the shims)
+
+plugin.register()

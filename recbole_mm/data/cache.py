@@ -1,0 +1,119 @@
+"""Results of deterministic computations, kept on disk under a hash of everything they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from recbole_mm.errors import InputError
+
+Arrays = dict[str, np.ndarray]
+
+_LOG = logging.getLogger(__name__)
+_BLOCK = 1 << 20  # bytes read at a time
+
+
+def hash_files(paths: Iterable[str | os.PathLike[str]], extra: str = "") -> str:
+    """Return the sha256 (hex) over the content of the files and the text `extra`.
+
+    Only content and order count: neither the names nor the folders of the files, so that a moved dataset
+    keeps its hash.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256()
+        try:
+            with open(path, "rb") as stream:
+                while block := stream.read(_BLOCK):
+                    content.update(block)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+        total.update(content.digest())  # of fixed length: no two lists of files run into the same bytes
+    total.update(extra.encode())
+    return total.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return ``$RECBOLE_MM_CACHE``, else ``$XDG_CACHE_HOME/recbole-mm``, else ``~/.cache/recbole-mm``."""
+    if own := os.environ.get("RECBOLE_MM_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "recbole-mm"
+
+
+def cached_arrays(
+    name: str,
+    compute: Callable[[], Arrays],
+    files: Iterable[str | os.PathLike[str]] = (),
+    parameters: Mapping[str, object] | None = None,
+    version: int = 1,
+) -> Arrays:
+    """Return ``compute()``, read from the cache when the same was computed before.
+
+    A cache file that cannot be read is computed again and replaced; a cache folder that cannot be written
+    costs a warning in the log, never the result.
+
+    Parameters
+    ----------
+    name : str
+        What is computed; the first part of the file name.
+    compute : callable
+        Gives named arrays that depend on nothing but `files`, `parameters` and the code; no object arrays.
+    files : iterable of paths
+        Every file that `compute` reads; their content is part of the key.
+    parameters : mapping, optional
+        Everything else that changes the result, as values that json can write.
+    version : int
+        Version of the algorithm; raise it whenever the code gives other numbers.
+
+    Raises
+    ------
+    InputError
+        If one of `files` cannot be read.
+    """
+    key = hash_files(files, json.dumps({"parameters": parameters or {}, "version": version}, sort_keys=True))
+    file = cache_folder() / f"{name}-{key}.npz"
+    arrays = _read(file)
+    if arrays is None:
+        arrays = compute()
+        _write(file, arrays)
+    return arrays
+
+
+def _read(file: Path) -> Arrays | None:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # broken bytes fail in many ways, and a cache file is only a copy
+        _LOG.warning("Cache file %s cannot be read (%s); computing its content again.", file, error)
+        return None
+
+
+def _write(file: Path, arrays: Arrays) -> None:
+    if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise TypeError(f"arrays of Python objects cannot be cached without pickle: {', '.join(objects)}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".tmp")
+        try:
+            with open(handle, "wb") as stream:
+                np.savez(stream, **arrays)  # type: ignore[arg-type]
+            os.replace(temporary, file)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        _LOG.warning("Cannot write to the cache folder %s (%s); set RECBOLE_MM_CACHE.", file.parent, error)

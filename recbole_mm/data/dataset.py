@@ -1,0 +1,159 @@
+"""RecBole's datasets with the features of any number of modalities beside the interactions.
+
+The features never enter `item_feat`, so RecBole does not join them into batches: models take each modality
+once, as a tensor that is aligned with the internal item ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.data.dataset import Dataset, SequentialDataset
+
+from recbole_mm.data.features import (
+    MISSING,
+    NORMALIZE,
+    DatasetFolder,
+    align,
+    check_choice,
+    feature_files,
+    read_features,
+)
+from recbole_mm.errors import InputError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class _Modality:
+    features: torch.Tensor  # (item_num, dim)
+    mask: torch.Tensor  # (item_num,)
+    source: str
+    normalize: str
+
+    def __str__(self) -> str:
+        real, items = int(self.mask.sum()), len(self.mask) - 1
+        return (
+            f"{self.source}, dim {self.features.shape[1]}, {real} of {items} items ({real / items:.1%}), "
+            f"normalize {self.normalize}"
+        )
+
+
+class MultimodalDataset(Dataset):
+    """RecBole's `Dataset` with the modalities that the configuration key ``modalities`` describes.
+
+    The splits that RecBole makes of it share the tensors.
+
+    Raises
+    ------
+    InputError
+        From the constructor, on every mistake in the configuration and in the feature files.
+    """
+
+    def _data_processing(self) -> None:
+        specs = self._modality_specs()
+        known = self._item_ids_before_filters()
+        super()._data_processing()
+        known.update(self.field2id_token[self.iid_field][1:])  # ids that stand in other fields only
+        self._modalities = {name: self._load_modality(name, spec, known) for name, spec in specs.items()}
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """The modalities in the order of the configuration."""
+        return tuple(self._modalities)
+
+    def modality(self, name: str) -> torch.Tensor:
+        """Return the features as float32 (item_num, dim), row = internal item id, padding row zero.
+
+        Raises
+        ------
+        InputError
+            On an unknown name.
+        """
+        return self._named(name).features
+
+    def modality_mask(self, name: str) -> torch.Tensor:
+        """Return bool (item_num,): True where the item has features of its own, False for the padding.
+
+        Raises
+        ------
+        InputError
+            On an unknown name.
+        """
+        return self._named(name).mask
+
+    @property
+    def modality_sources(self) -> tuple[Path, ...]:
+        """Every file that the modalities are read or computed from."""
+        folder = self._folder()
+        specs = self._modality_specs()
+        return tuple(
+            dict.fromkeys(file for name in specs for file in feature_files(name, specs[name], folder))
+        )
+
+    def __str__(self) -> str:
+        lines = [f"Modality {name}: {modality}" for name, modality in self._modalities.items()]
+        return "\n".join([super().__str__(), *lines])
+
+    def _named(self, name: str) -> _Modality:
+        if name not in self._modalities:
+            raise InputError(
+                f"dataset {self.dataset_name} has no modality '{name}', it has {', '.join(self._modalities)}."
+                f"{nearest(name, self._modalities)}"
+            )
+        return self._modalities[name]
+
+    def _setting(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.config[key]
+        if key not in self.config:
+            value = default
+        check_choice(key, value, choices)
+        return value
+
+    def _modality_specs(self) -> dict[str, Mapping[str, Any]]:
+        specs = self.config["modalities"]
+        if not isinstance(specs, dict) or not specs:
+            raise InputError(
+                f"dataset {self.dataset_name}: `modalities:` must name at least one modality and its "
+                f"features, not {specs!r}. Add to the yaml of the dataset, for example:\n"
+                "modalities:\n  image: {file: image.npy}\n  text: {file: text.npy, ids: text.ids}"
+            )
+        self._setting("normalize", "l2", NORMALIZE)
+        self._setting("missing_modality", "mean", MISSING)
+        return specs
+
+    def _folder(self) -> DatasetFolder:
+        return DatasetFolder(
+            path=Path(self.dataset_path),
+            name=self.dataset_name,
+            item_field=self.iid_field,
+            field_separator=self.config["field_separator"],
+            seq_separator=self.config["seq_separator"],
+            encoding=self.config["encoding"] or "utf-8",
+        )
+
+    def _item_ids_before_filters(self) -> set[str]:
+        known: set[str] = set()
+        for feat in (self.inter_feat, self.item_feat):
+            if feat is not None and self.iid_field in feat:
+                known.update(feat[self.iid_field].dropna())
+        folder = self._folder()
+        if folder.item_file.is_file():  # `load_col` may leave it out
+            known.update(folder.item_ids())
+        return known
+
+    def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str]) -> _Modality:
+        table = read_features(name, spec, self._folder())
+        normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
+        missing = self._setting("missing_modality", "mean", MISSING)
+        tokens = self.field2id_token[self.iid_field]
+        features, mask = align(table, tokens, known, missing=missing, normalize=normalize, name=name)
+        modality = _Modality(features, mask, table.source, normalize)
+        self.logger.info(f"Modality {name}: {modality}")
+        return modality
+
+
+class MultimodalSequentialDataset(MultimodalDataset, SequentialDataset):
+    """RecBole's `SequentialDataset` with modalities, as in `MultimodalDataset`."""

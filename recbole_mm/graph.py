@@ -1,0 +1,141 @@
+"""Every sparse graph of the pack: user-item adjacency, item-item knn, and propagation over them.
+
+Rows and columns are real users and items only: RecBole's internal id `i` is row `i - 1`, `[PAD]` has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KNN_CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
+
+
+class _MatMul(torch.autograd.Function):
+    """`A @ x` for a constant sparse `A`, whose backward is `A^T @ grad` on the transpose kept beside it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
+        ctx.transpose = transpose
+        return matrix @ x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:
+        return ctx.transpose @ grads[0].contiguous(), None, None
+
+
+class SparseGraph(nn.Module):
+    """A constant sparse matrix that multiplies dense ones on any device and in any float type.
+
+    Parameters
+    ----------
+    matrix : scipy sparse array, shape (n, m)
+        The weights; repeated entries are summed.
+    symmetric : bool
+        Whether the matrix is its own transpose, which is then stored once.
+    """
+
+    def __init__(self, matrix: Any, symmetric: bool = False) -> None:
+        super().__init__()
+        self.shape: tuple[int, int] = matrix.shape
+        self.symmetric = symmetric
+        self._register("matrix", matrix)
+        if not symmetric:
+            self._register("transpose", matrix.T)
+
+    def _register(self, name: str, matrix: Any) -> None:
+        # As three dense buffers: torch can neither deep-copy nor broadcast a CSR tensor.
+        csr = sp.csr_array(matrix)
+        csr.sum_duplicates()
+        self.register_buffer(f"{name}_rows", torch.from_numpy(csr.indptr.astype(np.int64)), persistent=False)
+        self.register_buffer(f"{name}_columns", torch.from_numpy(csr.indices.astype(np.int64)), persistent=False)
+        values = torch.from_numpy(csr.data).to(torch.get_default_dtype())
+        self.register_buffer(f"{name}_values", values, persistent=False)
+
+    def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
+        parts = (getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values"))
+        return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (m, d) -> (n, d)
+        matrix = self._csr("matrix", self.shape)
+        transpose = matrix if self.symmetric else self._csr("transpose", self.shape[::-1])
+        out: Tensor = _MatMul.apply(x.to(matrix.dtype), matrix, transpose)
+        return out
+
+    def propagate(self, x: Tensor, n_layers: int) -> list[Tensor]:
+        """Return `[x, A x, ..., A^n_layers x]` for a square matrix."""
+        layers = [x]
+        for _ in range(n_layers):
+            layers.append(self(layers[-1]))
+        return layers
+
+
+def interaction_matrix(dataset: Any) -> sp.csr_array:
+    """Return the binary train matrix `R` without `[PAD]`, shape (user_num - 1, item_num - 1).
+
+    Parameters
+    ----------
+    dataset : recbole.data.dataset.Dataset
+        The training part; a repeated interaction counts once.
+    """
+    matrix = sp.csr_array(dataset.inter_matrix(form="csr"))[1:, 1:]
+    matrix.data[:] = 1.0
+    return matrix
+
+
+def bipartite_adjacency(interactions: sp.csr_array) -> sp.csr_array:
+    """Return `A_hat = D^-1/2 [[0, R], [R^T, 0]] D^-1/2`; a row of degree 0 stays 0.
+
+    Parameters
+    ----------
+    interactions : scipy sparse array, shape (n_users, n_items)
+        `R`, binary.
+    """
+    adjacency = sp.block_array([[None, interactions], [interactions.T, None]], format="csr")
+    return symmetric_normalise(adjacency)
+
+
+def symmetric_normalise(matrix: sp.csr_array) -> sp.csr_array:
+    """Return `D^-1/2 K D^-1/2` with `D` the row sums of `K`; a row whose sum is not positive becomes 0."""
+    degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    scale = np.zeros_like(degree)
+    np.power(degree, -0.5, out=scale, where=degree > 0)
+    return sp.csr_array(sp.diags_array(scale) @ matrix @ sp.diags_array(scale))
+
+
+def knn_graph(features: Tensor, k: int, mask: Tensor | None = None) -> sp.csr_array:
+    """Return the cosine knn graph `K` of items: row i holds its `k` most similar items, itself among them.
+
+    Parameters
+    ----------
+    features : Tensor, shape (n_items, dim)
+        Raw features; they are scaled to unit length here.
+    k : int
+        Neighbours a row, at least 1 and at most the number of items.
+    mask : bool Tensor, shape (n_items,), optional
+        Real rows. The others are nobody's neighbour and keep only a self-loop of weight 1.
+
+    Notes
+    -----
+    Rows are compared in chunks of `KNN_CHUNK_ELEMENTS` similarities: memory does not grow with n_items squared.
+    """
+    n_items = features.shape[0]
+    real = torch.arange(n_items) if mask is None else mask.cpu().nonzero().squeeze(1)  # (n_real,)
+    unit = F.normalize(features[real.to(features.device)], dim=1)  # (n_real, dim)
+    k = min(k, len(real))
+    chunk = max(1, KNN_CHUNK_ELEMENTS // max(len(real), 1))
+    values, columns = [], []
+    for rows in unit.split(chunk):
+        top = torch.topk(rows @ unit.T, k, dim=1)  # (chunk, k)
+        values.append(top.values.cpu())
+        columns.append(real[top.indices.cpu()])
+    isolated = np.setdiff1d(np.arange(n_items), real.numpy())
+    weight = np.concatenate([torch.cat(values).double().numpy().ravel(), np.ones(len(isolated))])
+    row = np.concatenate([np.repeat(real.numpy(), k), isolated])
+    column = np.concatenate([torch.cat(columns).numpy().ravel(), isolated])
+    return sp.csr_array((weight, (row, column)), shape=(n_items, n_items))

@@ -1,0 +1,159 @@
+"""The valid names: of models, and of the settings that RecBole or a model ever reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import yaml
+from recbole.utils import argument_list
+
+from recbole_mm.errors import InputError, nearest
+
+PACK = Path(__file__).resolve().parent
+
+# Settings that no source text or yaml file names, and arguments of the command line.
+EXTRA_KEYS = frozenset(
+    {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"}
+)
+
+# Packages of RecBole that read the configuration of every run; models are read one by one.
+CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
+
+# A name in quotes after `config[`, after `config.get(`, or before `in config`; so too for final_config_dict.
+READ_KEY = re.compile(
+    r"""config\w*(?:\[\s*|\.get\(\s*)["'](\w+)["']"""
+    r"""|["'](\w+)["']\s+(?:not\s+)?in\s+[\w.]*config\w*(?![\w\[.])"""
+)
+
+
+def recbole_folder() -> Path:
+    """Return where the package `recbole` lies, found without importing it.
+
+    Raises
+    ------
+    InputError
+        `recbole` is not installed.
+    """
+    spec = importlib.util.find_spec("recbole")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError("RecBole is not installed: pip install --no-deps recbole==1.2.1")
+    return Path(spec.submodule_search_locations[0])
+
+
+def properties_folder() -> Path:
+    """Return the folder of the pack's yaml files: inside the installed package, or beside a checkout's."""
+    installed = PACK / "properties"
+    return installed if installed.is_dir() else PACK.parent / "properties"
+
+
+def model_names() -> dict[str, Path]:
+    """Return the models of RecBole and of the pack: class name -> source file.
+
+    A model is a class named like its file in a folder `model/*_recommender`, whatever the case. No model
+    is imported, because some need packages that are not installed. The pack's models win over RecBole's.
+    """
+    names: dict[str, Path] = {}
+    for package in (recbole_folder(), PACK):
+        for file in sorted(package.glob("model/*_recommender/*.py")):
+            source = file.read_text(encoding="utf-8")
+            match = re.search(rf"^class\s+({re.escape(file.stem)})\b", source, re.MULTILINE | re.IGNORECASE)
+            if match:
+                names[match[1]] = file
+    return names
+
+
+def check_model(name: str) -> None:
+    """Refuse a model name that `model_names` does not have, in exactly this case.
+
+    Raises
+    ------
+    InputError
+        Unknown name; the message has the nearest one or, where none is near, all of them.
+    """
+    names = model_names()
+    if name not in names:
+        hint = nearest(name, names) or f" The models are {', '.join(sorted(names, key=str.lower))}."
+        raise InputError(f"'{name}' is no model.{hint}")
+
+
+def known_keys(model_class: type) -> set[str]:
+    """Return every setting that RecBole, the pack or `model_class` ever reads.
+
+    Harvested from source text, where it reads the configuration, from the yaml files of default properties,
+    from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
+    """
+    keys = set(EXTRA_KEYS)
+    for name, arguments in vars(argument_list).items():
+        if name.endswith("_arguments"):
+            keys.update(arguments)
+    for source in (*_core_sources(), *_model_sources(model_class)):
+        for match in READ_KEY.finditer(source.read_text(encoding="utf-8")):
+            keys.add(match[1] or match[2])
+    for properties in _property_files(model_class.__name__):
+        keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
+    for name in ("parameters", "parameter_class"):
+        declaration = getattr(model_class, name, None)
+        if dataclasses.is_dataclass(declaration):
+            keys.update(field.name for field in dataclasses.fields(declaration))
+    return keys
+
+
+def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:
+    """Refuse a setting that nothing reads.
+
+    Parameters
+    ----------
+    keys : iterable of str
+        Names of settings that the user gave.
+    model_class : type
+        The model of the run.
+    where : str
+        The file name that has the keys, or ``command line``.
+
+    Raises
+    ------
+    InputError
+        The first unknown key, with the nearest known one.
+    """
+    known = known_keys(model_class)
+    for key in keys:
+        if key not in known:
+            owner = f"RecBole or {model_class.__name__}"
+            raise InputError(f"{where}: '{key}' is no setting of {owner}.{nearest(str(key), sorted(known))}")
+
+
+def _core_sources() -> Iterator[Path]:
+    recbole = recbole_folder()
+    for package in CORE_PACKAGES:
+        for file in (recbole / package).rglob("*.py"):
+            if file.name != "hyper_tuning.py":  # its config_dict is a search space, not a configuration
+                yield file
+    yield recbole / "model" / "layers.py"
+    yield from PACK.glob("*.py")
+    yield from (PACK / "data").rglob("*.py")
+
+
+def _model_sources(model_class: type) -> Iterator[Path]:
+    for ancestor in model_class.__mro__:
+        if ancestor.__module__.split(".")[0] not in {"builtins", "torch"}:
+            yield Path(inspect.getsourcefile(ancestor) or PACK / "__init__.py")
+
+
+def _property_files(model: str) -> Iterator[Path]:
+    recbole, pack = recbole_folder() / "properties", properties_folder()
+    yield from (recbole / "quick_start_config").glob("*.yaml")
+    yield from (pack / "dataset").glob("*.yaml")
+    for file in (
+        recbole / "overall.yaml",
+        recbole / "dataset" / "sample.yaml",
+        recbole / "model" / f"{model}.yaml",
+        pack / "overall.yaml",
+        pack / "model" / f"{model}.yaml",
+    ):
+        if file.is_file():
+            yield file

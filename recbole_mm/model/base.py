@@ -1,0 +1,80 @@
+"""What the multimodal recommenders share: features, parameters, and scores from cached embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+from recbole.model.abstract_recommender import GeneralRecommender
+from recbole.utils import InputType
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_mm.errors import InputError
+from recbole_mm.parameters import read
+
+
+class MultimodalRecommender(GeneralRecommender):
+    """A general recommender that scores by the dot product of final user and item embeddings.
+
+    RecBole's `[PAD]` user and item are in no table here: the internal id `i` is row `i - 1` of every tensor.
+
+    Attributes
+    ----------
+    parameter_class : dataclass
+        The model's parameters, declared with `recbole_mm.parameters.parameter`; `self.p` holds the values.
+    features : ParameterList
+        Per modality the raw features X^m, (I, d_m), in the order of `modality_names`.
+    masks : tuple of bool Tensor, each (I,)
+        Which rows of X^m are real and which were filled in.
+    """
+
+    input_type = InputType.PAIRWISE
+    parameter_class: ClassVar[type[Any]]
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        declared = dataclasses.fields(self.parameter_class)
+        self.p: Any = read(self.parameter_class, {field.name: config[field.name] for field in declared})
+        if not hasattr(dataset, "modality_names"):
+            raise InputError(
+                f"{type(self).__name__} needs a multimodal data set; make it with recbole.data.create_dataset(config) "
+                "after `import recbole_mm`"
+            )
+        self.n_real_users, self.n_real_items = self.n_users - 1, self.n_items - 1
+        self.batch_size: int = config["train_batch_size"]
+        self.modality_names: tuple[str, ...] = dataset.modality_names
+        dtype = torch.get_default_dtype()
+        self.features = nn.ParameterList([dataset.modality(name)[1:].to(dtype) for name in self.modality_names])
+        self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
+        self._cached: tuple[tuple[int, ...], Tensor, Tensor] | None = None
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Return the final embeddings of all users (U, d) and items (I, d) under the current weights."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> MultimodalRecommender:
+        self._cached = None
+        super().train(mode)
+        return self
+
+    def _scoring_embeddings(self) -> tuple[Tensor, Tensor]:
+        """Users (n_users, d) and items (n_items, d) by internal id; computed once for a set of weights in evaluation."""
+        weights = tuple(tensor._version for tensor in chain(self.parameters(), self.buffers()))
+        if self._cached is None or self._cached[0] != weights:
+            with torch.no_grad():
+                users, items = (F.pad(table, (0, 0, 1, 0)) for table in self.embeddings())
+            if self.training:
+                return users, items
+            self._cached = weights, users, items
+        return self._cached[1:]
+
+    def predict(self, interaction: Any) -> Tensor:  # (batch,)
+        users, items = self._scoring_embeddings()
+        return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(1)
+
+    def full_sort_predict(self, interaction: Any) -> Tensor:  # (batch * n_items,)
+        users, items = self._scoring_embeddings()
+        return (users[interaction[self.USER_ID]] @ items.T).view(-1)

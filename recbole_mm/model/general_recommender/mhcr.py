@@ -1,0 +1,189 @@
+"""MHCR: multi-modal hypergraph contrastive recommendation of micro-videos (arXiv 2409.09638)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_mm import losses
+from recbole_mm.errors import InputError
+from recbole_mm.graph import (
+    SparseGraph,
+    bipartite_adjacency,
+    interaction_matrix,
+    knn_graph,
+    symmetric_normalise,
+)
+from recbole_mm.model.base import MultimodalRecommender
+from recbole_mm.parameters import parameter
+
+
+@dataclass(frozen=True, slots=True)
+class MHCRParameters:
+    """Parameters of MHCR; the released code's values stand in brackets where ours differ."""
+
+    embedding_size: int = parameter(64, "width d of every embedding", low=1)
+    reading: str = parameter("paper", "equation of the final embedding", choices=("paper", "released"))
+    n_ui_layers: int = parameter(7, "user-item propagation layers", low=0)
+    n_layers: int = parameter(1, "item-item propagation layers", low=0)
+    knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
+    hyper_num: int = parameter(32, "hyperedges a modality", low=1)
+    n_hyper_layer: int = parameter(4, "hypergraph layers", low=1)
+    hyper_norm: bool = parameter(True, "divide a hyperedge's sum by its degree [false]")
+    tau: float = parameter(0.5, "temperature of the hyperedge softmax", low=1e-6)
+    keep_rate: float = parameter(0.7, "share of hyperedge memberships that dropout keeps", low=1e-6, high=1.0)
+    alpha: float = parameter(0.05, "weight of the hypergraph part in the final embedding", low=0.0)
+    freeze_features: bool = parameter(False, "keep X^m as it came from the file instead of training it")
+    reg_weight: float = parameter(1e-4, "weight of the batch's L2 term beside BPR", low=0.0)
+    cl_loss: float = parameter(0.01, "weight of the side-content contrast", low=0.0)
+    embloss_weight: float = parameter(0.1, "weight of the Frobenius norms of the final embeddings", low=0.0)
+    hc_loss_weight: float = parameter(0.02, "weight of the hypergraph contrast [1e-5 of the sum]", low=0.0)
+    hc_reduction: str = parameter("mean", "over the batch [sum]", choices=("mean", "sum"))
+    hc_reference: str = parameter("", "modality of the negatives, the first where empty [text]")
+    contrast_negatives: str = parameter("all", "nodes it contrasts with [all]", choices=("all", "batch"))
+    ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
+
+
+class Forward(NamedTuple):
+    """What one pass computes; N = U + I nodes, users first."""
+
+    content: Tensor  # (N, d)
+    side: Tensor  # (N, d)
+    modal: list[Tensor]  # E^m, each (N, d)
+    hyper: list[Tensor]  # G^m, each (N, d)
+    final: Tensor  # (N, d)
+
+
+class MHCR(MultimodalRecommender):
+    r"""MHCR for any number of modalities.
+
+    Two readings of the final embedding exist. `reading="paper"`: `E_content + E_side + alpha * rownorm(sum G^m)`.
+    `reading="released"`: the released code's, with the last propagation layer `E^(n_ui_layers)` for `E_side`.
+
+    Notes
+    -----
+    The hyperedge memberships are drawn by Gumbel softmax in training and are the plain softmax in evaluation,
+    so that scores are a function of the weights.
+    """
+
+    parameter_class = MHCRParameters
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        p: MHCRParameters = self.p
+        d, n_users = p.embedding_size, self.n_real_users
+        if p.hc_reference and p.hc_reference not in self.modality_names:
+            raise InputError(f"hc_reference is '{p.hc_reference}', the modalities are {', '.join(self.modality_names)}")
+        self.reference = self.modality_names.index(p.hc_reference) if p.hc_reference else 0
+
+        interactions = interaction_matrix(dataset)
+        adjacency = bipartite_adjacency(interactions)
+        self.adjacency = SparseGraph(adjacency, symmetric=True)  # A_hat (N, N)
+        self.interactions = SparseGraph(interactions)  # R (U, I)
+        self.user_mean = SparseGraph(adjacency[:n_users, n_users:])  # R_hat (U, I)
+        self.item_graphs = nn.ModuleList(
+            SparseGraph(symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask)))  # S^m (I, I)
+            for X, mask in zip(self.features, self.masks, strict=True)
+        )
+
+        self.user_embedding = nn.Embedding(n_users, d)
+        self.item_embedding = nn.Embedding(self.n_real_items, d)
+        self.projections = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m
+        self.hyperedges = nn.ParameterList(torch.empty(X.shape[1], p.hyper_num) for X in self.features)  # V^m
+        self.gate = nn.Sequential(
+            nn.Linear(d, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, d), nn.BatchNorm1d(d), nn.Sigmoid()
+        )
+        self.query = nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.Tanh(), nn.Linear(d, 1, bias=False))
+        for table in (self.user_embedding.weight, self.item_embedding.weight, *self.hyperedges):
+            nn.init.xavier_uniform_(table)
+        self.features.requires_grad_(not p.freeze_features)
+
+    def forward(self) -> Forward:
+        layers = self.adjacency.propagate(
+            torch.cat([self.user_embedding.weight, self.item_embedding.weight]), self.p.n_ui_layers
+        )
+        content = torch.stack(layers).mean(0)
+        modal = [self._modal_nodes(m) for m in range(len(self.features))]
+        hyper = [self._hypergraph_nodes(m, content[self.n_real_users :]) for m in range(len(self.features))]
+        side = self._fuse(content, modal)
+        middle = side if self.p.reading == "paper" else layers[-1]
+        final = content + middle + self.p.alpha * F.normalize(sum(hyper), dim=1)
+        return Forward(content, side, modal, hyper, final)
+
+    def _modal_nodes(self, m: int) -> Tensor:
+        """E^m: gated items, over the item-item graph, and their mean at the users."""
+        items = self.item_embedding.weight * self.gate(self.projections[m](self.features[m]))
+        items = self.item_graphs[m].propagate(items, self.p.n_layers)[-1]
+        return torch.cat([self.user_mean(items), items])
+
+    def _hypergraph_nodes(self, m: int, items: Tensor) -> Tensor:
+        """G^m: items to hyperedges and back, `n_hyper_layer` times, starting from the content of the items."""
+        logits = self.features[m] @ self.hyperedges[m]  # Z_I (I, hyper_num)
+        H_I, H_U = (self._memberships(Z) for Z in (logits, self.interactions(logits)))
+        for _ in range(self.p.n_hyper_layer):
+            edges = H_I.T @ items  # (hyper_num, d)
+            if self.p.hyper_norm:
+                edges = edges / H_I.sum(0).clamp_min(1e-12).unsqueeze(1)
+            items = H_I @ edges
+        return torch.cat([H_U @ edges, items])
+
+    def _memberships(self, logits: Tensor) -> Tensor:
+        if self.training:
+            H = F.gumbel_softmax(logits, self.p.tau, dim=1)
+            return F.dropout(H, 1 - self.p.keep_rate)
+        return F.softmax(logits / self.p.tau, dim=1)
+
+    def _fuse(self, content: Tensor, modal: list[Tensor]) -> Tensor:
+        """E_side: what the modalities share, and what each adds to it behind the content's gate."""
+        attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
+        common = (attention.unsqueeze(2) * torch.stack(modal, dim=1)).sum(1)
+        # One gate call a modality, as in the released code: BatchNorm's running statistics count each of them.
+        separate = [self.gate(content) * (E - common) for E in modal]
+        return (sum(separate) + common) / (len(modal) + 1)
+
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
+        p, out, n_users = self.p, self.forward(), self.n_real_users
+        user = interaction[self.USER_ID] - 1
+        positive, negative = (interaction[field] - 1 + n_users for field in (self.ITEM_ID, self.NEG_ITEM_ID))
+        u, i, j = (out.final[node] for node in (user, positive, negative))
+        terms = {
+            "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
+            "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
+            "emb": p.embloss_weight * (out.final[:n_users].norm() + out.final[n_users:].norm()) / self.n_real_items,
+        }
+        # Contrasts see each node of the batch once, with how often it occurs: equal to repeating it, and cheaper.
+        batch = [node.unique(return_counts=True) for node in (user, positive)]
+        if p.cl_loss:
+            sides = [losses.info_nce(out.side[node], out.content[node], 0.2, count) for node, count in batch]
+            terms["cl"] = p.cl_loss * (sides[0] + sides[1])
+        if p.hc_loss_weight:
+            scale = len(user) if p.hc_reduction == "sum" else 1
+            users, items = (self._hypergraph_contrast(out.hyper, node, count) for node, count in batch)
+            terms["hc"] = p.hc_loss_weight * scale * (users + items)
+        if p.ghc_weight:
+            permutation = torch.randperm(len(out.final), device=out.final.device)
+            pairs = zip(out.hyper, out.modal, strict=True)
+            terms["ghc"] = p.ghc_weight * sum(losses.rank_contrast(G, E, permutation, 0.1) for G, E in pairs)
+        return terms
+
+    def _hypergraph_contrast(self, hyper: list[Tensor], node: Tensor, count: Tensor) -> Tensor:
+        """Contrast nodes of one side across modalities with the batch's, or all, nodes of that side."""
+        if self.p.contrast_negatives == "batch":
+            negatives = node
+        else:
+            side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
+            negatives = torch.arange(len(hyper[0]), device=node.device)[side]
+        reference = hyper[self.reference][negatives]
+        return losses.cross_modal_contrast([G[node] for G in hyper], reference, 0.2, count)
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        return torch.stack(list(self.losses(interaction).values())).sum()
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        users, items = self.forward().final.split([self.n_real_users, self.n_real_items])
+        return users, items

@@ -1,0 +1,92 @@
+"""Model parameters: declared once in a dataclass beside the model, checked here."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from recbole_mm.errors import InputError, nearest
+
+P = TypeVar("P")
+
+
+def parameter(
+    default: Any,
+    meaning: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] | None = None,
+) -> Any:
+    """Declare one field of a parameter dataclass.
+
+    Parameters
+    ----------
+    default : bool, int, float or str
+        The value when the user sets none.
+    meaning : str
+        What it does, for error messages and help.
+    low, high : float, optional
+        The closed range of a number.
+    choices : sequence of str, optional
+        The values of a word.
+    """
+    return dataclasses.field(
+        default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices}
+    )
+
+
+def defaults(declaration: type) -> dict[str, Any]:
+    """Return the default of every parameter of a declaration."""
+    return {field.name: field.default for field in dataclasses.fields(declaration)}
+
+
+def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the configuration") -> P:
+    """Build a declaration's instance from settings; keys that it does not declare are ignored.
+
+    Parameters
+    ----------
+    declaration : dataclass
+        Fields made by `parameter`.
+    settings : mapping
+        Values by name; a missing or None value means the default.
+    where : str
+        The file or place that errors name.
+
+    Raises
+    ------
+    InputError
+        A value has the wrong type, is out of range, or is no valid choice.
+    """
+    hints = typing.get_type_hints(declaration)
+    values = {}
+    for field in dataclasses.fields(declaration):  # type: ignore[arg-type]
+        given = settings.get(field.name)
+        value = field.default if given is None else given
+        values[field.name] = _checked(field, hints[field.name], value, where)
+    return declaration(**values)
+
+
+def _checked(field: dataclasses.Field[Any], kind: type, value: Any, where: str) -> Any:
+    name, rule = field.name, field.metadata
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InputError(
+            f"{where}: {name} must be {_article(kind)}, not {value!r} ({rule['meaning']}; default {field.default!r})"
+        )
+    if rule["choices"] is not None and value not in rule["choices"]:
+        raise InputError(
+            f"{where}: {name} must be one of {', '.join(rule['choices'])}, not {value!r}."
+            f"{nearest(str(value), rule['choices'])}"
+        )
+    low, high = rule["low"], rule["high"]
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        limits = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise InputError(f"{where}: {name} must be {limits}, not {value!r} ({rule['meaning']})")
+    return value
+
+
+def _article(kind: type) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]

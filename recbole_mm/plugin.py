@@ -1,0 +1,79 @@
+"""The sockets of RecBole that make `import recbole_mm` enough: models, data sets, default properties."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from logging import getLogger
+from pathlib import Path
+from typing import Any
+
+import recbole.data.dataset
+from recbole.config import Config
+
+from recbole_mm.data.dataset import MultimodalDataset
+from recbole_mm.keys import properties_folder
+from recbole_mm.parameters import defaults
+
+MODELS = {"MHCR": "general_recommender"}
+_DATASETS = {"general_recommender": MultimodalDataset}
+_CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
+
+
+def register() -> None:
+    """Plug the pack's models, data sets and default properties into RecBole; a second call changes nothing."""
+    for model, kind in MODELS.items():
+        name = f"{kind}.{model.lower()}"
+        module = importlib.import_module(f"recbole_mm.model.{name}")
+        package = importlib.import_module(f"recbole.model.{kind}")
+        sys.modules[f"recbole.model.{name}"] = module  # where RecBole's get_model looks
+        setattr(package, model.lower(), module)
+        setattr(package, model, getattr(module, model))
+        setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
+    if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
+        Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
+        Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)
+
+
+def _with_pack_properties(update: Any) -> Any:
+    """Let the pack's yaml files follow RecBole's own of the same level: overall < model < data set."""
+
+    @functools.wraps(update)
+    def wrapped(self: Any, file: str) -> Any:
+        loaded = update(self, file)
+        if file.endswith("properties/overall.yaml"):
+            declaration = getattr(self.model_class, "parameter_class", None)
+            self.internal_config_dict.update(defaults(declaration) if declaration else {})
+            for own in (properties_folder() / "overall.yaml", properties_folder() / f"model/{self.model}.yaml"):
+                if own.is_file():
+                    update(self, str(own))
+        elif file.endswith("properties/dataset/sample.yaml"):
+            for own in dataset_properties(self.dataset, self.external_config_dict.get("data_path", "dataset/")):
+                update(self, str(own))
+        return loaded
+
+    return wrapped
+
+
+def dataset_properties(dataset: str, data_path: str) -> list[Path]:
+    """Return the yaml files of a data set that exist: the pack's, then `<dataset>.yaml` in its own folder."""
+    candidates = [properties_folder() / f"dataset/{dataset}.yaml", Path(data_path) / dataset / f"{dataset}.yaml"]
+    return [file for file in candidates if file.is_file()]
+
+
+def _without_pickled_caches(final: Any) -> Any:
+    """Refuse, with a word, RecBole's pickled caches: nothing reads them here (see `compat`)."""
+
+    @functools.wraps(final)
+    def wrapped(self: Any) -> dict[str, Any]:
+        config: dict[str, Any] = final(self)
+        asked = [key for key in _CACHE_KEYS if config.get(key)]
+        if asked:
+            getLogger().warning(
+                f"{', '.join(asked)}: ignored. RecBole reuses these pickles after the data or the split changed; "
+                "recbole_mm reads the data set anew every time."
+            )
+        return config | {key: False if key.startswith("save") else None for key in asked}
+
+    return wrapped

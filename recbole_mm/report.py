@@ -1,0 +1,180 @@
+"""What a run leaves behind: a table of metrics, result.json, and the training curve."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from recbole.evaluator import smaller_metrics
+from tabulate import tabulate
+
+LIBRARIES = ("torch", "numpy", "scipy", "pandas", "recbole", "recbole_mm")
+MIB = 1 << 20
+
+BLUE, ORANGE = "#1f5fa8", "#c8541b"
+
+
+def metrics_table(valid: Mapping[str, float], test: Mapping[str, float]) -> str:
+    """Return a text table with a row a metric and the columns valid and test; a missing value is blank."""
+    rows = [(metric, valid.get(metric), test.get(metric)) for metric in dict.fromkeys((*valid, *test))]
+    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=".4f")
+
+
+def environment() -> dict[str, str | int]:
+    """Return the versions of Python and of the libraries, the platform, and the threads of torch.
+
+    A library that is not installed, such as the pack in a source checkout, is ``not installed``.
+    """
+    versions = {name: _version(name) for name in LIBRARIES}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def peak_memory() -> dict[str, float]:
+    """Return the largest memory of this process so far in MiB: `ram`, and `cuda` where there is a GPU."""
+    peak = {"ram": round(_peak_ram() / MIB, 1)}
+    if torch.cuda.is_available():
+        peak["cuda"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
+    return peak
+
+
+def _peak_ram() -> int:
+    """Return bytes."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
+
+
+def write_result(folder: str | os.PathLike[str], result: Mapping[str, Any]) -> Path:
+    """Write `result` as `result.json` into `folder`, sorted by key, and return the path.
+
+    The file is replaced in one step: whoever reads it finds the old or the new one, never half of it.
+    """
+    path = Path(folder) / "result.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        text = json.dumps(to_json(result), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def resolved_config(config: Any) -> dict[str, Any]:
+    """Return all settings of a RecBole Config as plain values of JSON."""
+    return {str(key): to_json(value) for key, value in config.final_config_dict.items()}
+
+
+def to_json(value: Any) -> Any:
+    """Return `value` in the types of JSON.
+
+    Enums and classes become their names, numpy and torch numbers Python's, arrays, sequences and sets
+    (sorted) lists, NaN and infinity None, and anything else its text.
+    """
+    if isinstance(value, Enum | type):
+        return value.name if isinstance(value, Enum) else value.__name__
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(to_json(key)): to_json(item) for key, item in value.items()}
+    return _sequence_to_json(value)
+
+
+def _sequence_to_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        return to_json(value.tolist())
+    if isinstance(value, set | frozenset):
+        return [to_json(item) for item in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return str(value)
+
+
+def plot_curve(
+    folder: str | os.PathLike[str], history: Sequence[Mapping[str, Any]], valid_metric: str
+) -> Path:
+    """Draw the training loss and the validation metric by epoch into `curve.png` and return the path.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it does not exist.
+    history : sequence of mappings
+        One an epoch, at least one: `epoch`, `train_loss`, and `valid_score`, which is None for an epoch
+        without validation.
+    valid_metric : str
+        Such as ``NDCG@10``. It labels the lower axis, and tells whether the best score is the lowest.
+    """
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axis, metric_axis = figure.subplots(2, 1, sharex=True)
+    losses = {entry["epoch"]: entry["train_loss"] for entry in history}
+    loss_axis.plot(list(losses), list(losses.values()), marker=".", color=BLUE)
+    loss_axis.set_title("Training loss", loc="left")
+    loss_axis.set_ylabel("loss")
+
+    scores = {entry["epoch"]: entry["valid_score"] for entry in history if entry["valid_score"] is not None}
+    metric_axis.plot(list(scores), list(scores.values()), marker=".", color=ORANGE)
+    metric_axis.set_title(f"Validation {valid_metric}", loc="left")
+    metric_axis.set_ylabel(valid_metric)
+    metric_axis.set_xlabel("epoch")
+    metric_axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+    best = best_epoch(history, valid_metric)
+    if best is not None:
+        metric_axis.plot(best, scores[best], "o", markersize=9, markerfacecolor="none", color="black")
+        metric_axis.set_title(f"best {scores[best]:.4f} in epoch {best}", loc="right", fontsize="medium")
+    for axis in (loss_axis, metric_axis):
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+        if best is not None:
+            axis.axvline(best, color="grey", linestyle=":", linewidth=1)
+
+    path = Path(folder) / "curve.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]], valid_metric: str) -> int | None:
+    """Return the epoch with the best `valid_score`, None where no epoch has one.
+
+    Among equal scores the last one is the best, as for RecBole's early stopping.
+    """
+    scored = [entry for entry in reversed(history) if entry["valid_score"] is not None]
+    if not scored:
+        return None
+    sign = -1 if valid_metric.partition("@")[0].lower() in smaller_metrics else 1
+    return int(max(scored, key=lambda entry: sign * entry["valid_score"])["epoch"])

@@ -1,0 +1,349 @@
+"""Feature files: exact values by hand, and what each malformed input says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recbole_mm.data import features as module
+from recbole_mm.data.features import (
+    DatasetFolder,
+    FeatureTable,
+    align,
+    feature_files,
+    normalize_rows,
+    read_features,
+)
+from recbole_mm.errors import InputError
+
+ITEMS = "item_id:token\tprice:float\nc\t1\na\t2\n007\t3\n"
+ROWS = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DatasetFolder:
+    (tmp_path / "toy.item").write_text(ITEMS)
+    return DatasetFolder(tmp_path, "toy")
+
+
+def write(folder: DatasetFolder, name: str, content: str | np.ndarray) -> None:
+    if isinstance(content, str):
+        (folder.path / name).write_text(content, encoding=folder.encoding)
+    else:
+        np.save(folder.path / name, content)
+
+
+def pairs(table: FeatureTable) -> dict[str, list[float]]:
+    return dict(zip(table.ids, table.rows.tolist(), strict=True))
+
+
+class TestReading:
+    def test_npy_in_the_order_of_the_item_file(self, folder: DatasetFolder) -> None:
+        write(folder, "image.npy", ROWS)
+        table = read_features("image", {"file": "image.npy"}, folder)
+        assert pairs(table) == {"c": [1, 2], "a": [3, 4], "007": [5, 6]}
+        assert isinstance(table.rows, np.memmap)
+
+    def test_npy_in_the_order_of_an_ids_file(self, folder: DatasetFolder) -> None:
+        write(folder, "audio.npy", ROWS[:2].astype(np.float16))
+        (folder.path / "audio.ids").write_bytes("\ufeff007\r\nc\r\n".encode())
+        table = read_features("audio", {"file": "audio.npy", "ids": "audio.ids"}, folder)
+        assert pairs(table) == {"007": [1, 2], "c": [3, 4]}
+
+    def test_ids_stay_text(self, folder: DatasetFolder) -> None:
+        ids = ["NA", "null", "007", " x ", "1.0"]
+        write(folder, "t.ids", "\n".join(ids))
+        write(folder, "t.npy", np.ones((5, 1)))
+        assert read_features("t", {"file": "t.npy", "ids": "t.ids"}, folder).ids == ids
+
+    def test_atomic_file(self, folder: DatasetFolder) -> None:
+        write(folder, "toy.text", "emb:float_seq\titem_id:token\n0.5 -1e2  3\ta\n\tc\n1 2 3\t007\n")
+        table = read_features("text", {"file": "toy.text"}, folder)
+        assert pairs(table) == {"a": [0.5, -100, 3], "007": [1, 2, 3]}  # the cell of c is empty
+        assert table.rows.dtype == np.float32
+
+    def test_item_file_with_features_and_other_separators(self, tmp_path: Path) -> None:
+        folder = DatasetFolder(tmp_path, "toy", "iid", ",", "|", "latin-1")
+        write(folder, "toy.item", "iid:token,tag:token,x:float_seq,y:float_seq\né,t,1|2,3\nb,t,4|5,6\n")
+        assert pairs(read_features("x", {"file": "toy.item", "field": "x"}, folder)) == {
+            "é": [1, 2],
+            "b": [4, 5],
+        }
+        assert pairs(read_features("y", {"file": "toy.item", "field": "y"}, folder)) == {"é": [3], "b": [6]}
+
+    def test_one_token_column_of_another_name_holds_the_ids(self, folder: DatasetFolder) -> None:
+        write(folder, "toy.text", "iid:token\temb:float_seq\na\t1 2\n")
+        assert pairs(read_features("text", {"file": "toy.text"}, folder)) == {"a": [1, 2]}
+
+    def test_files_that_are_read(self, folder: DatasetFolder) -> None:
+        path = folder.path
+        assert feature_files("x", {"file": "x.npy"}, folder) == (path / "x.npy", path / "toy.item")
+        assert feature_files("x", {"file": "x.npy", "ids": "i"}, folder) == (path / "x.npy", path / "i")
+        assert feature_files("x", {"file": "toy.x"}, folder) == (path / "toy.x",)
+        assert feature_files("x", {"compute": "genre"}, folder) == (path / f"{path.name}.item",)
+
+    def test_absolute_paths(self, folder: DatasetFolder, tmp_path_factory: pytest.TempPathFactory) -> None:
+        file = tmp_path_factory.mktemp("elsewhere") / "x.npy"
+        np.save(file, ROWS)
+        assert pairs(read_features("x", {"file": str(file)}, folder))["c"] == [1, 2]
+
+    def test_computed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RECBOLE_MM_CACHE", str(tmp_path / "cache"))
+        folder = DatasetFolder(tmp_path, tmp_path.name)
+        write(folder, f"{tmp_path.name}.item", "item_id:token\tclass:token_seq\n1\tB A\n2\tB\n")
+        assert pairs(read_features("g", {"compute": "genre", "normalize": "none"}, folder)) == {
+            "1": [1, 1],
+            "2": [0, 1],
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "spec", "message"),
+    [
+        ("my image", {"file": "x.npy"}, "'my image'.*Python identifier"),
+        (3, {"file": "x.npy"}, "modality 3.*Python identifier"),
+        ("x", {}, "modality 'x'.*either a file or a computation"),
+        ("x", "x.npy", "modality 'x'.*either a file or a computation.*'x.npy'"),
+        ("x", {"file": "x.npy", "compute": "title"}, "either a file or a computation"),
+        ("x", {"file": ["x.npy"]}, r"file must be a text, not \['x.npy'\]"),
+        ("x", {"file": "x.npy", "ids": None}, "ids must be a text, not None"),
+        (
+            "x",
+            {"file": "x.npy", "idz": "x.ids"},
+            "unknown key 'idz'.*file, ids, normalize.*Did you mean 'ids'",
+        ),
+        ("x", {"file": "x.npy", "field": "emb"}, "unknown key 'field', a .npy file takes"),
+        ("x", {"file": "toy.x", "ids": "x.ids"}, "unknown key 'ids', an atomic file takes"),
+        (
+            "x",
+            {"file": "x.npy", "normalize": "L2"},
+            "modality 'x': normalize must be one of.*Did you mean 'l2'",
+        ),
+        (
+            "x",
+            {"file": "x.npy", "normalize": None},
+            "normalize must be one of.*not None.*Did you mean 'none'",
+        ),
+        ("x", {"compute": "titel"}, "'titel'.*Did you mean 'title'"),
+        ("x", {"file": "absent.npy"}, "absent.npy: cannot be read.*No such file"),
+        ("x", {"file": "toy.absent"}, "toy.absent: cannot be read.*No such file"),
+    ],
+)
+def test_wrong_description(name: Any, spec: Any, message: str, folder: DatasetFolder) -> None:
+    with pytest.raises(InputError, match=message):
+        read_features(name, spec, folder)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.array([[1, None]] * 3), r"x.npy: is no .npy file of numbers.*Python objects.*float array"),
+        (
+            np.array([["1"]] * 3),
+            r"x.npy: must hold one matrix of numbers, an item a row, but holds <U1 \(3, 1\)",
+        ),
+        (np.ones(3), r"x.npy: must hold one matrix.*float64 \(3,\)"),
+        (np.ones((3, 2, 1)), r"must hold one matrix.*\(3, 2, 1\)"),
+        (np.ones((3, 1), dtype=complex), "must hold one matrix.*complex128"),
+        (np.ones((2, 1)), r"x.npy has 2 rows but .*toy.item has 3 items"),
+        ("no array", "x.npy: is no .npy file of numbers"),
+        ("", "x.npy: is no .npy file of numbers"),
+    ],
+)
+def test_malformed_npy(rows: Any, message: str, folder: DatasetFolder) -> None:
+    write(folder, "x.npy", rows)
+    with pytest.raises(InputError, match=message):
+        read_features("x", {"file": "x.npy"}, folder)
+
+
+def test_pickles_and_archives_under_the_name_npy(folder: DatasetFolder) -> None:
+    with open(folder.path / "x.npy", "wb") as file:
+        np.savez(file, a=np.ones((3, 1)))
+    with pytest.raises(InputError, match=r"x.npy: must hold one matrix.*archive"):
+        read_features("x", {"file": "x.npy"}, folder)
+    np.ones((3, 1)).dump(folder.path / "x.npy")
+    with pytest.raises(InputError, match=r"x.npy: is no .npy file"):
+        read_features("x", {"file": "x.npy"}, folder)
+
+
+def test_rows_without_known_items(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path, "toy")
+    write(folder, "x.npy", ROWS)
+    with pytest.raises(InputError, match=r"x.npy: which item each row belongs.*toy.item.*ids: x.ids"):
+        read_features("x", {"file": "x.npy"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ("a\nb\n", "x.npy has 3 rows but .*x.ids has 2 items"),
+        ("a\n\nb\n", "x.npy has 3 rows but .*x.ids has 2 items"),  # a blank line is no item
+        ("a\nb\na\n", "x.npy: 1 item ids stand there more than once: 'a'"),
+    ],
+)
+def test_wrong_ids(ids: str, message: str, folder: DatasetFolder) -> None:
+    write(folder, "x.npy", ROWS)
+    write(folder, "x.ids", ids)
+    with pytest.raises(InputError, match=message):
+        read_features("x", {"file": "x.npy", "ids": "x.ids"}, folder)
+
+
+def test_many_repeated_ids_are_counted(folder: DatasetFolder) -> None:
+    write(folder, "x.npy", np.ones((10, 1)))
+    write(folder, "x.ids", "a\nb\nc\nd\ne\n" * 2)
+    with pytest.raises(InputError, match="5 item ids stand there more than once: 'a', 'b', 'c' and 2 more"):
+        read_features("x", {"file": "x.npy", "ids": "x.ids"}, folder)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 2)  # a row at a time
+    rows = np.ones((3, 2))
+    rows[1, 1] = rows[2, 0] = rows[2, 1] = value
+    write(folder, "x.npy", rows)
+    with pytest.raises(
+        InputError, match=r"x.npy: item 'a' has .* in column 1 \(from 0\).*; 2 of 3 rows.*remove them"
+    ):
+        read_features("x", {"file": "x.npy"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_id:token\temb:float_seq\na\t1 2\nc\t1 x\n", "toy.text, line 3, item 'c': .*'x'"),
+        (
+            "item_id:token\temb:float_seq\na\t1 2\n\nc\t1\n",
+            "line 4, item 'c': 1 numbers, the rows above have 2",
+        ),
+        ("item_id:token\temb:float_seq\na\t1\t2\n", "line 2, item 'a': 3 columns, the header has 2"),
+        ("emb:float_seq\titem_id:token\n1 2\n", "line 2, item '': 1 columns, the header has 2"),
+        ("item_id:token\temb:float_seq\na\t1 nan\n", "toy.text: item 'a' has nan in column 1"),
+        ("item_id:token\temb:float_seq\na\t1\na\t2\n", "toy.text: .*more than once: 'a'"),
+        ("item_id:token\temb:float_seq\na\t\n", "toy.text: no features"),
+        ("item_id\temb\na\t1\n", "toy.text, line 1: column 'item_id' is not NAME:TYPE"),
+        ("item_id:token,emb:float_seq\na,1\n", r"column 'item_id:token,emb:float_seq' is not.*between '\\t'"),
+        ("", "toy.text, line 1: column '' is not NAME:TYPE"),
+        ("item_id:token\temb:float\na\t1\n", "toy.text: needs one float_seq column.*it has none"),
+        ("item_id:token\tx:float_seq\ty:float_seq\na\t1\t1\n", "`field:` to pick one; it has x, y"),
+        ("item:token\tuser:token\tx:float_seq\na\tb\t1\n", "no column item_id:token.*item, user"),
+    ],
+)
+def test_malformed_atomic_file(text: str, message: str, folder: DatasetFolder) -> None:
+    write(folder, "toy.text", text)
+    with pytest.raises(InputError, match=message):
+        read_features("text", {"file": "toy.text"}, folder)
+
+
+def test_field_that_is_not_there(folder: DatasetFolder) -> None:
+    write(folder, "toy.text", "item_id:token\ttext_emb:float_seq\na\t1\n")
+    with pytest.raises(InputError, match=r"no column text_em:float_seq.*Did you mean 'text_emb'"):
+        read_features("text", {"file": "toy.text", "field": "text_em"}, folder)
+
+
+def test_binary_file_in_place_of_text(folder: DatasetFolder) -> None:
+    (folder.path / "x.npz").write_bytes(b"PK\x03\x04\xff\xfe\n")
+    with pytest.raises(InputError, match=r"x.npz: is no text in utf-8.*\.npy"):
+        read_features("x", {"file": "x.npz"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ("iid:token\na\n", "toy.item, line 1: no column item_id:token.*iid"),
+        ("n:float\titem_id:token\n1\ta\n2\n", "toy.item, line 3: no column item_id"),
+    ],
+)
+def test_malformed_item_file(items: str, message: str, folder: DatasetFolder) -> None:
+    write(folder, "toy.item", items)
+    write(folder, "x.npy", ROWS)
+    with pytest.raises(InputError, match=message):
+        read_features("x", {"file": "x.npy"}, folder)
+
+
+class TestAlign:
+    tokens = np.array(["[PAD]", "a", "b", "c"], dtype=object)
+
+    def align(self, rows: Any, ids: str, missing: str = "mean", normalize: str = "none") -> tuple[Any, Any]:
+        table = FeatureTable("x.npy", list(ids), np.array(rows))
+        return align(table, self.tokens, set("abcdefgh"), missing=missing, normalize=normalize, name="x")
+
+    @pytest.mark.parametrize(("missing", "row"), [("mean", [3, 5]), ("zero", [0, 0])])
+    def test_rows_follow_the_tokens(self, missing: str, row: list[float]) -> None:
+        features, mask = self.align([[4, 4], [2, 6], [9, 9]], "cad", missing)  # d is filtered away, b missing
+        assert features.tolist() == [[0, 0], [2, 6], row, [4, 4]]
+        assert features.dtype == torch.float32
+        assert mask.tolist() == [False, True, False, True]
+
+    def test_float16_is_widened_before_it_is_computed_with(self) -> None:
+        rows = np.array(
+            [[60000, 60000], [60000, 0], [0, 60000]], dtype=np.float16
+        )  # sums overflow in float16
+        features, _ = self.align(rows, "abc", normalize="l2")
+        torch.testing.assert_close(features[1:], torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0, 1]]))
+        features, _ = self.align(rows[:2], "ab", normalize="none")
+        assert features[3].tolist() == [60000, 30000]
+
+    def test_l2(self) -> None:
+        features, _ = self.align([[3, 4], [0, 0]], "ab", normalize="l2")
+        torch.testing.assert_close(features, torch.tensor([[0, 0], [0.6, 0.8], [0, 0], [0.3, 0.4]]))
+
+    def test_l2_of_extreme_rows(self) -> None:
+        features, _ = self.align([[3e30, 4e30], [3e-30, 4e-30]], "ab", normalize="l2")
+        torch.testing.assert_close(features[1:3], torch.tensor([[0.6, 0.8], [0.6, 0.8]]))
+
+    def test_standard_uses_only_the_rows_of_items_that_are_left(self) -> None:
+        features, _ = self.align([[1, 0.1], [3, 0.1], [1000, 7]], "acd", normalize="standard")
+        assert features.tolist() == [[0, 0], [-1, 0], [0, 0], [1, 0]]
+
+    def test_standard_of_a_constant_column_is_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "_CHUNK", 100)
+        features = np.full((1001, 1), 0.1, dtype=np.float32)
+        normalize_rows(features, np.arange(1001), "standard")
+        assert not features.any()
+
+    def test_chunks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = np.random.default_rng(0).normal(size=(3, 4))
+        for normalize in ("none", "l2", "standard"):
+            monkeypatch.setattr(module, "_CHUNK", 2**20)
+            whole, _ = self.align(rows, "bca", normalize=normalize)
+            monkeypatch.setattr(module, "_CHUNK", 1)
+            by_rows, _ = self.align(rows, "bca", normalize=normalize)
+            torch.testing.assert_close(by_rows, whole)
+
+    def test_table_is_not_changed(self) -> None:
+        table = FeatureTable("x.npy", ["a", "b"], np.array([[3, 4], [1, 0]], dtype=np.float32))
+        align(table, self.tokens, set("ab"), missing="mean", normalize="l2", name="x")
+        assert table.rows.tolist() == [[3, 4], [1, 0]]
+
+    def test_unknown_ids(self) -> None:
+        with pytest.raises(InputError, match=r"'x', x.npy: 4 of 5 item ids .*: 'w', 'x', 'y' and 1 more"):
+            self.align([[1]] * 5, "awxyz")
+
+    def test_missing_rows_as_an_error(self) -> None:
+        with pytest.raises(InputError, match=r"'x', x.npy: 2 of 3 items have no row: 'a', 'c'"):
+            self.align([[1]], "b", missing="error")
+        features, _ = self.align([[1], [2], [3]], "bca", missing="error")
+        assert features.tolist() == [[0], [3], [1], [2]]
+
+    def test_no_item_left(self) -> None:
+        with pytest.raises(InputError, match=r"'x', x.npy: no item that RecBole's filters leave has a row"):
+            self.align([[1], [2]], "de")
+
+    def test_unknown_choices(self) -> None:
+        with pytest.raises(
+            InputError, match="missing_modality must be one of mean, zero, error, not 'means'"
+        ):
+            self.align([[1]], "a", missing="means")
+        with pytest.raises(InputError, match="normalize must be one of none, l2, standard, not 'l1'"):
+            self.align([[1]], "a", normalize="l1")
+
+
+def test_normalisation_leaves_other_rows_alone() -> None:
+    for method in ("none", "l2", "standard"):
+        features = np.array([[5, 5], [3, 4], [6, 8]], dtype=np.float32)
+        normalize_rows(features, np.array([1, 2]), method)
+        assert features[0].tolist() == [5, 5]
