@@ -81,9 +81,7 @@ def generate(
     if users < 1 or items < 2 or not 0 <= cold_items < items:
         raise ValueError("users >= 1, items >= 2 and 0 <= cold_items < items are needed.")
     if interactions_per_user < 1 or most > warm:
-        raise ValueError(
-            f"interactions_per_user needs between 1 and {most} different items, {warm} are warm."
-        )
+        raise ValueError(f"interactions_per_user needs between 1 and {most} different items, {warm} are warm.")
     if not 0 <= noise <= 1:
         raise ValueError(f"noise must lie in [0, 1], not {noise}.")
 
@@ -181,12 +179,8 @@ def _write(file: Path, lines: list[str] | np.ndarray) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", default=Path(__file__).resolve().parent, type=Path, help="folder of data sets"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default=Path(__file__).resolve().parent, type=Path, help="folder of data sets")
     parser.add_argument("--name", default="microvideo", help="name of the set and its folder")
     parser.add_argument("--users", default=300, type=int)
     parser.add_argument("--items", default=240, type=int, help="all items, cold ones included")

@@ -107,7 +107,7 @@ def _dok_update(module: Any) -> None:
 # a *_seq column, which then has no .split(). Columns still carry their atomic-file header `name:type` here.
 def _read_csv(*args: Any, dtype: dict[str, Any], **kwargs: Any) -> pd.DataFrame:
     dtype = {column: object if kind is str else kind for column, kind in dtype.items()}
-    frame: pd.DataFrame = pd.read_csv(*args, dtype=dtype, **kwargs)  # type: ignore[call-overload]
+    frame: pd.DataFrame = pd.read_csv(*args, dtype=dtype, **kwargs)
     for column in frame:
         if str(column).endswith("_seq"):
             frame[column] = frame[column].fillna("")
@@ -168,7 +168,7 @@ _CHECKPOINT_CLASSES = {
 
 
 def _class_in_checkpoint(name: str) -> Any:
-    """The object behind a global's name, or None where a checkpoint of RecBole has no business with it."""
+    """Return the object behind a global's name, or None where a checkpoint of RecBole has no business with it."""
     module_name, _, attribute = name.rpartition(".")
     listed = name in _CHECKPOINT_CLASSES
     if listed or module_name.startswith(("recbole.model.", "recbole_mm.model.")):
@@ -189,12 +189,14 @@ def recbole_checkpoint(file: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(file))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{file}: is no checkpoint of RecBole ({error}).") from None
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{file}: not readable without running code from it ({error}). RecBole writes such checkpoints when "
             "recbole_mm is not imported (pickle protocol 4): import recbole_mm before training, and train again."
         ) from None
-    allowed = [(found, name) for name in names if (found := _class_in_checkpoint(name)) is not None]
+    allowed: list[Any] = [(found, name) for name in names if (found := _class_in_checkpoint(name)) is not None]
     with torch.serialization.safe_globals(allowed):  # process-wide while it lasts, and only ever additional
         yield
 
@@ -228,6 +230,8 @@ def _load_data_and_model(module: Any) -> None:
             return load(model_file)
 
     module.load_data_and_model = load_data_and_model
+    package: Any = importlib.import_module(module.__package__)
+    package.load_data_and_model = load_data_and_model  # where the name stands already if imported before the pack
 
 
 # ray >= 2.40: tune.report takes one dictionary; RecBole passes keywords such as recall@10 and gets a TypeError.
@@ -255,6 +259,15 @@ def _no_eval(module: Any) -> None:
     module.eval = _literal
 
 
+# Any version: KD_DAGFM runs its setting `teacher`, which a checkpoint carries, through eval(); LDiffRec unpickles.
+def _teacher_by_name(module: Any) -> None:
+    module.eval = functools.partial(getattr, module)
+
+
+def _no_pickled_arrays(module: Any) -> None:
+    module.np = _Overlay(np, load=lambda file, allow_pickle: np.load(file))
+
+
 def _patches() -> dict[str, list[Patch]]:
     general, context = "recbole.model.general_recommender", "recbole.model.context_aware_recommender"
     knowledge, data = "recbole.model.knowledge_aware_recommender", "recbole.data.dataset"
@@ -280,6 +293,8 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _tune_report, ["recbole.quick_start.quick_start"]),
         (True, _no_stale_caches, ["recbole.data.utils"]),
         (True, _no_eval, ["recbole.config.configurator"]),
+        (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
+        (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
     ]  # fmt: skip
     patches: dict[str, list[Patch]] = {}
     for needed, patch, modules in table:
@@ -298,6 +313,10 @@ def apply() -> None:
         if name in sys.modules:
             finder.apply(sys.modules[name])
     # pandas announces, and torch deprecates, what RecBole still does; its users cannot act on it.
-    for category in (DeprecationWarning, FutureWarning, getattr(pd.errors, "ChainedAssignmentError", Warning)):
+    for category in (
+        DeprecationWarning,
+        FutureWarning,
+        getattr(pd.errors, "ChainedAssignmentError", Warning),
+    ):
         warnings.filterwarnings("ignore", category=category, module=r"recbole\.")
     warnings.filterwarnings("ignore", message="torch.sparse.SparseTensor", module=r"recbole\.")

@@ -5,6 +5,7 @@ Rows and columns are real users and items only: RecBole's internal id `i` is row
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+# Said once a process about every CSR tensor; nobody who trains a model can act on it.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", module=r"recbole_mm\.graph")
 
 KNN_CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
 
@@ -58,8 +62,8 @@ class SparseGraph(nn.Module):
         self.register_buffer(f"{name}_values", values, persistent=False)
 
     def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
-        parts = (getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values"))
-        return torch.sparse_csr_tensor(*parts, size=shape, check_invariants=False)
+        rows, columns, values = (getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values"))
+        return torch.sparse_csr_tensor(rows, columns, values, size=shape, check_invariants=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (m, d) -> (n, d)
         matrix = self._csr("matrix", self.shape)

@@ -45,7 +45,10 @@ def _with_pack_properties(update: Any) -> Any:
         if file.endswith("properties/overall.yaml"):
             declaration = getattr(self.model_class, "parameter_class", None)
             self.internal_config_dict.update(defaults(declaration) if declaration else {})
-            for own in (properties_folder() / "overall.yaml", properties_folder() / f"model/{self.model}.yaml"):
+            for own in (
+                properties_folder() / "overall.yaml",
+                properties_folder() / f"model/{self.model}.yaml",
+            ):
                 if own.is_file():
                     update(self, str(own))
         elif file.endswith("properties/dataset/sample.yaml"):
@@ -58,7 +61,10 @@ def _with_pack_properties(update: Any) -> Any:
 
 def dataset_properties(dataset: str, data_path: str) -> list[Path]:
     """Return the yaml files of a data set that exist: the pack's, then `<dataset>.yaml` in its own folder."""
-    candidates = [properties_folder() / f"dataset/{dataset}.yaml", Path(data_path) / dataset / f"{dataset}.yaml"]
+    candidates = [
+        properties_folder() / f"dataset/{dataset}.yaml",
+        Path(data_path) / dataset / f"{dataset}.yaml",
+    ]
     return [file for file in candidates if file.is_file()]
 
 

@@ -90,6 +90,13 @@ def write_result(folder: str | os.PathLike[str], result: Mapping[str, Any]) -> P
     return path
 
 
+def read_history(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Return the epochs that `result.json` in `folder` tells of, none where there is no such file."""
+    path = Path(folder) / "result.json"
+    history: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["history"] if path.is_file() else []
+    return history
+
+
 def resolved_config(config: Any) -> dict[str, Any]:
     """Return all settings of a RecBole Config as plain values of JSON."""
     return {str(key): to_json(value) for key, value in config.final_config_dict.items()}
@@ -122,9 +129,7 @@ def _sequence_to_json(value: Any) -> Any:
     return str(value)
 
 
-def plot_curve(
-    folder: str | os.PathLike[str], history: Sequence[Mapping[str, Any]], valid_metric: str
-) -> Path:
+def plot_curve(folder: str | os.PathLike[str], history: Sequence[Mapping[str, Any]], valid_metric: str) -> Path:
     """Draw the training loss and the validation metric by epoch into `curve.png` and return the path.
 
     Parameters

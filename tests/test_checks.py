@@ -289,9 +289,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_missing_file_is_refused(
-    tmp_path: Path, files: dict[str, str], given: dict[str, Any], expected: str
-) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, files: dict[str, str], given: dict[str, Any], expected: str) -> None:
     assert refusal(folder(tmp_path, files, **given)) == expected
 
 
@@ -362,15 +360,11 @@ def test_a_time_that_the_split_needs_is_asked_for(tmp_path: Path, given: dict[st
     text = INTER.replace("rating", "timestamp")
     columns = {"inter": ["user_id", "item_id"]}
     config = folder(tmp_path, {"inter": text}, TIME_FIELD="timestamp", load_col=columns, **given)
-    assert refusal(config) == (
-        "load_col and unload_col leave out 'timestamp' of DIR/ml.inter: it must be loaded"
-    )
+    assert refusal(config) == ("load_col and unload_col leave out 'timestamp' of DIR/ml.inter: it must be loaded")
     config["load_col"] = None
     checks.check_files(config)
     config["TIME_FIELD"] = "zzz"
-    assert refusal(config) == (
-        "DIR/ml.inter, line 1: no column 'zzz'; the columns are user_id, item_id, timestamp."
-    )
+    assert refusal(config) == ("DIR/ml.inter, line 1: no column 'zzz'; the columns are user_id, item_id, timestamp.")
 
 
 def test_columns_that_only_recbole_asks_for_may_be_absent(tmp_path: Path) -> None:
@@ -416,9 +410,7 @@ def test_a_row_that_recbole_misreads_is_refused(tmp_path: Path, row: str, expect
 
 def folder_of(tmp_path: Path) -> Settings:
     """Return the settings of files that are there already."""
-    return Settings(
-        data_path=str(tmp_path / "ml"), dataset="ml", USER_ID_FIELD="user_id", ITEM_ID_FIELD="item_id"
-    )
+    return Settings(data_path=str(tmp_path / "ml"), dataset="ml", USER_ID_FIELD="user_id", ITEM_ID_FIELD="item_id")
 
 
 @pytest.mark.parametrize("value", ["0.1 x 0.3", "NA 1"])
@@ -436,9 +428,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
 def test_another_encoding_is_refused(tmp_path: Path) -> None:
     config = folder(tmp_path, {"inter": INTER})
     (tmp_path / "ml" / "ml.inter").write_bytes(INTER.encode() + "é\t5\t1\n".encode("latin-1"))
-    assert refusal(config) == (
-        "DIR/ml.inter: is not utf-8 (invalid continuation byte): set encoding to what it is"
-    )
+    assert refusal(config) == ("DIR/ml.inter: is not utf-8 (invalid continuation byte): set encoding to what it is")
     config["encoding"] = "latin-1"
     checks.check_files(config)
 
@@ -523,8 +513,7 @@ def test_an_empty_split_is_refused() -> None:
 def test_nan_and_infinite_scores_are_refused() -> None:
     nan, inf = float("nan"), float("inf")
     assert message(checks.refuse_nan, torch.tensor([[nan, 1, -inf], [inf, nan, 0]]), "MHCR") == (
-        "MHCR: 3 of 6 scores are NaN or infinite: lower learning_rate, "
-        "and look for NaN or huge values in the features"
+        "MHCR: 3 of 6 scores are NaN or infinite: lower learning_rate, and look for NaN or huge values in the features"
     )
     checks.refuse_nan(torch.tensor([[-inf, -inf], [-inf, 2]]), "MHCR")
     checks.refuse_nan(torch.full((2, 2), -inf), "MHCR")
@@ -614,9 +603,7 @@ def test_check_scores_refuses_a_model_that_gives_nan(tiny: Any, model: str, mode
 
 @pytest.mark.usefixtures("tiny")
 def test_the_default_data_of_recbole_passes() -> None:
-    config = Config(
-        model="FM", dataset="ml-100k", config_dict={"gpu_id": ""}
-    )  # loads .inter, .user and .item
+    config = Config(model="FM", dataset="ml-100k", config_dict={"gpu_id": ""})  # loads .inter, .user and .item
     checks.check_config(config)
     checks.check_files(config)
     keys.check_keys(config.final_config_dict, config.model_class, "RecBole")

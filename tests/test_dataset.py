@@ -156,12 +156,8 @@ def test_copies(toy: Path, duplicate: Callable[[MultimodalDataset], MultimodalDa
 def test_description_and_sources(toy: Path) -> None:
     dataset = load(toy, modalities=BOTH)
     folder = toy / "toy"
-    assert f"Modality image: {folder / 'image.npy'}, dim 2, 5 of 5 items (100.0%), normalize l2" in str(
-        dataset
-    )
-    assert f"Modality audio: {folder / 'audio.npy'}, dim 1, 2 of 5 items (40.0%), normalize none" in str(
-        dataset
-    )
+    assert f"Modality image: {folder / 'image.npy'}, dim 2, 5 of 5 items (100.0%), normalize l2" in str(dataset)
+    assert f"Modality audio: {folder / 'audio.npy'}, dim 1, 2 of 5 items (40.0%), normalize none" in str(dataset)
     assert "The number of items" in str(dataset)
     assert dataset.modality_sources == tuple(
         folder / name for name in ("image.npy", "toy.item", "audio.npy", "audio.ids")
@@ -180,9 +176,7 @@ def test_a_line_of_the_log_per_modality(toy: Path, caplog: pytest.LogCaptureFixt
 def test_unknown_modality(toy: Path) -> None:
     dataset = load(toy, modalities=BOTH)
     for method in (dataset.modality, dataset.modality_mask):
-        with pytest.raises(
-            InputError, match=r"no modality 'imgae', it has image, audio. Did you mean 'image'"
-        ):
+        with pytest.raises(InputError, match=r"no modality 'imgae', it has image, audio. Did you mean 'image'"):
             method("imgae")
 
 
@@ -215,17 +209,13 @@ def test_mistakes_stop_the_load(toy: Path, settings_: dict[str, Any], message: s
 
 def test_unknown_ids_stop_the_load(toy: Path) -> None:
     (toy / "toy/audio.ids").write_text("b\n7\n")
-    with pytest.raises(
-        InputError, match=r"'audio', .*audio.npy: 1 of 2 item ids are not in the dataset: '7'"
-    ):
+    with pytest.raises(InputError, match=r"'audio', .*audio.npy: 1 of 2 item ids are not in the dataset: '7'"):
         load(toy, modalities=BOTH)
 
 
 @st.composite
 def datasets(draw: st.DrawFn) -> dict[str, Any]:
-    items = draw(
-        st.lists(st.sampled_from(["007", "7", "a", "b", "é", "x y", "[PAD", "0.5"]), min_size=3, unique=True)
-    )
+    items = draw(st.lists(st.sampled_from(["007", "7", "a", "b", "é", "x y", "[PAD", "0.5"]), min_size=3, unique=True))
     users = [f"u{number}" for number in range(4)]
     pair = st.tuples(st.sampled_from(users), st.sampled_from(items))
     everyone = [(user, item) for user in users for item in items[:2]]  # survives every filter below

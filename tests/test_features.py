@@ -205,9 +205,7 @@ def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.Mon
     rows = np.ones((3, 2))
     rows[1, 1] = rows[2, 0] = rows[2, 1] = value
     write(folder, "x.npy", rows)
-    with pytest.raises(
-        InputError, match=r"x.npy: item 'a' has .* in column 1 \(from 0\).*; 2 of 3 rows.*remove them"
-    ):
+    with pytest.raises(InputError, match=r"x.npy: item 'a' has .* in column 1 \(from 0\).*; 2 of 3 rows.*remove them"):
         read_features("x", {"file": "x.npy"}, folder)
 
 
@@ -279,9 +277,7 @@ class TestAlign:
         assert mask.tolist() == [False, True, False, True]
 
     def test_float16_is_widened_before_it_is_computed_with(self) -> None:
-        rows = np.array(
-            [[60000, 60000], [60000, 0], [0, 60000]], dtype=np.float16
-        )  # sums overflow in float16
+        rows = np.array([[60000, 60000], [60000, 0], [0, 60000]], dtype=np.float16)  # sums overflow in float16
         features, _ = self.align(rows, "abc", normalize="l2")
         torch.testing.assert_close(features[1:], torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0, 1]]))
         features, _ = self.align(rows[:2], "ab", normalize="none")
@@ -334,9 +330,7 @@ class TestAlign:
             self.align([[1], [2]], "de")
 
     def test_unknown_choices(self) -> None:
-        with pytest.raises(
-            InputError, match="missing_modality must be one of mean, zero, error, not 'means'"
-        ):
+        with pytest.raises(InputError, match="missing_modality must be one of mean, zero, error, not 'means'"):
             self.align([[1]], "a", missing="means")
         with pytest.raises(InputError, match="normalize must be one of none, l2, standard, not 'l1'"):
             self.align([[1]], "a", normalize="l1")

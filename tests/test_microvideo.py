@@ -143,9 +143,7 @@ def test_neighbours_by_content_share_users(items: list[str], share: np.ndarray) 
 
 
 def test_arguments_shape_the_set(tmp_path: Path) -> None:
-    counts = generate(
-        tmp_path, "big", users=1500, items=90, cold_items=10, interactions_per_user=5, noise=1.0, seed=3
-    )
+    counts = generate(tmp_path, "big", users=1500, items=90, cold_items=10, interactions_per_user=5, noise=1.0, seed=3)
     inter = _table(tmp_path / "big" / "big.inter")
     assert counts == {"users": 1500, "items": 90, "cold_items": 10, "interactions": len(inter)}
     assert len({(user, item) for user, item, _ in inter}) == len(inter)

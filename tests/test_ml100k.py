@@ -73,11 +73,7 @@ def _cosines(kind: str, folder: Path) -> dict[tuple[str, str], float]:
     table = compute(kind, folder)
     rows = table.rows.astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return {
-        (a, b): x @ y
-        for a, x in zip(table.ids, rows, strict=True)
-        for b, y in zip(table.ids, rows, strict=True)
-    }
+    return {(a, b): x @ y for a, x in zip(table.ids, rows, strict=True) for b, y in zip(table.ids, rows, strict=True)}
 
 
 def test_inputs_are_named_after_the_folder(tmp_path: Path) -> None:
@@ -114,8 +110,7 @@ def test_knowledge_rows_follow_the_neighbours(tiny: Path) -> None:
 
 def test_knowledge_tells_relations_and_directions_apart(tiny: Path) -> None:
     (tiny / "tiny.kg").write_text(
-        "head_id:token\trelation_id:token\ttail_id:token\n"
-        "e3\tr\tx\ne5\tr\tx\nx\tr\te7\nx\tr\te8\ne9\ts\tx\ne3\ts\tx\n"
+        "head_id:token\trelation_id:token\ttail_id:token\ne3\tr\tx\ne5\tr\tx\nx\tr\te7\nx\tr\te8\ne9\ts\tx\ne3\ts\tx\n"
     )
     cosine = _cosines("knowledge", tiny)
     assert cosine["7", "8"] == pytest.approx(1)
@@ -338,13 +333,9 @@ def test_cache_key_holds_name_parameters_and_version(cache: Path) -> None:
     for number, (name, parameters, version) in enumerate(variants):
         content = {"a": np.array(number)}
         cached_arrays(name, content.copy, (), parameters, version)
-    held = [
-        int(cached_arrays(name, dict, (), parameters, version)["a"]) for name, parameters, version in variants
-    ]
+    held = [int(cached_arrays(name, dict, (), parameters, version)["a"]) for name, parameters, version in variants]
     assert held == [0, 1, 2, 3, 4]
-    assert (
-        int(cached_arrays("x", dict, parameters={"m": 2, "k": 1})["a"]) == 2
-    )  # the order is none of the key
+    assert int(cached_arrays("x", dict, parameters={"m": 2, "k": 1})["a"]) == 2  # the order is none of the key
     assert len(list(cache.iterdir())) == 5
 
 

@@ -49,9 +49,7 @@ def test_peak_memory_is_at_least_what_is_used_now() -> None:
     assert used - 1 < report.peak_memory()["ram"] < 2**20
 
 
-@pytest.mark.parametrize(
-    ("system", "expected"), [("linux", 3.0), ("darwin", 3.0 / 1024)], ids=["KiB", "bytes"]
-)
+@pytest.mark.parametrize(("system", "expected"), [("linux", 3.0), ("darwin", 3.0 / 1024)], ids=["KiB", "bytes"])
 def test_peak_memory_knows_the_unit_of_the_platform(
     monkeypatch: pytest.MonkeyPatch, system: str, expected: float
 ) -> None:
@@ -162,9 +160,7 @@ def test_plot_curve_skips_epochs_without_validation(tmp_path: Path, monkeypatch:
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (1050, 825)
     loss_axis, metric_axis = figures[0].axes
-    np.testing.assert_array_equal(
-        loss_axis.lines[0].get_xydata(), [[0, 1], [1, 1 / 2], [2, 1 / 3], [3, 1 / 4]]
-    )
+    np.testing.assert_array_equal(loss_axis.lines[0].get_xydata(), [[0, 1], [1, 1 / 2], [2, 1 / 3], [3, 1 / 4]])
     np.testing.assert_array_equal(metric_axis.lines[0].get_xydata(), [[0, 0.1], [2, 0.3]])
     np.testing.assert_array_equal(metric_axis.lines[1].get_xydata(), [[2, 0.3]])
     assert metric_axis.get_title("left") == "Validation NDCG@10"
@@ -172,9 +168,7 @@ def test_plot_curve_skips_epochs_without_validation(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("score", [0.25, None])
-def test_plot_curve_of_one_epoch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: float | None
-) -> None:
+def test_plot_curve_of_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: float | None) -> None:
     figures = drawn(monkeypatch)
     assert report.plot_curve(tmp_path, [entry(0, score)], "MRR@5").stat().st_size > 0
     assert figures[0].axes[1].get_title("right") == ("best 0.2500 in epoch 0" if score else "")

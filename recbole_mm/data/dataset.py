@@ -89,13 +89,15 @@ class MultimodalDataset(Dataset):
         """Every file that the modalities are read or computed from."""
         folder = self._folder()
         specs = self._modality_specs()
-        return tuple(
-            dict.fromkeys(file for name in specs for file in feature_files(name, specs[name], folder))
-        )
+        return tuple(dict.fromkeys(file for name in specs for file in feature_files(name, specs[name], folder)))
+
+    @property
+    def modality_lines(self) -> tuple[str, ...]:
+        """One line a modality: its source, width, coverage and normalisation."""
+        return tuple(f"Modality {name}: {modality}" for name, modality in self._modalities.items())
 
     def __str__(self) -> str:
-        lines = [f"Modality {name}: {modality}" for name, modality in self._modalities.items()]
-        return "\n".join([super().__str__(), *lines])
+        return "\n".join([super().__str__(), *self.modality_lines])
 
     def _named(self, name: str) -> _Modality:
         if name not in self._modalities:

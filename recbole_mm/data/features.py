@@ -183,9 +183,7 @@ def align(
     mask = rows >= 0
     real, absent = np.flatnonzero(mask), np.flatnonzero(~mask)[1:]
     if not len(real):
-        raise InputError(
-            f"{where}: no item that RecBole's filters leave has a row; loosen the filters, or add rows."
-        )
+        raise InputError(f"{where}: no item that RecBole's filters leave has a row; loosen the filters, or add rows.")
     if len(absent) and missing == "error":
         raise InputError(
             f"{where}: {len(absent)} of {len(tokens) - 1} items have no row: {_some(list(tokens[absent]))}; "
@@ -321,9 +319,7 @@ def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTabl
         )
     names = [line for _, line in _lines(ids_file, folder.encoding)] if ids else folder.item_ids()
     if len(names) != len(rows):
-        raise InputError(
-            f"{file} has {len(rows)} rows but {ids_file} has {len(names)} items; row i belongs to item i."
-        )
+        raise InputError(f"{file} has {len(rows)} rows but {ids_file} has {len(names)} items; row i belongs to item i.")
     return FeatureTable(str(file), names, rows)
 
 
@@ -353,9 +349,7 @@ def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> Featur
             continue  # this item lacks the modality
         dim = dim or len(texts)
         if len(texts) != dim:
-            raise InputError(
-                f"{file}, line {number}, item '{item}': {len(texts)} numbers, the rows above have {dim}."
-            )
+            raise InputError(f"{file}, line {number}, item '{item}': {len(texts)} numbers, the rows above have {dim}.")
         try:
             values.extend(map(float, texts))
         except ValueError as error:

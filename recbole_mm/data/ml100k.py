@@ -115,9 +115,7 @@ def _settings(kind: str, options: Mapping[str, object]) -> dict[str, Any]:
     if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
         raise InputError(f"{what}: dim must be an integer of at least 1, not {dim!r}.")
     if not isinstance(settings.get("encoder_model", ""), str):
-        raise InputError(
-            f"{what}: encoder_model must be a name or a path, not {settings['encoder_model']!r}."
-        )
+        raise InputError(f"{what}: encoder_model must be a name or a path, not {settings['encoder_model']!r}.")
     return settings
 
 
@@ -149,9 +147,7 @@ def _genre(file: Path) -> tuple[list[str], np.ndarray]:
 
 
 def _title(titles: list[str], dim: int) -> np.ndarray:
-    grams = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(2, 4), n_features=2**16, alternate_sign=False, norm=None
-    )
+    grams = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=2**16, alternate_sign=False, norm=None)
     return _reduce(grams.transform(titles), dim)
 
 
@@ -229,9 +225,7 @@ def _columns(file: Path, *fields: str) -> Iterator[tuple[str, ...]]:
                 if values == [""]:  # an empty line
                     continue
                 if len(values) != len(header):
-                    raise InputError(
-                        f"{file}, line {number}: {len(values)} columns, the header has {len(header)}."
-                    )
+                    raise InputError(f"{file}, line {number}: {len(values)} columns, the header has {len(header)}.")
                 yield tuple(values[place] for place in places)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read ({error}).") from error
@@ -239,7 +233,5 @@ def _columns(file: Path, *fields: str) -> Iterator[tuple[str, ...]]:
 
 def _place(file: Path, header: list[str], field: str) -> int:
     if field not in header:
-        raise InputError(
-            f"{file}: no column '{field}' in the header ({', '.join(header)}).{nearest(field, header)}"
-        )
+        raise InputError(f"{file}: no column '{field}' in the header ({', '.join(header)}).{nearest(field, header)}")
     return header.index(field)

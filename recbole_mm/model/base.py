@@ -49,7 +49,7 @@ class MultimodalRecommender(GeneralRecommender):
         dtype = torch.get_default_dtype()
         self.features = nn.ParameterList([dataset.modality(name)[1:].to(dtype) for name in self.modality_names])
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
-        self._cached: tuple[tuple[int, ...], Tensor, Tensor] | None = None
+        self._cached: tuple[tuple[tuple[int, int], ...], Tensor, Tensor] | None = None
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return the final embeddings of all users (U, d) and items (I, d) under the current weights."""
@@ -61,8 +61,9 @@ class MultimodalRecommender(GeneralRecommender):
         return self
 
     def _scoring_embeddings(self) -> tuple[Tensor, Tensor]:
-        """Users (n_users, d) and items (n_items, d) by internal id; computed once for a set of weights in evaluation."""
-        weights = tuple(tensor._version for tensor in chain(self.parameters(), self.buffers()))
+        """Return users (n_users, d) and items (n_items, d) by internal id, in evaluation computed once a set of weights."""
+        tensors = chain(self.parameters(), self.buffers())
+        weights = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)  # replaced, or changed in place
         if self._cached is None or self._cached[0] != weights:
             with torch.no_grad():
                 users, items = (F.pad(table, (0, 0, 1, 0)) for table in self.embeddings())

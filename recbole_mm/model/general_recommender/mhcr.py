@@ -28,7 +28,7 @@ class MHCRParameters:
 
     embedding_size: int = parameter(64, "width d of every embedding", low=1)
     reading: str = parameter("paper", "equation of the final embedding", choices=("paper", "released"))
-    n_ui_layers: int = parameter(7, "user-item propagation layers", low=0)
+    n_ui_layers: int = parameter(2, "user-item propagation layers [7]", low=0)
     n_layers: int = parameter(1, "item-item propagation layers", low=0)
     knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
     hyper_num: int = parameter(32, "hyperedges a modality", low=1)
@@ -111,13 +111,14 @@ class MHCR(MultimodalRecommender):
         hyper = [self._hypergraph_nodes(m, content[self.n_real_users :]) for m in range(len(self.features))]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else layers[-1]
-        final = content + middle + self.p.alpha * F.normalize(sum(hyper), dim=1)
+        final = content + middle + self.p.alpha * F.normalize(torch.stack(hyper).sum(0), dim=1)
         return Forward(content, side, modal, hyper, final)
 
     def _modal_nodes(self, m: int) -> Tensor:
         """E^m: gated items, over the item-item graph, and their mean at the users."""
+        item_graph: Any = self.item_graphs[m]
         items = self.item_embedding.weight * self.gate(self.projections[m](self.features[m]))
-        items = self.item_graphs[m].propagate(items, self.p.n_layers)[-1]
+        items = item_graph.propagate(items, self.p.n_layers)[-1]
         return torch.cat([self.user_mean(items), items])
 
     def _hypergraph_nodes(self, m: int, items: Tensor) -> Tensor:

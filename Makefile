@@ -1,0 +1,30 @@
+# `make run` and `make test` are all a new machine needs: Python >= 3.10 with venv, pip and make.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install -q -c constraints.txt
+ARGS ?=
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.installed
+	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
+
+test: $(VENV)/.installed
+	$(PY) -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/.installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+# torch first and by itself: a range would let pip take another build than the tested one.
+$(VENV)/.installed: setup.cfg constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps recbole==1.2.1
+	touch $@

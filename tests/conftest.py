@@ -1,0 +1,34 @@
+"""What every test that runs RecBole needs: no arguments, a folder of its own, one cache of ml-100k's features."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def feature_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Run in `tmp_path`: RecBole reads sys.argv, writes ./log, ./log_tensorboard and ./saved, and sets up logging."""
+    monkeypatch.setattr("sys.argv", ["x"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RECBOLE_MM_CACHE", str(feature_cache))
+    gpus, logger = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.getLogger()
+    level, handlers = logger.level, list(logger.handlers)
+    yield tmp_path
+    logger.setLevel(level)
+    for handler in set(logger.handlers) - set(handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    if gpus is None:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus

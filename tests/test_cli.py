@@ -1,0 +1,221 @@
+"""End to end through the command line, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recbole_mm import cli
+
+ROOT = Path(__file__).parents[1]
+MICROVIDEO = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--embedding_size=16"]
+QUICK = [*MICROVIDEO, "--epochs=3", "--eval_step=1", "--hyper_num=4"]
+
+
+@pytest.fixture(autouse=True)
+def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+
+def only_result(folder: Path) -> dict[str, object]:
+    (file,) = folder.rglob("result.json")
+    result: dict[str, object] = json.loads(file.read_text())
+    return result
+
+
+def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that must be refused before training, and return the one line that says why."""
+    assert cli.main(["run", *arguments]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    assert not list(Path().rglob("*.pth"))
+    assert not list(Path().glob("saved/*"))
+    return lines[0]
+
+
+def test_run_leaves_metrics_result_curve_and_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--model=MHCR", *QUICK, "--seed=7"]) == 0
+    printed = capsys.readouterr().out
+    assert "microvideo: 300 users" in printed
+    assert "Modality image" in printed
+    assert "normalize l2" in printed
+    for metric, value in only_result(tmp_path)["test"].items():  # type: ignore[attr-defined]
+        assert any(metric in line and f"{value:.4f}" in line for line in printed.splitlines())
+    (folder,) = (tmp_path / "saved").iterdir()
+    assert {file.name for file in folder.iterdir()} == {"MHCR.pth", "result.json", "curve.png"}
+    assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+    result = only_result(tmp_path)
+    assert result["seed"] == 7
+    assert result["status"] == "finished"
+    assert [entry["epoch"] for entry in result["history"]] == [0, 1, 2]  # type: ignore[attr-defined]
+    assert result["config"]["embedding_size"] == 16  # type: ignore[index]
+    assert len(str(result["dataset_hash"])) == 64
+    assert float(str(result["seconds_per_epoch"])) > 0
+    assert result["environment"]["torch"]  # type: ignore[index]
+    assert result["peak_memory_mib"]["ram"] > 50  # type: ignore[index]
+
+
+def test_a_seed_gives_the_same_metrics_and_recbole_gives_them_too(tmp_path: Path) -> None:
+    """The door adds nothing to training: RecBole's own run_recbole reaches the same numbers."""
+    from recbole.quick_start import run_recbole
+
+    assert cli.main(["run", *QUICK, "--checkpoint_dir=first"]) == 0
+    assert cli.main(["run", *QUICK, "--checkpoint_dir=second"]) == 0
+    first, second = only_result(tmp_path / "first"), only_result(tmp_path / "second")
+    assert first["test"] == second["test"]
+    assert first["dataset_hash"] == second["dataset_hash"]
+    settings = dict(argument.removeprefix("--").split("=") for argument in QUICK)
+    dataset = settings.pop("dataset")
+    saved = sys.argv
+    sys.argv = saved[:1]
+    try:
+        plain = run_recbole("MHCR", dataset, config_dict=settings | {"show_progress": False, "state": "ERROR"})
+    finally:
+        sys.argv = saved
+    assert first["test"] == dict(plain["test_result"])
+    assert first["valid"] == dict(plain["best_valid_result"])
+
+
+def test_recbole_models_run_through_the_door(tmp_path: Path) -> None:
+    arguments = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--epochs=1"]
+    assert cli.main(["run", "--model=BPR", *arguments]) == 0
+    assert only_result(tmp_path)["model"] == "BPR"
+
+
+def test_config_files_then_command_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("epochs: 9\nlearning_rate: 0.5\nmodel: BPR\n")
+    (tmp_path / "b.yaml").write_text(f"learning_rate: 0.01\ndataset: microvideo\ndata_path: {ROOT / 'dataset'}\n")
+    assert cli.main(["run", "--config_files=a.yaml b.yaml", "--epochs", "1"]) == 0
+    result = only_result(tmp_path)
+    assert (result["model"], result["epochs"]) == ("BPR", 1)
+    assert result["config"]["learning_rate"] == 0.01  # type: ignore[index]
+
+
+def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mistake(capsys, *QUICK, "--learning_rate=__import__('pathlib').Path('owned').touch()")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model=MHCRR"], ["MHCRR", "'MHCR'"]),
+        (["--model=bpr"], ["bpr", "'BPR'"]),
+        (["--learnig_rate=0.1"], ["command line", "learnig_rate", "'learning_rate'"]),
+        (["--hypernum=4"], ["hypernum", "'hyper_num'"]),
+        (["--learner=adm"], ["adm", "adam"]),
+        (["--valid_metric=MRR@20"], ["MRR@20", "topk"]),
+        (["--topk=[5000]"], ["5000", "240"]),
+        (["--hyper_num=0"], ["hyper_num", "at least 1"]),
+        (["--reading=papre"], ["papre", "'paper'"]),
+        (["--hc_reference=smell"], ["smell", "image, audio, text"]),
+        (["--normalize=l3"], ["l3", "l2"]),
+        (["--eval_args={'split': {'RS': [1.0, 0.0, 0.0]}}"], ["split is empty"]),
+        (["--metrics=['Recal']"], ["Recal"]),
+        (["--config_files=nowhere.yaml"], ["nowhere.yaml"]),
+        (["--resume=nowhere.pth"], ["nowhere.pth"]),
+        (["--nproc=64"], ["64 GPUs"]),
+        (["learning_rate=0.1"], ["learning_rate=0.1", "--key=value"]),
+        (["--epochs=1", "--epochs=2"], ["--epochs", "twice"]),
+        (["--epochs"], ["--epochs", "no value"]),
+    ],
+)
+def test_mistakes_are_one_line_before_training(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = mistake(capsys, *MICROVIDEO, *arguments)
+    for word in words:
+        assert word in line
+
+
+def write_toy(folder: Path, inter: str, item: str | None = None) -> list[str]:
+    data = folder / "data" / "toy"
+    data.mkdir(parents=True)
+    (data / "toy.inter").write_text(inter)
+    if item is not None:
+        (data / "toy.item").write_text(item)
+    return ["--model=BPR", "--dataset=toy", f"--data_path={folder / 'data'}", "--epochs=1"]
+
+
+GOOD = "user_id:token\titem_id:token\n" + "".join(f"u{u}\ti{i}\n" for u in range(12) for i in range(u % 3, 12))
+
+
+@pytest.mark.parametrize(
+    ("inter", "words"),
+    [
+        (GOOD.replace("user_id:token", "user_id"), ["toy.inter", "user_id", "user_id:token"]),
+        (GOOD.replace("\t", ","), ["toy.inter", "comma"]),
+        (GOOD.replace("user_id:token", "uid:token"), ["toy.inter", "user_id", "uid"]),
+        (GOOD + "u1\ti1\t3\t4\t5\n", ["toy.inter", "line 122"]),
+        (GOOD + "NA\ti1\n", ["toy.inter", "line 122", "NA"]),
+    ],
+)
+def test_bad_files_are_one_line_before_training(
+    inter: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = mistake(capsys, *write_toy(tmp_path, inter))
+    for word in words:
+        assert word in line
+
+
+def test_items_of_other_ids_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_toy(tmp_path, GOOD, "item_id:token\nx1\nx2\n")
+    line = mistake(capsys, *arguments, "--load_col={'inter': ['user_id', 'item_id'], 'item': ['item_id']}")
+    assert "toy.item" in line
+    assert "x1" in line or "x2" in line
+
+
+def test_nan_scores_stop_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from recbole.model.general_recommender.bpr import BPR
+
+    score = BPR.full_sort_predict
+    monkeypatch.setattr(BPR, "full_sort_predict", lambda self, batch: score(self, batch) * float("nan"))
+    arguments = ["--model=BPR", "--dataset=microvideo", f"--data_path={ROOT / 'dataset'}"]
+    assert "NaN" in mistake(capsys, *arguments)
+
+
+def test_interrupt_keeps_the_best_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(ROOT / "run_recbole_mm.py"),
+        *MICROVIDEO,
+        "--epochs=500",
+        "--stopping_step=500",
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = b""
+        while b" 3/500 " not in said:  # the progress bar has counted three epochs, so that two are validated
+            heard = process.stderr.read(1)
+            assert heard, said.decode()
+            said += heard
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait() == 130
+    (checkpoint,) = tmp_path.rglob("MHCR.pth")
+    assert b"Traceback" not in said
+    assert f"--resume={checkpoint.relative_to(tmp_path)}" in said.decode()
+    interrupted = only_result(tmp_path)
+    assert interrupted["status"] == "interrupted"
+    last = interrupted["history"][-1]["epoch"] + 5  # type: ignore[index]
+    assert cli.main(["run", *MICROVIDEO, f"--epochs={last}", f"--resume={checkpoint}"]) == 0
+    finished = only_result(tmp_path)
+    assert finished["status"] == "finished"
+    epochs = [entry["epoch"] for entry in finished["history"]]  # type: ignore[attr-defined]
+    assert epochs == list(range(len(epochs)))
+    assert cli.main(["run", "--model=BPR", *QUICK[:2], f"--resume={checkpoint}"]) == 2
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert cli.main(["--help"]) == 0
+    assert "recbole-mm run" in capsys.readouterr().out
