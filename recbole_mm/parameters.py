@@ -83,7 +83,8 @@ def _checked(field: dataclasses.Field[Any], kind: type, value: Any, where: str) 
         )
     low, high = rule["low"], rule["high"]
     if (low is not None and not value >= low) or (high is not None and not value <= high):
-        limits = f"at least {low}" if high is None else f"between {low} and {high}"
+        either = f"at least {low}" if high is None else f"at most {high}"
+        limits = either if low is None or high is None else f"between {low} and {high}"
         raise InputError(f"{where}: {name} must be {limits}, not {value!r} ({rule['meaning']})")
     return value
 

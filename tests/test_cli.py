@@ -114,7 +114,7 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--hypernum=4"], ["hypernum", "'hyper_num'"]),
         (["--learner=adm"], ["adm", "adam"]),
         (["--valid_metric=MRR@20"], ["MRR@20", "topk"]),
-        (["--topk=[5000]"], ["5000", "240"]),
+        (["--topk=[10, 5000]"], ["5000", "240"]),
         (["--hyper_num=0"], ["hyper_num", "at least 1"]),
         (["--reading=papre"], ["papre", "'paper'"]),
         (["--hc_reference=smell"], ["smell", "image, audio, text"]),
@@ -155,8 +155,8 @@ GOOD = "user_id:token\titem_id:token\n" + "".join(f"u{u}\ti{i}\n" for u in range
         (GOOD.replace("user_id:token", "user_id"), ["toy.inter", "user_id", "user_id:token"]),
         (GOOD.replace("\t", ","), ["toy.inter", "comma"]),
         (GOOD.replace("user_id:token", "uid:token"), ["toy.inter", "user_id", "uid"]),
-        (GOOD + "u1\ti1\t3\t4\t5\n", ["toy.inter", "line 122"]),
-        (GOOD + "NA\ti1\n", ["toy.inter", "line 122", "NA"]),
+        (GOOD + "u1\ti1\t3\t4\t5\n", ["toy.inter", "line 134"]),
+        (GOOD + "NA\ti1\n", ["toy.inter", "line 134", "NA"]),
     ],
 )
 def test_bad_files_are_one_line_before_training(

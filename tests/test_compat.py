@@ -226,22 +226,29 @@ def test_recbole_reads_checkpoints_with_the_weights_only_check(checkpoint: Any, 
     assert loads[2].get("weights_only") is not False
 
 
+def admitted() -> list[Any]:
+    """Return what torch.load admits now besides torch's own classes."""
+    entries = torch.serialization.get_safe_globals()
+    return [entry for entry in entries if not getattr(entry, "__module__", "").startswith("torch")]
+
+
 def test_nothing_is_admitted_after_a_load(checkpoint: Any) -> None:
-    before = torch.serialization.get_safe_globals()
+    with compat.recbole_checkpoint(checkpoint.file):
+        assert (Config, "recbole.config.configurator.Config") in admitted()
     compat.load_checkpoint(checkpoint.file)
     load_data_and_model(str(checkpoint.file))
-    assert torch.serialization.get_safe_globals() == before
+    assert admitted() == []
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         torch.load(checkpoint.file)
     with pytest.raises(ZeroDivisionError), compat.recbole_checkpoint(checkpoint.file):
         raise ZeroDivisionError
-    assert torch.serialization.get_safe_globals() == before
+    assert admitted() == []
 
 
 def test_what_the_user_admits_stays_admitted(checkpoint: Any) -> None:
     with torch.serialization.safe_globals([Config]):
         compat.load_checkpoint(checkpoint.file)
-        assert torch.serialization.get_safe_globals() == [Config]
+        assert admitted() == [Config]
 
 
 READERS = {
@@ -256,11 +263,10 @@ READERS = {
 def test_a_checkpoint_that_would_run_code_is_refused(reader: str, place: str, checkpoint: Any, tmp_path: Path) -> None:
     state = compat.load_checkpoint(checkpoint.file)
     torch.save({**state, place: symptoms.Attack(tmp_path / "ran")}, tmp_path / "evil.pth")
-    before = torch.serialization.get_safe_globals()
-    with pytest.raises(pickle.UnpicklingError, match=r"Unsupported global: GLOBAL \w+\.mkdir"):
+    with pytest.raises(pickle.UnpicklingError, match=r"GLOBAL \w+\.mkdir"):
         READERS[reader](tmp_path / "evil.pth", checkpoint.trainer)
     assert not (tmp_path / "ran").exists()
-    assert torch.serialization.get_safe_globals() == before
+    assert admitted() == []
     torch.load(tmp_path / "evil.pth", weights_only=False)  # the attack is real
     assert (tmp_path / "ran").exists()
 
@@ -349,12 +355,13 @@ def test_an_expression_stays_text(expression: str, value: Any) -> None:
     assert Config._convert_config_dict(None, {"x": text}) == {"x": text}
 
 
-# RecBole's own models on ml-100k: its later part, 5000 interactions
+# RecBole's own models on ml-100k: its last interactions, so that all six take seconds
 
 SMALL = {
-    "val_interval": {"timestamp": "[892000000,inf)"},
+    "val_interval": {"timestamp": "[891000000,inf)"},
     "epochs": 2,
     "train_batch_size": 4096,
+    "learning_rate": 0.01,
     "embedding_size": 8,
     "show_progress": False,
     "gpu_id": "",

@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from recbole_mm.data import features as module
-from recbole_mm.data.features import (
-    DatasetFolder,
-    FeatureTable,
-    align,
-    feature_files,
-    normalize_rows,
-    read_features,
-)
+from recbole_mm.data.features import DatasetFolder, FeatureTable, feature_files, read_features
 from recbole_mm.errors import InputError
 
 ITEMS = "item_id:token\tprice:float\nc\t1\na\t2\n007\t3\n"
@@ -78,6 +70,10 @@ class TestReading:
     def test_one_token_column_of_another_name_holds_the_ids(self, folder: DatasetFolder) -> None:
         write(folder, "toy.text", "iid:token\temb:float_seq\na\t1 2\n")
         assert pairs(read_features("text", {"file": "toy.text"}, folder)) == {"a": [1, 2]}
+
+    def test_quoted_ids_are_those_of_recbole(self, folder: DatasetFolder) -> None:
+        write(folder, "toy.text", 'item_id:token\temb:float_seq\n"a ""b"""\t1\nmid"dle\t2\n\t\n')
+        assert pairs(read_features("text", {"file": "toy.text"}, folder)) == {'a "b"': [1], 'mid"dle': [2]}
 
     def test_files_that_are_read(self, folder: DatasetFolder) -> None:
         path = folder.path
@@ -225,6 +221,7 @@ def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.Mon
         ("item_id\temb\na\t1\n", "toy.text, line 1: column 'item_id' is not NAME:TYPE"),
         ("item_id:token,emb:float_seq\na,1\n", r"column 'item_id:token,emb:float_seq' is not.*between '\\t'"),
         ("", "toy.text, line 1: column '' is not NAME:TYPE"),
+        ("emb:float_seq\temb:float_seq\n1\t1\n", "line 1: column 'emb:float_seq' is not.*or stands there twice"),
         ("item_id:token\temb:float\na\t1\n", "toy.text: needs one float_seq column.*it has none"),
         ("item_id:token\tx:float_seq\ty:float_seq\na\t1\t1\n", "`field:` to pick one; it has x, y"),
         ("item:token\tuser:token\tx:float_seq\na\tb\t1\n", "no column item_id:token.*item, user"),
@@ -260,84 +257,3 @@ def test_malformed_item_file(items: str, message: str, folder: DatasetFolder) ->
     write(folder, "x.npy", ROWS)
     with pytest.raises(InputError, match=message):
         read_features("x", {"file": "x.npy"}, folder)
-
-
-class TestAlign:
-    tokens = np.array(["[PAD]", "a", "b", "c"], dtype=object)
-
-    def align(self, rows: Any, ids: str, missing: str = "mean", normalize: str = "none") -> tuple[Any, Any]:
-        table = FeatureTable("x.npy", list(ids), np.array(rows))
-        return align(table, self.tokens, set("abcdefgh"), missing=missing, normalize=normalize, name="x")
-
-    @pytest.mark.parametrize(("missing", "row"), [("mean", [3, 5]), ("zero", [0, 0])])
-    def test_rows_follow_the_tokens(self, missing: str, row: list[float]) -> None:
-        features, mask = self.align([[4, 4], [2, 6], [9, 9]], "cad", missing)  # d is filtered away, b missing
-        assert features.tolist() == [[0, 0], [2, 6], row, [4, 4]]
-        assert features.dtype == torch.float32
-        assert mask.tolist() == [False, True, False, True]
-
-    def test_float16_is_widened_before_it_is_computed_with(self) -> None:
-        rows = np.array([[60000, 60000], [60000, 0], [0, 60000]], dtype=np.float16)  # sums overflow in float16
-        features, _ = self.align(rows, "abc", normalize="l2")
-        torch.testing.assert_close(features[1:], torch.tensor([[0.5**0.5, 0.5**0.5], [1, 0], [0, 1]]))
-        features, _ = self.align(rows[:2], "ab", normalize="none")
-        assert features[3].tolist() == [60000, 30000]
-
-    def test_l2(self) -> None:
-        features, _ = self.align([[3, 4], [0, 0]], "ab", normalize="l2")
-        torch.testing.assert_close(features, torch.tensor([[0, 0], [0.6, 0.8], [0, 0], [0.3, 0.4]]))
-
-    def test_l2_of_extreme_rows(self) -> None:
-        features, _ = self.align([[3e30, 4e30], [3e-30, 4e-30]], "ab", normalize="l2")
-        torch.testing.assert_close(features[1:3], torch.tensor([[0.6, 0.8], [0.6, 0.8]]))
-
-    def test_standard_uses_only_the_rows_of_items_that_are_left(self) -> None:
-        features, _ = self.align([[1, 0.1], [3, 0.1], [1000, 7]], "acd", normalize="standard")
-        assert features.tolist() == [[0, 0], [-1, 0], [0, 0], [1, 0]]
-
-    def test_standard_of_a_constant_column_is_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_CHUNK", 100)
-        features = np.full((1001, 1), 0.1, dtype=np.float32)
-        normalize_rows(features, np.arange(1001), "standard")
-        assert not features.any()
-
-    def test_chunks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rows = np.random.default_rng(0).normal(size=(3, 4))
-        for normalize in ("none", "l2", "standard"):
-            monkeypatch.setattr(module, "_CHUNK", 2**20)
-            whole, _ = self.align(rows, "bca", normalize=normalize)
-            monkeypatch.setattr(module, "_CHUNK", 1)
-            by_rows, _ = self.align(rows, "bca", normalize=normalize)
-            torch.testing.assert_close(by_rows, whole)
-
-    def test_table_is_not_changed(self) -> None:
-        table = FeatureTable("x.npy", ["a", "b"], np.array([[3, 4], [1, 0]], dtype=np.float32))
-        align(table, self.tokens, set("ab"), missing="mean", normalize="l2", name="x")
-        assert table.rows.tolist() == [[3, 4], [1, 0]]
-
-    def test_unknown_ids(self) -> None:
-        with pytest.raises(InputError, match=r"'x', x.npy: 4 of 5 item ids .*: 'w', 'x', 'y' and 1 more"):
-            self.align([[1]] * 5, "awxyz")
-
-    def test_missing_rows_as_an_error(self) -> None:
-        with pytest.raises(InputError, match=r"'x', x.npy: 2 of 3 items have no row: 'a', 'c'"):
-            self.align([[1]], "b", missing="error")
-        features, _ = self.align([[1], [2], [3]], "bca", missing="error")
-        assert features.tolist() == [[0], [3], [1], [2]]
-
-    def test_no_item_left(self) -> None:
-        with pytest.raises(InputError, match=r"'x', x.npy: no item that RecBole's filters leave has a row"):
-            self.align([[1], [2]], "de")
-
-    def test_unknown_choices(self) -> None:
-        with pytest.raises(InputError, match="missing_modality must be one of mean, zero, error, not 'means'"):
-            self.align([[1]], "a", missing="means")
-        with pytest.raises(InputError, match="normalize must be one of none, l2, standard, not 'l1'"):
-            self.align([[1]], "a", normalize="l1")
-
-
-def test_normalisation_leaves_other_rows_alone() -> None:
-    for method in ("none", "l2", "standard"):
-        features = np.array([[5, 5], [3, 4], [6, 8]], dtype=np.float32)
-        normalize_rows(features, np.array([1, 2]), method)
-        assert features[0].tolist() == [5, 5]

@@ -87,7 +87,7 @@ class TestReleasedCode:
         return model
 
     def theirs(self, name: str) -> str:
-        """The released code's name of a tensor of ours."""
+        """Return the released code's name of a tensor of ours."""
         kind, _, rest = name.partition(".")
         number, _, leaf = rest.partition(".")
         if kind in ("features", "projections", "hyperedges"):
@@ -121,8 +121,16 @@ class TestReleasedCode:
         out = model.forward()
         assert_same(out.content, case["mid/content_embeds"])
         assert_same(out.side, case["mid/side_embeds"])
-        assert_same(out.final[: len(model.user_embedding.weight)], case["mid/final_users"], self.THROUGH_DEGREE_EPSILON)
-        assert_same(out.final[len(model.user_embedding.weight) :], case["mid/final_items"], self.THROUGH_DEGREE_EPSILON)
+        assert_same(
+            out.final[: len(model.user_embedding.weight)],
+            case["mid/final_users"],
+            self.THROUGH_DEGREE_EPSILON,
+        )
+        assert_same(
+            out.final[len(model.user_embedding.weight) :],
+            case["mid/final_items"],
+            self.THROUGH_DEGREE_EPSILON,
+        )
         assert_same(sum(out.hyper), case["mid/ghe_embs"], self.THROUGH_DEGREE_EPSILON)
         queries = [model.query(modal) for modal in out.modal]
         assert_same(torch.cat(queries, dim=1).softmax(1), case["mid/weight_common"])
@@ -159,7 +167,10 @@ class TestReleasedCode:
         self, case: Any, model: MHCR, batch: dict[str, Tensor]
     ) -> None:
         terms = model.losses(batch)
-        p, loss = model.p, {name.removeprefix("loss/"): case[name] for name in case.files if name.startswith("loss/")}
+        p, loss = (
+            model.p,
+            {name.removeprefix("loss/"): case[name] for name in case.files if name.startswith("loss/")},
+        )
         expected = {
             "bpr": loss["bpr_mf"],
             "reg": loss["bpr_reg"],
@@ -330,9 +341,14 @@ def test_contrasts_on_distinct_nodes_equal_those_with_the_duplicates(
     reduction: str, negatives: str, float64: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plain form repeats a node's row as often as the batch does; in-batch negatives count once."""
-    without_noise(monkeypatch, lambda n: np.arange(n))
+    without_noise(monkeypatch, np.arange)
     model = small(
-        3, hc_reduction=reduction, contrast_negatives=negatives, keep_rate=1.0, cl_loss=1.0, hc_loss_weight=1.0
+        3,
+        hc_reduction=reduction,
+        contrast_negatives=negatives,
+        keep_rate=1.0,
+        cl_loss=1.0,
+        hc_loss_weight=1.0,
     )
     terms = model.losses(BATCH)
     model.zero_grad()
@@ -437,7 +453,10 @@ def test_padding_is_in_no_graph_and_scores_0() -> None:
 @pytest.mark.parametrize("reading", ["paper", "released"])
 def test_renumbered_users_and_items_get_the_same_scores(reading: str, float64: None) -> None:
     model = small(reading=reading)
-    users, items = np.random.default_rng(1).permutation(N_USERS), np.random.default_rng(2).permutation(N_ITEMS)
+    users, items = (
+        np.random.default_rng(1).permutation(N_USERS),
+        np.random.default_rng(2).permutation(N_ITEMS),
+    )
     pairs = np.stack([np.argsort(users)[PAIRS[:, 0]], np.argsort(items)[PAIRS[:, 1]]], axis=1)
     features = {f"m{m}": X.detach()[items] for m, X in enumerate(model.features)}
     renumbered = small(dataset=StandInDataset(N_USERS, N_ITEMS, pairs, features), reading=reading)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def check_files(config: Any) -> None:
         than the header, an id that pandas reads as missing, text among numbers, no rows, or ids of a
         `.user` or `.item` file that never occur in the `.inter` file.
     """
-    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix and an id field
+    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix, with dot, and an id field
     for path in atomic_files(config):
         try:
             found = _check_file(path, config)
@@ -107,16 +107,15 @@ def check_files(config: Any) -> None:
             message = f"is not {error.encoding} ({error.reason}): set encoding to what it is"
             raise InputError(f"{path}: {message}") from None
         for field, values in found.items():
-            ids[_suffix(path), field] |= values
+            ids[path.suffix, field] |= values
     if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
-        for suffix, id_field in (("user", "USER_ID_FIELD"), ("item", "ITEM_ID_FIELD")):
-            _check_overlap(config, suffix, config[id_field], ids)
+        for suffix, field in ((".user", config["USER_ID_FIELD"]), (".item", config["ITEM_ID_FIELD"])):
+            _check_overlap(config, suffix, ids[".inter", field], ids[suffix, field], field)
 
 
-def _check_overlap(config: Any, suffix: str, field: str, ids: Mapping[tuple[str, str], set[str]]) -> None:
-    here, there = ids["inter", field], ids[suffix, field]
+def _check_overlap(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> None:
     if here and there and here.isdisjoint(there):
-        inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}.{suffix}"
+        inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
         raise InputError(
             f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
             f"be filtered out: {inter} has {min(here)!r}, {feat} has {min(there)!r}"
@@ -151,10 +150,6 @@ def atomic_files(config: Any) -> Iterator[Path]:
             raise InputError(f"{path} does not exist, but the settings ask for its features")
 
 
-def _suffix(path: Path) -> str:
-    return path.suffix.removeprefix(".")
-
-
 def _is_loaded(suffix: str, config: Any) -> bool:
     return config["load_col"] is None or bool(config["load_col"].get(suffix))
 
@@ -165,7 +160,7 @@ def _check_file(path: Path, config: Any) -> dict[str, set[str]]:
     rows = read_rows(path, separator, config["encoding"] or "utf-8")
     _, head = next(rows, (1, [""]))
     columns = _check_header(path, head, separator)
-    loaded = _check_columns(path, columns, _suffix(path), config)
+    loaded = _check_columns(path, columns, config)
     return _check_rows(path, rows, columns, loaded, config)
 
 
@@ -192,9 +187,9 @@ def _check_header(path: Path, head: Sequence[str], separator: str) -> Columns:
     raise InputError(f"{path}, line 1: '{wrong}' has no type of {', '.join(TYPES)}.{nearest(kind, TYPES)}")
 
 
-def _check_columns(path: Path, columns: Columns, suffix: str, config: Any) -> set[str]:
+def _check_columns(path: Path, columns: Columns, config: Any) -> set[str]:
     """Return the columns that RecBole loads."""
-    load_col = config["load_col"]
+    suffix, load_col = path.suffix[1:], config["load_col"]
     if not _is_loaded(suffix, config):
         raise InputError(f"load_col has no '{suffix}': list there the columns to load of {path}")
     asked = list(columns) if load_col is None or load_col[suffix] == "*" else as_list(load_col[suffix])

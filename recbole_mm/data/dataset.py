@@ -14,15 +14,8 @@ from typing import Any
 import torch
 from recbole.data.dataset import Dataset, SequentialDataset
 
-from recbole_mm.data.features import (
-    MISSING,
-    NORMALIZE,
-    DatasetFolder,
-    align,
-    check_choice,
-    feature_files,
-    read_features,
-)
+from recbole_mm.data.align import MISSING, align
+from recbole_mm.data.features import NORMALIZE, DatasetFolder, check_choice, feature_files, read_features
 from recbole_mm.errors import InputError, nearest
 
 

@@ -1,4 +1,4 @@
-"""Feature files of the modalities: read, checked, and aligned with RecBole's internal item ids.
+"""Feature files of the modalities, read and checked.
 
 A feature file is a ``.npy`` matrix, whose rows belong to the lines of an ids file or of ``<dataset>.item``,
 or a RecBole atomic file with a token column and a float_seq column. Nothing is ever unpickled.
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
 from recbole_mm.errors import InputError, nearest
 
 NORMALIZE = ("none", "l2", "standard")
-MISSING = ("mean", "zero", "error")
-_TYPES = ("token", "token_seq", "float", "float_seq")  # of the columns of atomic files
 _NPY_KEYS = ("file", "ids", "normalize")
 _ATOMIC_KEYS = ("file", "field", "normalize")
 _CHUNK = 2**20  # values handled at a time
@@ -61,22 +60,40 @@ class DatasetFolder:
         return self.path / f"{self.name}.item"
 
     def item_ids(self) -> list[str]:
-        """Return the ids of ``<dataset>.item`` as they stand there, in the order of the file.
+        """Return the ids of ``<dataset>.item`` in the order of the file.
 
         Raises
         ------
         InputError
             On a file that cannot be read, a header without the item field, or a line without it.
         """
-        lines = _lines(self.item_file, self.encoding)
-        place = _place(self.item_file, _header(self.item_file, lines, self.field_separator), self.item_field)
+        columns, rows = self.read(self.item_file)
+        place = _place(self.item_file, columns, self.item_field)
         ids = []
-        for number, line in lines:
-            cells = line.split(self.field_separator, place + 1)
+        for number, cells in rows:
             if len(cells) <= place:
                 raise InputError(f"{self.item_file}, line {number}: no column {self.item_field}.")
             ids.append(cells[place])
         return ids
+
+    def read(self, file: Path) -> tuple[Columns, Iterator[Row]]:
+        """Return the columns of an atomic file, and its rows one after the other."""
+        rows = self._rows(file)
+        columns, wrong = parse_header(next(rows, (1, [""]))[1])
+        if wrong is not None:
+            raise InputError(
+                f"{file}, line 1: column '{wrong[:80]}' is not NAME:TYPE, TYPE one of {', '.join(TYPES)}, or "
+                "stands there twice. Give a .npy file, or an atomic file, whose header has such columns "
+                f"between {self.field_separator!r}."
+            )
+        return columns, rows
+
+    def _rows(self, file: Path) -> Iterator[Row]:
+        """Yield the header, and the rows that have anything in any cell."""
+        with _errors_named(file, self.encoding):
+            for number, cells in read_rows(file, self.field_separator, self.encoding):
+                if number == 1 or any(map(str.strip, cells)):
+                    yield number, cells
 
 
 def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
@@ -130,110 +147,6 @@ def feature_files(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     return file, folder.path / spec["ids"] if "ids" in spec else folder.item_file
 
 
-def align(
-    table: FeatureTable,
-    tokens: np.ndarray,
-    known: Collection[str],
-    *,
-    missing: str,
-    normalize: str,
-    name: str,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Bring features into the order of the internal item ids.
-
-    Parameters
-    ----------
-    table : FeatureTable
-        Features by external id; rows of items that RecBole filtered away are not used.
-    tokens : array of str (n_items,)
-        External id of each internal id; the first is RecBole's padding.
-    known : collection of str
-        All item ids of the dataset before any filter.
-    missing : str
-        What an item without features gets: ``mean`` of the real rows after normalisation, ``zero``, or
-        ``error``.
-    normalize : str
-        As in `normalize_rows`, over the rows of the items that are left.
-    name : str
-        Name of the modality, for messages.
-
-    Returns
-    -------
-    features : float32 tensor (n_items, dim)
-        Row 0, the padding, is zero.
-    mask : bool tensor (n_items,)
-        True where the row is real; False for the padding.
-
-    Raises
-    ------
-    InputError
-        On ids that are not in `known`, when no item is left with features, or on missing rows if asked for.
-    """
-    check_choice("missing_modality", missing, MISSING)
-    where = f"modality '{name}', {table.source}"
-    unknown = [item for item in table.ids if item not in known]
-    if unknown:
-        raise InputError(
-            f"{where}: {len(unknown)} of {len(table.ids)} item ids are not in the dataset: {_some(unknown)}. "
-            "Ids are compared as text ('007' is not '7'), and RecBole takes NA, null, None, nan for no id: "
-            "correct the ids, or remove their rows."
-        )
-    row_of = {item: row for row, item in enumerate(table.ids)}
-    rows = np.array([-1] + [row_of.get(str(token), -1) for token in tokens[1:]])  # (n_items,), -1 without
-    mask = rows >= 0
-    real, absent = np.flatnonzero(mask), np.flatnonzero(~mask)[1:]
-    if not len(real):
-        raise InputError(f"{where}: no item that RecBole's filters leave has a row; loosen the filters, or add rows.")
-    if len(absent) and missing == "error":
-        raise InputError(
-            f"{where}: {len(absent)} of {len(tokens) - 1} items have no row: {_some(list(tokens[absent]))}; "
-            "add their rows, or set missing_modality to mean or zero."
-        )
-    features = np.zeros((len(tokens), table.rows.shape[1]), dtype=np.float32)
-    for ids in _chunks(real, features.shape[1]):
-        features[ids] = table.rows[rows[ids]]
-    normalize_rows(features, real, normalize)
-    if missing == "mean":
-        features[absent] = _column_means(features, real)
-    return torch.from_numpy(features), torch.from_numpy(mask)
-
-
-def normalize_rows(features: np.ndarray, real: np.ndarray, method: str) -> None:
-    """Normalise the rows `real` of `features` in place.
-
-    Parameters
-    ----------
-    features : float32 array (n, dim)
-        Rows outside `real` are neither read nor changed.
-    real : int array
-        Row numbers, at least one.
-    method : str
-        ``none``; ``l2``: rows of length 1, zero rows stay zero; ``standard``: columns of mean 0 and
-        standard deviation 1 over `real`, constant columns become 0.
-
-    Raises
-    ------
-    InputError
-        On another method.
-    """
-    check_choice("normalize", method, NORMALIZE)
-    dim = features.shape[1]
-    if method == "l2":
-        for ids in _chunks(real, dim):
-            chunk = features[ids].astype(np.float64)
-            length = np.linalg.norm(chunk, axis=1, keepdims=True)
-            features[ids] = chunk / np.where(length > 0, length, 1)
-    elif method == "standard":
-        mean = _column_means(features, real)
-        squares = np.zeros(dim)
-        for ids in _chunks(real, dim):
-            squares += ((features[ids] - mean) ** 2).sum(axis=0)
-        deviation = np.sqrt(squares / len(real))
-        deviation[deviation == 0] = 1  # constant column: the float64 mean of equal float32 values is exact
-        for ids in _chunks(real, dim):
-            features[ids] = (features[ids] - mean) / deviation
-
-
 def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
     """Raise `InputError`, naming the key and its choices, unless the value is one of them."""
     if value not in choices:
@@ -277,25 +190,25 @@ def _check_table(name: str, table: FeatureTable) -> None:
     repeated = [item for item, count in Counter(table.ids).items() if count > 1]
     if repeated:
         raise InputError(
-            f"{where}: {len(repeated)} item ids stand there more than once: {_some(repeated)}. "
+            f"{where}: {len(repeated)} item ids stand there more than once: {some(repeated)}. "
             "Keep one row for each item."
         )
-    affected, first = 0, (0, 0)
-    dim = table.rows.shape[1]
-    for rows in _chunks(np.arange(len(table.ids)), dim):
-        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
-            bad = ~np.isfinite(table.rows[rows].astype(np.float32))
-        if bad.any() and not affected:
-            row, column = np.argwhere(bad)[0]
-            first = int(rows[row]), int(column)
-        affected += int(bad.any(axis=1).sum())
-    if affected:
-        row, column = first
+    bad: list[int] = []
+    for rows in chunks(np.arange(len(table.ids)), table.rows.shape[1]):
+        bad.extend(rows[~_finite(table.rows[rows]).all(axis=1)])
+    if bad:
+        row = bad[0]
+        column = int(_finite(table.rows[row]).argmin())
         raise InputError(
             f"{where}: item '{table.ids[row]}' has {table.rows[row, column]} in column {column} (from 0), "
-            f"no finite float32; {affected} of {len(table.ids)} rows are affected. Correct these rows, or "
+            f"no finite float32; {len(bad)} of {len(table.ids)} rows are affected. Correct these rows, or "
             "remove them: their items then count as missing."
         )
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+        return np.isfinite(values.astype(np.float32))
 
 
 def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTable:
@@ -317,15 +230,34 @@ def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTabl
             f"{file}: which item each row belongs to is not known; add {ids_file}, rows in the order of its "
             f"lines, or a file with one item id a line: {{file: {file.name}, ids: {file.stem}.ids}}."
         )
-    names = [line for _, line in _lines(ids_file, folder.encoding)] if ids else folder.item_ids()
+    names = _read_ids(ids_file, folder.encoding) if ids else folder.item_ids()
     if len(names) != len(rows):
         raise InputError(f"{file} has {len(rows)} rows but {ids_file} has {len(names)} items; row i belongs to item i.")
     return FeatureTable(str(file), names, rows)
 
 
+def _read_ids(file: Path, encoding: str) -> list[str]:
+    """Return the lines that are not blank."""
+    with _errors_named(file, encoding):
+        text = file.read_text(encoding=encoding).removeprefix("\ufeff")
+    return [line for line in text.split("\n") if line.strip()]
+
+
+@contextmanager
+def _errors_named(file: Path, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
+            "file; text in another encoding needs `encoding:`."
+        ) from error
+
+
 def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:
-    lines = _lines(file, folder.encoding)
-    header = _header(file, lines, folder.field_separator)
+    header, lines = folder.read(file)
     tokens = [column for column, kind in header.items() if kind == "token"]
     item_place = _place(file, header, tokens[0] if len(tokens) == 1 else folder.item_field)
     sequences = [column for column, kind in header.items() if kind == "float_seq"]
@@ -337,8 +269,7 @@ def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> Featur
     ids: list[str] = []
     values = array("f")
     dim = 0
-    for number, line in lines:
-        cells = line.split(folder.field_separator)
+    for number, cells in lines:
         item = cells[item_place] if item_place < len(cells) else ""
         if len(cells) != len(header):
             raise InputError(
@@ -359,39 +290,7 @@ def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> Featur
     return FeatureTable(str(file), ids, rows.reshape(len(ids), dim))
 
 
-def _lines(file: Path, encoding: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line that is not blank."""
-    try:
-        with open(file, encoding=encoding) as lines:
-            for number, line in enumerate(lines, start=1):
-                text = line.removesuffix("\n")
-                if text.strip():
-                    yield number, text.removeprefix("\ufeff") if number == 1 else text
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
-            "file; text in another encoding needs `encoding:`."
-        ) from error
-
-
-def _header(file: Path, lines: Iterator[tuple[int, str]], separator: str) -> dict[str, str]:
-    """Return the type of each column, by name and in order."""
-    header = {}
-    _, text = next(lines, (1, ""))
-    for column in text.split(separator):
-        field, _, kind = column.partition(":")
-        if not field or kind not in _TYPES:
-            raise InputError(
-                f"{file}, line 1: column '{column[:80]}' is not NAME:TYPE, TYPE one of {', '.join(_TYPES)}. "
-                f"Give a .npy file, or an atomic file, whose header has such columns between {separator!r}."
-            )
-        header[field] = kind
-    return header
-
-
-def _place(file: Path, header: Mapping[str, str], field: str, kind: str = "token") -> int:
+def _place(file: Path, header: Columns, field: str, kind: str = "token") -> int:
     if header.get(field) != kind:
         known = [column for column in header if header[column] == kind]
         raise InputError(
@@ -401,23 +300,14 @@ def _place(file: Path, header: Mapping[str, str], field: str, kind: str = "token
     return list(header).index(field)
 
 
-def _column_means(features: np.ndarray, real: np.ndarray) -> np.ndarray:
-    """Return the float64 means (dim,) over the rows `real`."""
-    dim = features.shape[1]
-    total = np.zeros(dim)
-    for ids in _chunks(real, dim):
-        total += features[ids].sum(axis=0, dtype=np.float64)
-    return total / len(real)
-
-
-def _chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:
-    """Cut row numbers into pieces of about `_CHUNK` values."""
+def chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:
+    """Cut the row numbers of a matrix of `dim` columns into pieces of about `_CHUNK` values."""
     step = max(1, _CHUNK // dim)
     for start in range(0, len(rows), step):
         yield rows[start : start + step]
 
 
-def _some(ids: Sequence[str]) -> str:
+def some(ids: Sequence[str]) -> str:
     """Quote the first ids and count the rest."""
     shown = ", ".join(f"'{item}'" for item in ids[:3])
     return f"{shown} and {len(ids) - 3} more" if len(ids) > 3 else shown

@@ -22,13 +22,14 @@ import scipy.sparse as sp
 import sklearn
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn requires it
+from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
+from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays, cached_arrays
 from recbole_mm.data.features import FeatureTable
 from recbole_mm.errors import InputError, nearest
 
-_VERSION = 1  # of the algorithms below: part of the cache key
+_VERSION = 2  # of the algorithms below: part of the cache key
 _FILES = {"title": ("item",), "genre": ("item",), "knowledge": ("kg", "link")}
 _ENCODERS = ("tfidf", "sentence-transformers")
 _OPTIONS: dict[str, dict[str, object]] = {
@@ -217,16 +218,13 @@ def _texts(file: Path, field: str) -> tuple[list[str], list[str]]:
 def _columns(file: Path, *fields: str) -> Iterator[tuple[str, ...]]:
     """Yield the named columns of a RecBole atomic file, line by line."""
     try:
-        with open(file, encoding="utf-8-sig") as lines:
-            header = [column.split(":")[0] for column in next(lines, "").rstrip("\n").split("\t")]
-            places = [_place(file, header, field) for field in fields]
-            for number, line in enumerate(lines, start=2):
-                values = line.rstrip("\n").split("\t")
-                if values == [""]:  # an empty line
-                    continue
-                if len(values) != len(header):
-                    raise InputError(f"{file}, line {number}: {len(values)} columns, the header has {len(header)}.")
-                yield tuple(values[place] for place in places)
+        rows = read_rows(file, encoding="utf-8-sig")
+        header = [cell.partition(":")[0] for cell in next(rows, (1, [""]))[1]]
+        places = [_place(file, header, field) for field in fields]
+        for number, cells in rows:
+            if len(cells) != len(header):
+                raise InputError(f"{file}, line {number}: {len(cells)} columns, the header has {len(header)}.")
+            yield tuple(cells[place] for place in places)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: cannot be read ({error}).") from error
 

@@ -61,7 +61,7 @@ class MultimodalRecommender(GeneralRecommender):
         return self
 
     def _scoring_embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return users (n_users, d) and items (n_items, d) by internal id, in evaluation computed once a set of weights."""
+        """Return users (n_users, d) and items (n_items, d) by internal id; evaluation computes them once."""
         tensors = chain(self.parameters(), self.buffers())
         weights = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)  # replaced, or changed in place
         if self._cached is None or self._cached[0] != weights:

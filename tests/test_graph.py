@@ -1,0 +1,194 @@
+"""Graphs: exact values by hand, a brute-force knn, and sparse products against dense ones."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_contract import StandInDataset
+from torch import Tensor
+
+from recbole_mm import graph
+from recbole_mm.graph import (
+    SparseGraph,
+    bipartite_adjacency,
+    interaction_matrix,
+    knn_graph,
+    symmetric_normalise,
+)
+
+QUICK = settings(deadline=None, max_examples=25)
+
+
+def random_matrix(rows: int, columns: int, seed: int = 0) -> sp.csr_array:
+    return sp.csr_array(sp.random_array((rows, columns), density=0.4, rng=np.random.default_rng(seed)))
+
+
+def test_interactions_are_binary_and_without_padding() -> None:
+    dataset = StandInDataset(3, 2, np.array([[0, 0], [0, 0], [2, 1]]), {})
+    matrix = interaction_matrix(dataset)
+    assert matrix.toarray().tolist() == [[1, 0], [0, 0], [0, 1]]
+    assert matrix.nnz == 2
+
+
+def test_bipartite_adjacency_by_hand() -> None:
+    """User 0 has items 0 and 1, user 1 item 0; user 2 and item 2 have none and stay 0."""
+    R = sp.csr_array(np.array([[1.0, 1, 0], [1, 0, 0], [0, 0, 0]]))
+    half, root = 1 / 2, 1 / math.sqrt(2)
+    block = np.array([[half, root, 0], [root, 0, 0], [0, 0, 0]])
+    expected = np.block([[np.zeros((3, 3)), block], [block.T, np.zeros((3, 3))]])
+    adjacency = bipartite_adjacency(R)
+    np.testing.assert_allclose(adjacency.toarray(), expected, rtol=1e-15)
+    assert (adjacency != adjacency.T).nnz == 0
+
+
+def test_symmetric_normalise_by_hand() -> None:
+    """Row sums 4, 1, 0 and -2: what is not positive becomes 0, and its column with it."""
+    K = sp.csr_array(np.array([[1.0, 2, 0, 1], [0, 1, 0, 0], [1, 0, 0, -1], [0, -3, 1, 0]]))
+    normal = symmetric_normalise(K).toarray()
+    assert normal.tolist() == [[0.25, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_symmetric_normalise_of_an_empty_matrix() -> None:
+    assert symmetric_normalise(sp.csr_array((3, 3))).nnz == 0
+
+
+def brute_force_knn(features: np.ndarray, k: int, real: np.ndarray) -> np.ndarray:
+    n_items = len(features)
+    K = np.zeros((n_items, n_items))
+    for i in range(n_items):
+        if not real[i]:
+            K[i, i] = 1
+            continue
+        cosine = {}
+        for j in np.flatnonzero(real):
+            cosine[j] = features[i] @ features[j] / np.linalg.norm(features[i]) / np.linalg.norm(features[j])
+        for j in sorted(cosine, key=lambda j: -cosine[j])[:k]:
+            K[i, j] = cosine[j]
+    return K
+
+
+def test_knn_by_hand() -> None:
+    features = torch.tensor([[2.0, 0.0], [3.0, 4.0], [0.0, 1.0], [-1.0, 0.0]])
+    expected = [[1, 0.6, 0, 0], [0, 1, 0.8, 0], [0, 0.8, 1, 0], [0, 0, 0, 1]]
+    K = knn_graph(features, 2)
+    np.testing.assert_allclose(K.toarray(), expected, atol=1e-7)
+    assert np.diff(K.indptr).tolist() == [2, 2, 2, 2]
+
+
+@QUICK
+@given(n_items=st.integers(1, 12), k=st.integers(1, 15), seed=st.integers(0, 1000), data=st.data())
+def test_knn_equals_brute_force(n_items: int, k: int, seed: int, data: st.DataObject) -> None:
+    """Random normal features have no ties; `k` may exceed the items, and any of them may be masked."""
+    features = np.random.default_rng(seed).normal(size=(n_items, 5))
+    real = np.array(data.draw(st.lists(st.booleans(), min_size=n_items, max_size=n_items)))
+    K = knn_graph(torch.tensor(features), k, torch.tensor(real))
+    np.testing.assert_allclose(K.toarray(), brute_force_knn(features, k, real), atol=1e-12)
+    normal = symmetric_normalise(K)
+    assert np.isfinite(normal.data).all()
+
+
+@pytest.mark.parametrize("elements", [1, 20, 60, 130, 10_000])
+def test_chunks_give_the_same_graph(elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = torch.randn(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(20) % 5 != 2
+    whole = knn_graph(features, 4, mask).toarray()
+    monkeypatch.setattr(graph, "KNN_CHUNK_ELEMENTS", elements)
+    np.testing.assert_allclose(knn_graph(features, 4, mask).toarray(), whole, rtol=1e-12)
+
+
+def test_chunks_bound_what_is_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "KNN_CHUNK_ELEMENTS", 60)
+    sizes, topk = [], torch.topk
+
+    def watched(similarity: Tensor, k: int, dim: int) -> tuple[Tensor, Tensor]:
+        sizes.append(similarity.numel())
+        return topk(similarity, k, dim=dim)
+
+    monkeypatch.setattr(torch, "topk", watched)
+    knn_graph(torch.randn(20, 6), 4)
+    assert max(sizes) <= 60
+    assert sum(sizes) == 400
+
+
+def test_masked_items_keep_a_self_loop_only() -> None:
+    features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.0], [0.9, 0.1]])
+    K = knn_graph(features, 3, torch.tensor([True, True, False, True])).toarray()
+    assert K[2].tolist() == K[:, 2].tolist() == [0, 0, 1, 0]
+    assert symmetric_normalise(sp.csr_array(K)).toarray()[2].tolist() == [0, 0, 1, 0]
+
+
+def test_without_real_items_the_graph_is_the_identity() -> None:
+    K = knn_graph(torch.ones(3, 2), 2, torch.zeros(3, dtype=torch.bool))
+    assert K.toarray().tolist() == np.eye(3).tolist()
+
+
+def test_a_zero_row_has_similarity_0_and_no_nan() -> None:
+    K = knn_graph(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), 2)
+    np.testing.assert_allclose(K.toarray(), [[0, 0], [0, 1]], atol=1e-7)
+    np.testing.assert_allclose(symmetric_normalise(K).toarray(), [[0, 0], [0, 1]], atol=1e-7)
+
+
+def symmetric_matrix() -> sp.csr_array:
+    matrix = random_matrix(6, 6)
+    return sp.csr_array(matrix + matrix.T)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "symmetric"),
+    [(random_matrix(5, 7), False), (random_matrix(6, 6), False), (symmetric_matrix(), True)],
+    ids=["rectangular", "square", "symmetric"],
+)
+def test_products_and_gradients_equal_dense_ones(matrix: sp.csr_array, symmetric: bool) -> None:
+    sparse = SparseGraph(matrix, symmetric).double()
+    dense = torch.tensor(matrix.toarray()).float().double()  # the weights were kept in the default type
+    x = torch.randn(matrix.shape[1], 3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(sparse(x), dense @ x)
+    assert torch.autograd.gradcheck(sparse, x)
+    upstream = torch.randn(matrix.shape[0], 3, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad((sparse(x) * upstream).sum(), x)
+    torch.testing.assert_close(gradient, dense.T @ upstream)
+
+
+def test_a_gradient_may_be_no_contiguous_tensor() -> None:
+    sparse = SparseGraph(random_matrix(4, 4))
+    x = torch.randn(4, 3, requires_grad=True)
+    sparse(x).sum().backward()  # the gradient of a sum is one number, expanded
+    expected = sparse(torch.eye(4)).sum(0, keepdim=True).T.expand(4, 3)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_repeated_entries_are_summed() -> None:
+    matrix = sp.coo_array((np.ones(3), ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    assert SparseGraph(matrix)(torch.eye(2)).tolist() == [[0, 2], [1, 0]]
+
+
+def test_propagate_by_hand() -> None:
+    sparse = SparseGraph(sp.csr_array(np.array([[0.0, 2.0], [1.0, 0.0]])))
+    layers = sparse.propagate(torch.tensor([[1.0], [10.0]]), 3)
+    assert [layer.ravel().tolist() for layer in layers] == [[1, 10], [20, 1], [2, 20], [40, 2]]
+    assert len(sparse.propagate(torch.ones(2, 1), 0)) == 1
+
+
+def test_copies_types_and_checkpoints() -> None:
+    matrix = random_matrix(4, 6)
+    sparse = SparseGraph(matrix)
+    x = torch.randn(6, 2)
+    expected = sparse(x)
+    assert expected.dtype == torch.float32
+    assert torch.equal(copy.deepcopy(sparse)(x), expected)
+    double = copy.deepcopy(sparse).to(torch.float64)
+    assert double(x).dtype == torch.float64
+    torch.testing.assert_close(double(x).float(), expected)
+    assert sparse(x).dtype == torch.float32
+    assert sparse.state_dict() == {}, "a checkpoint does not carry the graphs, which are made from the data"
+
+
+def test_a_graph_has_no_parameters() -> None:
+    assert list(SparseGraph(random_matrix(4, 4)).parameters()) == []

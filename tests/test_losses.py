@@ -1,0 +1,171 @@
+"""Losses: exact values by hand, gradients, and what must not change them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from recbole_mm.losses import bpr, cross_modal_contrast, info_nce, rank_contrast, squared_norm
+
+QUICK = settings(deadline=None, max_examples=25)
+EYE = torch.eye(3, dtype=torch.float64)
+SHIFTED = EYE[[1, 2, 0]]
+e = math.exp
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+
+def test_bpr_by_hand() -> None:
+    margins = torch.tensor([0.0, math.log(3.0), -math.log(3.0)], dtype=torch.float64)
+    expected = (math.log(2) + math.log(4 / 3) + math.log(4)) / 3
+    assert bpr(margins + 5, torch.full((3,), 5.0)).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_bpr_of_huge_margins_is_finite() -> None:
+    assert bpr(torch.tensor([-1e4]), torch.tensor([0.0])).item() == pytest.approx(1e4)
+    assert bpr(torch.tensor([1e4]), torch.tensor([0.0])).item() == 0
+
+
+def test_squared_norm_by_hand() -> None:
+    users, items = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 4.0]])
+    assert squared_norm([users, items], batch_size=2).item() == 0.5 * (1 + 4 + 9 + 16) / 2
+    # The last batch of an epoch is divided by the full batch size, so that a row always weighs the same.
+    assert squared_norm([users], batch_size=10).item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_info_nce_by_hand(temperature: float) -> None:
+    high, low = e(1 / temperature), 1.0
+    aligned = -math.log(high / (high + 2 * low))
+    shifted = -math.log(low / (high + 2 * low))
+    assert info_nce(EYE, 4 * EYE, temperature).item() == pytest.approx(aligned, rel=1e-12)
+    assert info_nce(EYE, SHIFTED, temperature).item() == pytest.approx(shifted, rel=1e-12)
+
+
+def test_info_nce_takes_its_negatives_from_the_positives_side() -> None:
+    anchor = torch.tensor([[1.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    positive = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    expected = (-math.log(e(1) / (e(1) + 1)) - math.log(1 / (e(1) + 1))) / 2
+    assert info_nce(anchor, positive, 1.0).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_cross_modal_contrast_by_hand() -> None:
+    """Two anchors in three modalities: pairs (1, 2), (1, 3), (2, 3), negatives the three unit vectors."""
+    anchors = [EYE[[0, 1]], EYE[[0, 2]], EYE[[1, 2]]]
+    far = 3 * (e(2) + 2)  # every anchor is one of the negatives and orthogonal to the other two
+    first = -math.log((e(2) + 1 + 1) / far)
+    second = -math.log((1 + 1 + e(2)) / far)
+    loss = cross_modal_contrast(anchors, EYE, 0.5)
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-12)
+
+
+def test_cross_modal_contrast_of_one_modality_is_0() -> None:
+    loss = cross_modal_contrast([EYE], EYE, 0.2)
+    assert loss.item() == 0
+    assert loss.dtype == EYE.dtype
+
+
+def test_rank_contrast_by_hand() -> None:
+    """Sorted ascending, rows 0 and 1 agree with their partner; the negative is the next row's partner."""
+    a = torch.tensor([[2.0, 0.0], [0.0, 3.0], [0.0, -1.0]], dtype=torch.float64)  # (0,1), (0,1), (-1,0)
+    b = torch.tensor([[0.0, 5.0], [1.0, 0.0], [0.0, -2.0]], dtype=torch.float64)  # (0,1), (0,1), (-1,0)
+    one, other = e(1 / 0.5), 1.0
+    first = -math.log(one / (one + one))
+    second = -math.log(one / (one + other))
+    loss = rank_contrast(a, b, torch.tensor([1, 2, 0]), 0.5)
+    assert loss.item() == pytest.approx((first + 2 * second) / 3, rel=1e-12)
+
+
+def test_rank_contrast_with_opposite_orders() -> None:
+    a = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    b = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)  # (-1,0), (0,1): swapped partners
+    loss = rank_contrast(a, b, torch.tensor([1, 0]), 0.1)
+    assert loss.item() == pytest.approx(math.log(1 + e(10)), rel=1e-12)
+
+
+PERMUTATION = torch.tensor([2, 0, 1, 4, 3])
+COUNT = torch.tensor([1, 3, 2, 1, 5])
+TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bpr": lambda a, b: bpr(a.sum(1), b.sum(1)),
+    "squared_norm": lambda a, b: squared_norm([a, b], 4),
+    "info_nce": lambda a, b: info_nce(a, b, 0.5),
+    "info_nce with counts": lambda a, b: info_nce(a, b, 0.5, COUNT),
+    "cross_modal_contrast": lambda a, b: cross_modal_contrast([a, b], a[1:], 0.5),
+    "cross_modal_contrast with counts": lambda a, b: cross_modal_contrast([a, b, a + b], b, 0.5, COUNT),
+    "rank_contrast": lambda a, b: rank_contrast(a, b, PERMUTATION, 0.5),
+}
+DIRECTIONS = [name for name in TWO if "contrast" in name or "nce" in name]
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_gradients(name: str) -> None:
+    assert torch.autograd.gradcheck(TWO[name], (normal(5, 4, seed=1), normal(5, 4, seed=2)))
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_contrasts_see_directions_only(name: str) -> None:
+    a, b = normal(5, 4, seed=1), normal(5, 4, seed=2)
+    if "cross" in name:  # its negatives are rows of a and b as well, so one factor for all
+        torch.testing.assert_close(TWO[name](7.0 * a, 7.0 * b), TWO[name](a, b))
+    else:
+        scale = torch.tensor([[1.0], [2.0], [0.1], [30.0], [5.0]], dtype=torch.float64)
+        torch.testing.assert_close(TWO[name](scale * a, 3.0 * b), TWO[name](a, b))
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_zero_rows_give_numbers(name: str) -> None:
+    a, b = (torch.zeros(5, 4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    loss = TWO[name](a, b)
+    loss.backward()
+    assert loss.isfinite()
+    assert a.grad.isfinite().all()
+    assert b.grad.isfinite().all()
+
+
+def test_the_order_of_rows_and_of_modalities_is_free() -> None:
+    a, b, c = (normal(5, 4, seed=seed) for seed in range(3))
+    order = torch.tensor([3, 1, 4, 0, 2])
+    torch.testing.assert_close(info_nce(a[order], b[order], 0.3), info_nce(a, b, 0.3))
+    shuffled = cross_modal_contrast([c[order], a[order], b[order]], c[order], 0.3)
+    torch.testing.assert_close(shuffled, cross_modal_contrast([a, b, c], c, 0.3))
+
+
+def test_rank_contrast_ignores_the_order_of_columns() -> None:
+    a, b = normal(5, 4, seed=1), normal(5, 4, seed=2)
+    shuffled = rank_contrast(a[:, [2, 0, 3, 1]], b[:, [1, 3, 0, 2]], PERMUTATION, 0.1)
+    torch.testing.assert_close(shuffled, rank_contrast(a, b, PERMUTATION, 0.1))
+
+
+@QUICK
+@given(count=st.lists(st.integers(1, 6), min_size=1, max_size=7), seed=st.integers(0, 1000))
+def test_counts_equal_repeated_rows(count: list[int], seed: int) -> None:
+    """Value and gradient: a repeated row's gradient is the sum over its copies."""
+    counts = torch.tensor(count)
+    a, b, reference = (normal(n, 4, seed=seed + n_) for n_, n in enumerate((len(count), len(count), 5)))
+    repeated = torch.arange(len(count)).repeat_interleave(counts)
+    for loss, plain in (
+        (info_nce(a, b, 0.2, counts), info_nce(a[repeated], b[repeated], 0.2)),
+        (
+            cross_modal_contrast([a, b], reference, 0.2, counts),
+            cross_modal_contrast([a[repeated], b[repeated]], reference, 0.2),
+        ),
+    ):
+        torch.testing.assert_close(loss, plain)
+        torch.testing.assert_close(torch.autograd.grad(loss, [a, b]), torch.autograd.grad(plain, [a, b]))
+
+
+@QUICK
+@given(seed=st.integers(0, 1000), temperature=st.floats(0.02, 5))
+def test_info_nce_is_least_for_aligned_rows(seed: int, temperature: float) -> None:
+    a = normal(4, 6, seed=seed)
+    aligned, against = info_nce(a, a, temperature), info_nce(a, -a, temperature)
+    assert 0 <= aligned <= against

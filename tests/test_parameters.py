@@ -1,0 +1,116 @@
+"""Parameters declared once: types, ranges, choices, and messages that name the key and the place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_mm.errors import InputError
+from recbole_mm.parameters import defaults, parameter, read
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    size: int = parameter(64, "width of an embedding", low=1)
+    rate: float = parameter(0.5, "share that is kept", low=0.0, high=1.0)
+    frozen: bool = parameter(False, "keep the features")
+    reading: str = parameter("paper", "which equation", choices=("paper", "released"))
+    name: str = parameter("", "any word")
+    slope: float = parameter(0.0, "any number", high=2.0)
+
+
+def refused(**given_: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        read(Declared, given_, where="mine.yaml")
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    expected = {"size": 64, "rate": 0.5, "frozen": False, "reading": "paper", "name": "", "slope": 0.0}
+    assert defaults(Declared) == expected
+    assert read(Declared, {}) == Declared()
+
+
+def test_none_means_the_default_and_unknown_keys_are_not_read() -> None:
+    assert read(Declared, {"size": None, "rate": None, "epochs": "x"}) == Declared()
+
+
+def test_given_values_win_and_those_that_look_empty_are_given() -> None:
+    values = read(Declared, {"size": 1, "rate": 0.0, "frozen": True, "reading": "released", "name": "x"})
+    assert values == Declared(1, 0.0, True, "released", "x")
+    assert read(Declared, {"frozen": False, "name": ""}) == Declared()
+
+
+def test_a_whole_number_is_a_number() -> None:
+    rate = read(Declared, {"rate": 1}).rate
+    assert rate == 1.0
+    assert type(rate) is float
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("size", 1.0, "a whole number"),
+        ("size", "64", "a whole number"),
+        ("size", True, "a whole number"),
+        ("size", [64], "a whole number"),
+        ("rate", "0.5", "a number"),
+        ("rate", False, "a number"),
+        ("frozen", 1, "true or false"),
+        ("frozen", "yes", "true or false"),
+        ("reading", 1, "a word"),
+        ("name", True, "a word"),
+    ],
+)
+def test_a_wrong_type_names_key_place_and_value(key: str, value: Any, kind: str) -> None:
+    message = refused(**{key: value})
+    assert message.startswith(f"mine.yaml: {key} must be {kind}, not {value!r} (")
+    assert f"default {getattr(Declared(), key)!r}" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limits"),
+    [
+        ("size", 0, "at least 1"),
+        ("rate", -0.01, "between 0.0 and 1.0"),
+        ("rate", 1.01, "between 0.0 and 1.0"),
+        ("rate", float("nan"), "between 0.0 and 1.0"),
+        ("rate", float("inf"), "between 0.0 and 1.0"),
+        ("slope", 2.5, "at most 2.0"),
+    ],
+)
+def test_a_value_out_of_range_names_key_place_and_range(key: str, value: float, limits: str) -> None:
+    message = refused(**{key: value})
+    assert message.startswith(f"mine.yaml: {key} must be {limits}, not {value!r} (")
+
+
+@pytest.mark.parametrize(("key", "value"), [("size", 1), ("rate", 0.0), ("rate", 1.0), ("slope", 2.0)])
+def test_the_ends_of_a_range_belong_to_it(key: str, value: float) -> None:
+    assert getattr(read(Declared, {key: value}), key) == value
+
+
+def test_an_unknown_choice_names_the_choices_and_the_nearest() -> None:
+    assert refused(reading="relased") == (
+        "mine.yaml: reading must be one of paper, released, not 'relased'. Did you mean 'released'?"
+    )
+    assert refused(reading="x") == "mine.yaml: reading must be one of paper, released, not 'x'."
+
+
+def test_without_a_place_the_configuration_is_named() -> None:
+    with pytest.raises(InputError, match=r"^the configuration: size must be at least 1, not 0 "):
+        read(Declared, {"size": 0})
+
+
+@settings(deadline=None, max_examples=25)
+@given(rate=st.floats(allow_nan=True, allow_infinity=True))
+def test_only_numbers_within_the_range_get_through(rate: float) -> None:
+    try:
+        assert read(Declared, {"rate": rate}).rate == rate
+        accepted = True
+    except InputError:
+        accepted = False
+    assert accepted == (0 <= rate <= 1)
