@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_mm.checks import refuse_nan
+from recbole_mm.errors import InputError
 
 
 class Watched:
@@ -49,6 +50,13 @@ class Watched:
         metric = self.config["valid_metric"]  # type: ignore[attr-defined]
         self.bar.set_postfix({"loss": f"{entry['train_loss']:.4f}", f"valid {metric}": f"{score:.4f}"})
         return score, result
+
+    def _check_nan(self, loss: Any) -> None:
+        if not loss.isfinite():
+            raise InputError(
+                f"{type(self.model).__name__}: the training loss is {loss.item()} in epoch {len(self.history)}: "  # type: ignore[attr-defined]
+                "lower learning_rate or the weights of the losses, and look for huge values in the features"
+            )
 
     def _full_sort_batch_eval(self, batched_data: Any) -> Any:
         return self._checked(super()._full_sort_batch_eval(batched_data))  # type: ignore[misc]

@@ -1,11 +1,12 @@
 """What RecBole does on today's libraries and with what users give it, one symptom a function.
 
-`python symptoms.py alone` prints a json object, name -> outcome, of RecBole alone; `python symptoms.py late` does
+`python symptoms.py alone` writes a json object, name -> outcome, of RecBole alone; `python symptoms.py late` does
 so with recbole_mm imported after RecBole. An outcome is what the function returns, or the exception's first line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -230,10 +231,8 @@ def evil_caches(folder: Path) -> list[bool]:
     for name in ("toy-Dataset", "toy-for-BPR-dataloader"):
         (folder / "saved" / f"{name}.pth").write_bytes(pickle.dumps(Attack(folder / name)))
     for use in (load, lambda folder: load_split_dataloaders(configuration(folder))):
-        try:
+        with contextlib.suppress(AttributeError, TypeError):  # what the pickle gives is no data set
             use(folder)
-        except (AttributeError, TypeError):
-            pass  # what the pickle gave is no data set
     return [(folder / name).exists() for name in ("toy-Dataset", "toy-for-BPR-dataloader")]
 
 
@@ -252,10 +251,8 @@ def command_line(folder: Path) -> Any:
 def teacher(folder: Path) -> list[bool]:
     """Return whether a text that names no teacher runs, and whether KD_DAGFM finds the one that exists."""
     settings = {"load_col": {"inter": ["user_id", "item_id"]}, "metrics": ["AUC"], "valid_metric": "AUC"}
-    try:
+    with contextlib.suppress(AttributeError, TypeError):  # what the text gives is no class
         make(folder, "KD_DAGFM", teacher=f"__import__('os').mkdir('{folder / 'ran'}')", **settings)
-    except (AttributeError, TypeError):
-        pass  # what the text gave is no class
     trainer, _ = make(folder, "KD_DAGFM", teacher="CrossNet", **settings)
     return [(folder / "ran").exists(), type(trainer.model.teacher_network).__name__ == "CrossNet"]
 
@@ -275,15 +272,12 @@ def outcome(function: Callable[[Path], Any], folder: Path) -> Any:
 
 
 def main(mode: str) -> None:
-    """Print the outcomes; each symptom runs in a folder of its own below the working directory."""
-    import recbole.model.context_aware_recommender
-    import recbole.model.general_recommender
-    import recbole.quick_start  # noqa: F401
-    import recbole.trainer
-
+    """Write the outcomes to stdout; each symptom runs in a folder of its own below the working directory."""
+    for name in ("model.context_aware_recommender", "model.general_recommender", "trainer", "quick_start"):
+        importlib.import_module(f"recbole.{name}")
     here, found = Path.cwd(), {}
     if mode == "late":
-        import recbole_mm  # noqa: F401
+        importlib.import_module("recbole_mm")
     for function in SYMPTOMS:
         folder = here / function.__name__
         folder.mkdir()
@@ -292,7 +286,7 @@ def main(mode: str) -> None:
             numpy = importlib.import_module("numpy")
             for name, new in {"float_": "float64", "complex_": "complex128", "unicode_": "str_"}.items():
                 setattr(numpy, name, getattr(numpy, new))
-    print("\n" + json.dumps(found))
+    sys.stdout.write("\n" + json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -235,11 +235,8 @@ def test_nan_and_infinite_scores_are_refused() -> None:
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def tiny(tmp_path: Path) -> Any:
     """Return a function that makes RecBole's config, data set, dataloaders and trainer of a model."""
-    monkeypatch.setattr(sys, "argv", ["pytest"])
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # as RecBole's Config does, but undone after the test
     rng = random.Random(0)
     (tmp_path / "tiny").mkdir()
     pairs = [(user, item) for user in range(8) for item in rng.sample(range(12), 6)]

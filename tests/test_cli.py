@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,12 +15,6 @@ from recbole_mm import cli
 ROOT = Path(__file__).parents[1]
 MICROVIDEO = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--embedding_size=16"]
 QUICK = [*MICROVIDEO, "--epochs=3", "--eval_step=1", "--hyper_num=4"]
-
-
-@pytest.fixture(autouse=True)
-def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", ""))
 
 
 def only_result(folder: Path) -> dict[str, object]:
@@ -181,6 +174,11 @@ def test_nan_scores_stop_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(BPR, "full_sort_predict", lambda self, batch: score(self, batch) * float("nan"))
     arguments = ["--model=BPR", "--dataset=microvideo", f"--data_path={ROOT / 'dataset'}"]
     assert "NaN" in mistake(capsys, *arguments)
+
+
+def test_an_infinite_loss_stops_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", *QUICK, "--learning_rate=1e30"]) == 2
+    assert "error: MHCR: the training loss is" in capsys.readouterr().err
 
 
 def test_interrupt_keeps_the_best_checkpoint_and_resume_goes_on(tmp_path: Path) -> None:

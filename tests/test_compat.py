@@ -320,8 +320,8 @@ def test_tune_takes_one_dictionary_today() -> None:
 
 
 def test_tune_report_is_changed_only_where_it_takes_no_keywords() -> None:
-    received = []
-    today: Any = SimpleNamespace(tune=SimpleNamespace(__name__="tune", report=lambda metrics: received.append(metrics)))
+    received: list[Any] = []
+    today: Any = SimpleNamespace(tune=SimpleNamespace(__name__="tune", report=received.append))
     compat._tune_report(today)
     today.tune.report(**{"recall@10": 0.1, "mrr@10": 0.2})
     assert received == [{"recall@10": 0.1, "mrr@10": 0.2}]
@@ -387,10 +387,15 @@ MODELS: dict[str, dict[str, Any]] = {
 def test_models_of_recbole_train_and_reload(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     trainers = []
 
-    def kept(*arguments: Any) -> Any:
-        return lambda *given: trainers.append(get_trainer(*arguments)(*given)) or trainers[0]
+    class Recorder:
+        def __init__(self, *names: Any) -> None:
+            self.trainer_class = get_trainer(*names)
 
-    monkeypatch.setattr(quick_start, "get_trainer", kept)
+        def __call__(self, *given: Any) -> Any:
+            trainers.append(self.trainer_class(*given))
+            return trainers[-1]
+
+    monkeypatch.setattr(quick_start, "get_trainer", Recorder)
     result = run_recbole(model=model, dataset="ml-100k", config_dict={**SMALL, **MODELS[model]})
     trained = trainers[0].model
     metrics = {**result["best_valid_result"], **result["test_result"]}

@@ -24,11 +24,6 @@ INTERACTIONS = [("u1", "a"), ("u1", "b"), ("u2", "b"), ("u2", "a"), ("u2", "007"
 Load = Callable[..., MultimodalDataset]
 
 
-@pytest.fixture(autouse=True)
-def no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["x"])  # RecBole reads them
-
-
 def write(root: Path, interactions: list[tuple[str, str]], items: list[str] | None) -> Path:
     folder = root / "toy"
     folder.mkdir(exist_ok=True)

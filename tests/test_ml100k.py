@@ -215,9 +215,9 @@ KINDS = ("title", "genre", "knowledge")
 
 
 @pytest.fixture(scope="module")
-def tables(movielens: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FeatureTable]:
+def tables(movielens: Path, feature_cache: Path) -> dict[str, FeatureTable]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECBOLE_MM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RECBOLE_MM_CACHE", str(feature_cache))
         return {kind: compute(kind, movielens) for kind in KINDS}
 
 

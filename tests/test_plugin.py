@@ -160,7 +160,7 @@ LEVELS = ("overall.yaml", "model/MHCR.yaml", "dataset/toy.yaml", "toy/toy.yaml",
 
 @pytest.fixture
 def properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of properties, of the pack and of the data set `toy`, in which level n sets the keys n, n + 1, ..."""
+    """Return a folder of properties, of the pack and of the data set `toy`; level n sets the keys n, n + 1, ..."""
     monkeypatch.setattr(plugin, "properties_folder", lambda: tmp_path)
     for level, name in enumerate(LEVELS[:-1]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -218,7 +218,12 @@ def test_data_set_properties_are_those_that_exist(properties: Path) -> None:
 
 def test_pickled_caches_are_off_with_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     symptoms.write(tmp_path, symptoms.ROWS)
-    asked = {"save_dataset": True, "dataset_save_path": "a.pth", "save_dataloaders": True, "dataloaders_save_path": "b"}
+    asked: dict[str, Any] = {
+        "save_dataset": True,
+        "dataset_save_path": "a.pth",
+        "save_dataloaders": True,
+        "dataloaders_save_path": "b",
+    }
     config = symptoms.configuration(tmp_path, **asked)
     assert {key: config[key] for key in asked} == {
         "save_dataset": False,
