@@ -12,7 +12,8 @@ import torch
 
 from recbole_mm.errors import InputError
 from recbole_mm.report import metrics_table
-from recbole_mm.run import Interrupted, Request, configure, run
+from recbole_mm.request import Request, configure
+from recbole_mm.run import Interrupted, run
 
 USAGE = "recbole-mm run [--model=MHCR] [--dataset=ml-100k] [--config_files='a.yaml b.yaml'] [--key=value ...]"
 
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         _say(f"error: {error}", sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        _say("\nstopped outside training; nothing to resume.", sys.stderr)
+        return 130
 
 
 def _run(arguments: list[str]) -> int:

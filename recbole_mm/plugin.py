@@ -37,35 +37,31 @@ def register() -> None:
 
 
 def _with_pack_properties(update: Any) -> Any:
-    """Let the pack's yaml files follow RecBole's own of the same level: overall < model < data set."""
+    """Let the pack's yaml files follow RecBole's of the same level: overall < model < data set < model on data set."""
 
     @functools.wraps(update)
     def wrapped(self: Any, file: str) -> Any:
         loaded = update(self, file)
+        own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
             declaration = getattr(self.model_class, "parameter_class", None)
             self.internal_config_dict.update(defaults(declaration) if declaration else {})
-            for own in (
-                properties_folder() / "overall.yaml",
-                properties_folder() / f"model/{self.model}.yaml",
-            ):
-                if own.is_file():
-                    update(self, str(own))
+            own = [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
         elif file.endswith("properties/dataset/sample.yaml"):
-            for own in dataset_properties(self.dataset, self.external_config_dict.get("data_path", "dataset/")):
-                update(self, str(own))
+            names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
+            own = [properties_folder() / f"{name}.yaml" for name in names]
+            own.append(dataset_yaml(self.dataset, self.external_config_dict.get("data_path")))
+        for yaml_file in own:
+            if yaml_file.is_file():
+                update(self, str(yaml_file))
         return loaded
 
     return wrapped
 
 
-def dataset_properties(dataset: str, data_path: str) -> list[Path]:
-    """Return the yaml files of a data set that exist: the pack's, then `<dataset>.yaml` in its own folder."""
-    candidates = [
-        properties_folder() / f"dataset/{dataset}.yaml",
-        Path(data_path) / dataset / f"{dataset}.yaml",
-    ]
-    return [file for file in candidates if file.is_file()]
+def dataset_yaml(dataset: str, data_path: str | None) -> Path:
+    """Return where a data set's own settings stand, `<data_path>/<dataset>/<dataset>.yaml`, if it has any."""
+    return Path(data_path or "dataset/") / dataset / f"{dataset}.yaml"
 
 
 def _without_pickled_caches(final: Any) -> Any:

@@ -5,52 +5,24 @@ from __future__ import annotations
 import logging
 import shutil
 import statistics
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_logger, init_seed
 
 from recbole_mm import checks, report
 from recbole_mm.compat import load_checkpoint
-from recbole_mm.data.atomic import atomic_files, check_files
+from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
 from recbole_mm.errors import InputError
-from recbole_mm.keys import check_keys, check_model
+from recbole_mm.request import Request, configure
 from recbole_mm.trainer import watched
-
-DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked for.
-
-    Attributes
-    ----------
-    model, dataset : str
-        Empty: from the configuration files, else MHCR on ml-100k.
-    config_files : sequence of str
-        RecBole yaml files; later ones win.
-    settings : mapping
-        `--key=value` of the command line as text, or values; they win over the files.
-    resume : str
-        A checkpoint to train on from, or empty.
-    """
-
-    model: str = ""
-    dataset: str = ""
-    config_files: Sequence[str] = ()
-    settings: Mapping[str, Any] | None = None
-    resume: str = ""
 
 
 class Interrupted(Exception):
@@ -59,43 +31,6 @@ class Interrupted(Exception):
     def __init__(self, checkpoint: Path | None, epochs: int) -> None:
         super().__init__(f"stopped after {epochs} epochs")
         self.checkpoint = checkpoint
-
-
-def configure(request: Request) -> Config:
-    """Build RecBole's Config of a request, after checking every name in it.
-
-    Raises
-    ------
-    InputError
-        An unknown model or key, a file that cannot be read, or settings that contradict each other.
-    """
-    from_files: dict[str, Any] = {}
-    keys: list[tuple[str, list[str]]] = []
-    for file in request.config_files:
-        content = _read_yaml(file)
-        keys.append((file, list(content)))
-        from_files.update(content)
-    settings = dict(request.settings or {})
-    keys.append(("command line", list(settings)))
-    model = request.model or from_files.get("model") or DEFAULT_MODEL
-    dataset = request.dataset or from_files.get("dataset") or DEFAULT_DATASET
-    check_model(model)
-    model_class = get_model(model)
-    for where, names in keys:
-        check_keys(names, model_class, where)
-    with _empty_command_line():
-        try:
-            config = Config(
-                model=model,
-                dataset=dataset,
-                config_file_list=list(request.config_files),
-                config_dict=settings,
-            )
-        except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"the settings do not fit together: {error}") from error
-    checks.check_config(config)
-    check_files(config)
-    return config
 
 
 def run(request: Request, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
@@ -124,14 +59,17 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     config = configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
+    with _logged(config):
+        return _train_and_test(config, request, folder, say)
+
+
+def _train_and_test(config: Config, request: Request, folder: Path, say: Callable[[str], object]) -> dict[str, Any]:
     init_seed(config["seed"], config["reproducibility"])
-    _log_to_file(config)
-    logging.getLogger().info(config)
     try:
         trainer, loaders = _prepare(config, request, folder)
     except InputError:
         if not request.resume:
-            shutil.rmtree(folder, ignore_errors=True)  # made above, still empty
+            shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
         raise
     dataset = loaders[0]._dataset
     say(_summary(config, dataset))
@@ -139,8 +77,7 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
         trainer.fit(loaders[0], loaders[1], saved=True, show_progress=False)
     except KeyboardInterrupt:
         checkpoint = Path(trainer.saved_model_file)
-        result = _result(config, trainer, dataset, folder, {"status": "interrupted"})
-        report.write_result(folder, result)
+        report.write_result(folder, _result(config, trainer, dataset, folder, {"status": "interrupted"}))
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
     valid = trainer.best_valid_result or trainer.evaluate(loaders[1], load_best_model=False)
@@ -221,18 +158,6 @@ def _summary(config: Config, dataset: Any) -> str:
     return "\n".join([head, *getattr(dataset, "modality_lines", ())])
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict | None):
-        raise InputError(f"{file} must hold `key: value` lines, not {type(content).__name__}")
-    return content or {}
-
-
 def _new_folder(config: Config) -> Path:
     stem = f"{config['model']}-{config['dataset']}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     base = Path(config["checkpoint_dir"])
@@ -246,21 +171,20 @@ def _new_folder(config: Config) -> Path:
 
 
 @contextmanager
-def _empty_command_line() -> Iterator[None]:
-    """RecBole's Config reads sys.argv by itself; the settings are already in `config_dict`."""
-    saved = sys.argv
-    sys.argv = saved[:1]
+def _logged(config: Config) -> Iterator[None]:
+    """RecBole's log goes to a file of this run; the terminal keeps warnings, the progress bar and the table."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    init_logger(config)
+    added = [handler for handler in root.handlers if handler not in before]
+    for handler in added:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.WARNING)
+    root.info(config)
     try:
         yield
     finally:
-        sys.argv = saved
-
-
-def _log_to_file(config: Config) -> None:
-    """RecBole's log goes to its file; the terminal keeps warnings, the progress bar and the table."""
-    root = logging.getLogger()
-    before = list(root.handlers)
-    init_logger(config)
-    for handler in root.handlers:
-        if handler not in before and type(handler) is logging.StreamHandler:
-            handler.setLevel(logging.WARNING)
+        root.setLevel(level)
+        for handler in added:
+            root.removeHandler(handler)
+            handler.close()

@@ -153,9 +153,17 @@ def test_a_second_register_changes_nothing() -> None:
     assert all(after[name] is value for name, value in before.items())
 
 
-# Properties: overall < model < data set < user
+# Properties: overall < model < data set < model on data set < the data set's own folder < user
 
-LEVELS = ("overall.yaml", "model/MHCR.yaml", "dataset/toy.yaml", "toy/toy.yaml", "user.yaml", "user")
+LEVELS = (
+    "overall.yaml",
+    "model/MHCR.yaml",
+    "dataset/toy.yaml",
+    "model/MHCR-toy.yaml",
+    "toy/toy.yaml",
+    "user.yaml",
+    "user",
+)
 
 
 @pytest.fixture
@@ -185,7 +193,9 @@ def test_the_levels_of_recbole_and_of_the_pack_interleave(properties: Path) -> N
     )
     (properties / "overall.yaml").write_text("learning_rate: 0.5\nn_ui_layers: 50\nNEG_PREFIX: x_\nseed: 5\n")
     (properties / "model" / "MHCR.yaml").write_text("n_ui_layers: 60\nseed: 6\n")
-    (properties / "toy" / "toy.yaml").write_text("NEG_PREFIX: y_\nseed: 8\n")
+    (properties / "dataset" / "toy.yaml").write_text("NEG_PREFIX: y_\nseed: 8\n")
+    for name in ("model/MHCR-toy.yaml", "toy/toy.yaml"):
+        (properties / name).unlink()
     config = Config("MHCR", "toy", config_dict={"data_path": str(properties), "gpu_id": ""})
     assert config["learning_rate"] == 0.5  # over RecBole's overall.yaml
     assert config["n_ui_layers"] == 60  # over the declaration of the parameter, and over overall.yaml
@@ -205,12 +215,15 @@ def test_the_properties_of_ml100k_are_found() -> None:
     assert list(config["modalities"]) == ["title", "genre", "knowledge"]
 
 
-def test_data_set_properties_are_those_that_exist(properties: Path) -> None:
-    own, pack = properties / "toy" / "toy.yaml", properties / "dataset" / "toy.yaml"
-    assert plugin.dataset_properties("toy", str(properties)) == [pack, own]
-    pack.unlink()
-    assert plugin.dataset_properties("toy", str(properties)) == [own]
-    assert plugin.dataset_properties("other", str(properties)) == []
+@pytest.mark.parametrize("data_path", ["data", None])
+def test_the_yaml_in_a_data_set_s_folder(data_path: str | None) -> None:
+    folder = Path(data_path or "dataset", "toy")
+    folder.mkdir(parents=True)
+    (folder / "toy.yaml").write_text("seed: 8\n")
+    given = {"data_path": data_path} if data_path else {}
+    assert plugin.dataset_yaml("toy", data_path) == folder / "toy.yaml"
+    assert Config("BPR", "toy", config_dict={**given, "gpu_id": ""})["seed"] == 8
+    assert Config("BPR", "other", config_dict={**given, "gpu_id": ""})["seed"] == 2020
 
 
 # Pickled caches

@@ -1,0 +1,108 @@
+"""What the user asks for, and RecBole's Config of it, checked name by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recbole.config import Config
+from recbole.utils import get_model
+
+from recbole_mm import checks
+from recbole_mm.data.atomic import check_files
+from recbole_mm.errors import InputError
+from recbole_mm.keys import check_keys, check_model
+from recbole_mm.plugin import dataset_yaml
+
+DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    model, dataset : str
+        Empty: from the configuration files, else MHCR on ml-100k.
+    config_files : sequence of str
+        RecBole yaml files; later ones win.
+    settings : mapping
+        `--key=value` of the command line as text, or values; they win over the files.
+    resume : str
+        A checkpoint to train on from, or empty.
+    """
+
+    model: str = ""
+    dataset: str = ""
+    config_files: Sequence[str] = ()
+    settings: Mapping[str, Any] | None = None
+    resume: str = ""
+
+
+def configure(request: Request) -> Config:
+    """Build RecBole's Config of a request, after checking every name in it.
+
+    Raises
+    ------
+    InputError
+        An unknown model or key, a file that cannot be read, or settings that contradict each other.
+    """
+    from_files: dict[str, Any] = {}
+    keys: list[tuple[str, list[str]]] = []
+    for file in request.config_files:
+        content = _read_yaml(file)
+        keys.append((file, list(content)))
+        from_files.update(content)
+    settings = dict(request.settings or {})
+    keys.append(("command line", list(settings)))
+    model = request.model or from_files.get("model") or DEFAULT_MODEL
+    dataset = request.dataset or from_files.get("dataset") or DEFAULT_DATASET
+    check_model(model)
+    own = dataset_yaml(dataset, settings.get("data_path") or from_files.get("data_path"))
+    if own.is_file():
+        keys.append((str(own), list(_read_yaml(str(own)))))
+    model_class = get_model(model)
+    for where, names in keys:
+        check_keys(names, model_class, where)
+    with _empty_command_line():
+        try:
+            config = Config(
+                model=model,
+                dataset=dataset,
+                config_file_list=list(request.config_files),
+                config_dict=settings,
+            )
+        except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"the settings do not fit together: {error}") from error
+    checks.check_config(config)
+    check_files(config)
+    return config
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict | None):
+        raise InputError(f"{file} must hold `key: value` lines, not {type(content).__name__}")
+    return content or {}
+
+
+@contextmanager
+def _empty_command_line() -> Iterator[None]:
+    """RecBole's Config reads sys.argv by itself; the settings are already in `config_dict`."""
+    saved = sys.argv
+    sys.argv = saved[:1]
+    try:
+        yield
+    finally:
+        sys.argv = saved
