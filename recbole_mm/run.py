@@ -55,11 +55,10 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     Interrupted
         At Ctrl-C during training.
     """
-    torch.set_flush_denormal(True)  # Adam's second moments become denormal numbers, which a CPU multiplies slowly
     config = configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
-    with _logged(config):
+    with _logged(config), _flushed_denormals():
         return _train_and_test(config, request, folder, say)
 
 
@@ -168,6 +167,16 @@ def _new_folder(config: Config) -> Path:
             continue
         return base / name
     raise InputError(f"{base}: a thousand runs named {stem} exist; name another checkpoint_dir")
+
+
+@contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Adam's second moments become denormal numbers, which a CPU multiplies slowly: 0 instead, for this run."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +24,6 @@ def workplace(tmp_path: Path, feature_cache: Path, monkeypatch: pytest.MonkeyPat
     gpus, logger = os.environ.get("CUDA_VISIBLE_DEVICES"), logging.getLogger()
     level, handlers = logger.level, list(logger.handlers)
     yield tmp_path
-    torch.set_flush_denormal(False)  # a run sets it; hypothesis needs numbers as they are
     logger.setLevel(level)
     for handler in set(logger.handlers) - set(handlers):
         logger.removeHandler(handler)

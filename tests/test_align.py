@@ -10,7 +10,7 @@ import torch
 
 from recbole_mm.data import features as module
 from recbole_mm.data.align import align, normalize_rows
-from recbole_mm.data.features import FeatureTable
+from recbole_mm.data.folder import FeatureTable
 from recbole_mm.errors import InputError
 
 

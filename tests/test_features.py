@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from recbole_mm.data import features as module
-from recbole_mm.data.features import DatasetFolder, FeatureTable, feature_files, read_features
+from recbole_mm.data.features import feature_files, read_features
+from recbole_mm.data.folder import DatasetFolder, FeatureTable
 from recbole_mm.errors import InputError
 
 ITEMS = "item_id:token\tprice:float\nc\t1\na\t2\n007\t3\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recbole_mm.data import ml100k
 from recbole_mm.data.cache import cache_folder, cached_arrays, hash_files
-from recbole_mm.data.features import FeatureTable
+from recbole_mm.data.folder import FeatureTable
 from recbole_mm.data.ml100k import compute, inputs
 from recbole_mm.errors import InputError
 

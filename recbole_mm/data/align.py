@@ -7,7 +7,8 @@ from collections.abc import Collection
 import numpy as np
 import torch
 
-from recbole_mm.data.features import NORMALIZE, FeatureTable, check_choice, chunks, some
+from recbole_mm.data.features import NORMALIZE, check_choice, chunks, some
+from recbole_mm.data.folder import FeatureTable
 from recbole_mm.errors import InputError
 
 MISSING = ("mean", "zero", "error")

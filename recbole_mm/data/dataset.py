@@ -15,7 +15,8 @@ import torch
 from recbole.data.dataset import Dataset, SequentialDataset
 
 from recbole_mm.data.align import MISSING, align
-from recbole_mm.data.features import NORMALIZE, DatasetFolder, check_choice, feature_files, read_features
+from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
+from recbole_mm.data.folder import DatasetFolder
 from recbole_mm.errors import InputError, nearest
 
 

@@ -9,91 +9,19 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
+from recbole_mm.data import ml100k
+from recbole_mm.data.folder import DatasetFolder, FeatureTable, errors_named, place_of
 from recbole_mm.errors import InputError, nearest
 
 NORMALIZE = ("none", "l2", "standard")
 _NPY_KEYS = ("file", "ids", "normalize")
 _ATOMIC_KEYS = ("file", "field", "normalize")
 _CHUNK = 2**20  # values handled at a time
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureTable:
-    """Features by external item id.
-
-    Attributes
-    ----------
-    source : str
-        The file, for messages.
-    ids : sequence of str
-        External item ids, one a row.
-    rows : array (n, dim)
-        Numbers of any type, may be a memory map.
-    """
-
-    source: str
-    ids: Sequence[str]
-    rows: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetFolder:
-    """Where a dataset lies and how its atomic files are written; the fields are named as RecBole's keys."""
-
-    path: Path
-    name: str
-    item_field: str = "item_id"
-    field_separator: str = "\t"
-    seq_separator: str = " "
-    encoding: str = "utf-8"
-
-    @property
-    def item_file(self) -> Path:
-        return self.path / f"{self.name}.item"
-
-    def item_ids(self) -> list[str]:
-        """Return the ids of ``<dataset>.item`` in the order of the file.
-
-        Raises
-        ------
-        InputError
-            On a file that cannot be read, a header without the item field, or a line without it.
-        """
-        columns, rows = self.read(self.item_file)
-        place = _place(self.item_file, columns, self.item_field)
-        ids = []
-        for number, cells in rows:
-            if len(cells) <= place:
-                raise InputError(f"{self.item_file}, line {number}: no column {self.item_field}.")
-            ids.append(cells[place])
-        return ids
-
-    def read(self, file: Path) -> tuple[Columns, Iterator[Row]]:
-        """Return the columns of an atomic file, and its rows one after the other."""
-        rows = self._rows(file)
-        columns, wrong = parse_header(next(rows, (1, [""]))[1])
-        if wrong is not None:
-            raise InputError(
-                f"{file}, line 1: column '{wrong[:80]}' is not NAME:TYPE, TYPE one of {', '.join(TYPES)}, or "
-                "stands there twice. Give a .npy file, or an atomic file, whose header has such columns "
-                f"between {self.field_separator!r}."
-            )
-        return columns, rows
-
-    def _rows(self, file: Path) -> Iterator[Row]:
-        """Yield the header, and the rows that have anything in any cell."""
-        with _errors_named(file, self.encoding):
-            for number, cells in read_rows(file, self.field_separator, self.encoding):
-                if number == 1 or any(map(str.strip, cells)):
-                    yield number, cells
 
 
 def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
@@ -122,8 +50,6 @@ def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     """
     _check_spec(name, spec)
     if "compute" in spec:
-        from recbole_mm.data import ml100k  # noqa: PLC0415  # it needs FeatureTable from here
-
         options = {key: value for key, value in spec.items() if key not in ("compute", "normalize")}
         table = ml100k.compute(spec["compute"], folder.path, **options)
     elif _is_npy(spec):
@@ -138,8 +64,6 @@ def feature_files(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     """Return every file that `read_features` reads for the same arguments."""
     _check_spec(name, spec)
     if "compute" in spec:
-        from recbole_mm.data import ml100k  # noqa: PLC0415  # it needs FeatureTable from here
-
         return ml100k.inputs(spec["compute"], folder.path)
     file = folder.path / spec["file"]
     if not _is_npy(spec):
@@ -238,33 +162,20 @@ def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTabl
 
 def _read_ids(file: Path, encoding: str) -> list[str]:
     """Return the lines that are not blank."""
-    with _errors_named(file, encoding):
+    with errors_named(file, encoding):
         text = file.read_text(encoding=encoding).removeprefix("\ufeff")
     return [line for line in text.split("\n") if line.strip()]
-
-
-@contextmanager
-def _errors_named(file: Path, encoding: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
-            "file; text in another encoding needs `encoding:`."
-        ) from error
 
 
 def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:
     header, lines = folder.read(file)
     tokens = [column for column, kind in header.items() if kind == "token"]
-    item_place = _place(file, header, tokens[0] if len(tokens) == 1 else folder.item_field)
+    item_place = place_of(file, header, tokens[0] if len(tokens) == 1 else folder.item_field)
     sequences = [column for column, kind in header.items() if kind == "float_seq"]
     if field is None and len(sequences) != 1:
         found = ", ".join(sequences) or "none"
         raise InputError(f"{file}: needs one float_seq column, or `field:` to pick one; it has {found}.")
-    place = _place(file, header, field or sequences[0], "float_seq")
+    place = place_of(file, header, field or sequences[0], "float_seq")
 
     ids: list[str] = []
     values = array("f")
@@ -288,16 +199,6 @@ def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> Featur
         ids.append(item)
     rows = np.frombuffer(values, dtype=np.float32) if ids else np.zeros(0, dtype=np.float32)
     return FeatureTable(str(file), ids, rows.reshape(len(ids), dim))
-
-
-def _place(file: Path, header: Columns, field: str, kind: str = "token") -> int:
-    if header.get(field) != kind:
-        known = [column for column in header if header[column] == kind]
-        raise InputError(
-            f"{file}, line 1: no column {field}:{kind}; columns of this type: {', '.join(known) or 'none'}."
-            f"{nearest(field, known)}"
-        )
-    return list(header).index(field)
 
 
 def chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
 from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays, cached_arrays
-from recbole_mm.data.features import FeatureTable
+from recbole_mm.data.folder import FeatureTable
 from recbole_mm.errors import InputError, nearest
 
 _VERSION = 2  # of the algorithms below: part of the cache key

@@ -1,0 +1,107 @@
+"""A data set's folder: its atomic files, and the features found in it by external item id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
+from recbole_mm.errors import InputError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features by external item id.
+
+    Attributes
+    ----------
+    source : str
+        The file, for messages.
+    ids : sequence of str
+        External item ids, one a row.
+    rows : array (n, dim)
+        Numbers of any type, may be a memory map.
+    """
+
+    source: str
+    ids: Sequence[str]
+    rows: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFolder:
+    """Where a dataset lies and how its atomic files are written; the fields are named as RecBole's keys."""
+
+    path: Path
+    name: str
+    item_field: str = "item_id"
+    field_separator: str = "\t"
+    seq_separator: str = " "
+    encoding: str = "utf-8"
+
+    @property
+    def item_file(self) -> Path:
+        return self.path / f"{self.name}.item"
+
+    def item_ids(self) -> list[str]:
+        """Return the ids of ``<dataset>.item`` in the order of the file.
+
+        Raises
+        ------
+        InputError
+            On a file that cannot be read, a header without the item field, or a line without it.
+        """
+        columns, rows = self.read(self.item_file)
+        place = place_of(self.item_file, columns, self.item_field)
+        ids = []
+        for number, cells in rows:
+            if len(cells) <= place:
+                raise InputError(f"{self.item_file}, line {number}: no column {self.item_field}.")
+            ids.append(cells[place])
+        return ids
+
+    def read(self, file: Path) -> tuple[Columns, Iterator[Row]]:
+        """Return the columns of an atomic file, and its rows one after the other."""
+        rows = self._rows(file)
+        columns, wrong = parse_header(next(rows, (1, [""]))[1])
+        if wrong is not None:
+            raise InputError(
+                f"{file}, line 1: column '{wrong[:80]}' is not NAME:TYPE, TYPE one of {', '.join(TYPES)}, or "
+                "stands there twice. Give a .npy file, or an atomic file, whose header has such columns "
+                f"between {self.field_separator!r}."
+            )
+        return columns, rows
+
+    def _rows(self, file: Path) -> Iterator[Row]:
+        """Yield the header, and the rows that have anything in any cell."""
+        with errors_named(file, self.encoding):
+            for number, cells in read_rows(file, self.field_separator, self.encoding):
+                if number == 1 or any(map(str.strip, cells)):
+                    yield number, cells
+
+
+@contextmanager
+def errors_named(file: Path, encoding: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
+            "file; text in another encoding needs `encoding:`."
+        ) from error
+
+
+def place_of(file: Path, header: Columns, field: str, kind: str = "token") -> int:
+    if header.get(field) != kind:
+        known = [column for column in header if header[column] == kind]
+        raise InputError(
+            f"{file}, line 1: no column {field}:{kind}; columns of this type: {', '.join(known) or 'none'}."
+            f"{nearest(field, known)}"
+        )
+    return list(header).index(field)
