@@ -44,7 +44,7 @@ class MHCRParameters:
     hc_loss_weight: float = parameter(0.02, "weight of the hypergraph contrast [1e-5 of the sum]", low=0.0)
     hc_reduction: str = parameter("mean", "over the batch [sum]", choices=("mean", "sum"))
     hc_reference: str = parameter("", "modality of the negatives, the first where empty [text]")
-    contrast_negatives: str = parameter("all", "nodes it contrasts with [all]", choices=("all", "batch"))
+    contrast_negatives: str = parameter("batch", "nodes it contrasts with [all]", choices=("all", "batch"))
     ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
 
 
