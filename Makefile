@@ -11,7 +11,7 @@ run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
 
 test: $(VENV)/.installed
-	$(PY) -m pytest --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .

@@ -97,4 +97,4 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     """
     a = F.normalize(a.sort(dim=1).values, dim=1)
     b = F.normalize(b.sort(dim=1).values, dim=1)
-    return F.softplus(((a * b[permutation]).sum(1) - (a * b).sum(1)) / temperature).mean()
+    return F.softplus(((a * F.embedding(permutation, b)).sum(1) - (a * b).sum(1)) / temperature).mean()

@@ -152,7 +152,8 @@ class MHCR(MultimodalRecommender):
         p, out, n_users = self.p, self.forward(), self.n_real_users
         user = interaction[self.USER_ID] - 1
         positive, negative = (interaction[field] - 1 + n_users for field in (self.ITEM_ID, self.NEG_ITEM_ID))
-        u, i, j = (out.final[node] for node in (user, positive, negative))
+        # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
+        u, i, j = (F.embedding(node, out.final) for node in (user, positive, negative))
         terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
             "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
@@ -161,8 +162,11 @@ class MHCR(MultimodalRecommender):
         # Contrasts see each node of the batch once, with how often it occurs: equal to repeating it, and cheaper.
         batch = [node.unique(return_counts=True) for node in (user, positive)]
         if p.cl_loss:
-            sides = [losses.info_nce(out.side[node], out.content[node], 0.2, count) for node, count in batch]
-            terms["cl"] = p.cl_loss * (sides[0] + sides[1])
+            users, items = (
+                losses.info_nce(F.embedding(node, out.side), F.embedding(node, out.content), 0.2, count)
+                for node, count in batch
+            )
+            terms["cl"] = p.cl_loss * (users + items)
         if p.hc_loss_weight:
             scale = len(user) if p.hc_reduction == "sum" else 1
             users, items = (self._hypergraph_contrast(out.hyper, node, count) for node, count in batch)
@@ -180,8 +184,8 @@ class MHCR(MultimodalRecommender):
         else:
             side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
             negatives = torch.arange(len(hyper[0]), device=node.device)[side]
-        reference = hyper[self.reference][negatives]
-        return losses.cross_modal_contrast([G[node] for G in hyper], reference, 0.2, count)
+        reference = F.embedding(negatives, hyper[self.reference])
+        return losses.cross_modal_contrast([F.embedding(node, G) for G in hyper], reference, 0.2, count)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         return torch.stack(list(self.losses(interaction).values())).sum()
