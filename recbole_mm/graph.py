@@ -26,7 +26,8 @@ class _MatMul(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
         ctx.transpose = transpose
-        return matrix @ x
+        with torch.autocast(x.device.type, enabled=False):  # torch has no sparse product in bfloat16
+            return matrix @ x
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:

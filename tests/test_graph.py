@@ -192,3 +192,13 @@ def test_copies_types_and_checkpoints() -> None:
 
 def test_a_graph_has_no_parameters() -> None:
     assert list(SparseGraph(random_matrix(4, 4)).parameters()) == []
+
+
+def test_mixed_precision_leaves_the_product_in_full_precision() -> None:
+    graph = SparseGraph(sp.csr_array(np.array([[0.0, 2.0], [1.0, 0.0]])))
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        product = graph(x)
+    product.sum().backward()
+    assert torch.equal(product, torch.tensor([[6.0, 8.0], [1.0, 2.0]]))
+    assert torch.equal(x.grad, torch.tensor([[1.0, 1.0], [2.0, 2.0]]))
