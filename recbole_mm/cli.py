@@ -61,8 +61,9 @@ def _run(arguments: list[str]) -> int:
         if stop.checkpoint is None:
             _say(f"\n{stop}; nothing to resume from.", sys.stderr)
         else:
-            again = [a for a in arguments if not a.startswith("--resume")]
-            command = shlex.join(["recbole-mm", "run", *again, f"--resume={stop.checkpoint}"])
+            command = shlex.join(
+                ["recbole-mm", "run", *arguments, f"--resume={stop.checkpoint}"]
+            )  # the last one counts
             _say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
         return 130
     return 0

@@ -120,6 +120,10 @@ def _len_of_each(values: Any) -> Any:
     return values.map(builtins.len) if isinstance(values, pd.Series) else builtins.len(values)
 
 
+def _lengths(module: Any) -> None:
+    module.len = _len_of_each
+
+
 # pandas 3: Series.values is read-only, and RecBole makes tensors that share its memory.
 def _writable(tensor: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Tensor]:
     return lambda data: tensor(data.copy() if isinstance(data, np.ndarray) and not data.flags.writeable else data)
@@ -127,10 +131,7 @@ def _writable(tensor: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Te
 
 # pandas 3: feat[field].fillna(value, inplace=True) changes a copy. A missing token becomes -9223372036854775808 and
 # one missing float makes a normalised column NaN, both silently.
-def _pandas(module: Any) -> None:
-    module.len = _len_of_each
-    if not hasattr(module, "Dataset") or module.__name__ != "recbole.data.dataset.dataset":
-        return
+def _frames(module: Any) -> None:
     module.pd = _Overlay(pd, read_csv=_read_csv)
     module.torch = _Overlay(torch, LongTensor=_writable(torch.LongTensor), FloatTensor=_writable(torch.FloatTensor))
     fill_sequences = module.Dataset._fill_nan
@@ -271,6 +272,7 @@ def _no_pickled_arrays(module: Any) -> None:
 def _patches() -> dict[str, list[Patch]]:
     general, context = "recbole.model.general_recommender", "recbole.model.context_aware_recommender"
     knowledge, data = "recbole.model.knowledge_aware_recommender", "recbole.data.dataset"
+    pandas_3 = int(pd.__version__.split(".")[0]) >= 3
     table: list[tuple[bool, Patch, list[str]]] = [
         (not hasattr(np, "float_"), _numpy_aliases, [
             "recbole.evaluator.metrics", "recbole.data.interaction", f"{data}.dataset", "recbole.model.layers",
@@ -282,9 +284,8 @@ def _patches() -> dict[str, list[Patch]]:
             *(f"{general}.{name}" for name in ("lightgcn", "ngcf", "ncl", "gcmc", "spectralcf")),
             *(f"{knowledge}.{name}" for name in ("kgin", "mcclk")),
         ]),
-        (int(pd.__version__.split(".")[0]) >= 3, _pandas, [
-            f"{data}.dataset", f"{data}.sequential_dataset", f"{data}.kg_dataset",
-        ]),
+        (pandas_3, _frames, [f"{data}.dataset"]),
+        (pandas_3, _lengths, [f"{data}.dataset", f"{data}.sequential_dataset", f"{data}.kg_dataset"]),
         (True, _checkpoints, [
             "recbole.trainer.trainer", "recbole.model.sequential_recommender.s3rec", f"{context}.kd_dagfm",
             *(f"{general}.{name}" for name in ("convncf", "nais", "ract", "neumf")),
@@ -313,10 +314,7 @@ def apply() -> None:
         if name in sys.modules:
             finder.apply(sys.modules[name])
     # pandas announces, and torch deprecates, what RecBole still does; its users cannot act on it.
-    for category in (
-        DeprecationWarning,
-        FutureWarning,
-        getattr(pd.errors, "ChainedAssignmentError", Warning),
-    ):
+    pandas_errors: Any = pd.errors  # the stubs lack ChainedAssignmentError
+    for category in (DeprecationWarning, FutureWarning, pandas_errors.ChainedAssignmentError):
         warnings.filterwarnings("ignore", category=category, module=r"recbole\.")
     warnings.filterwarnings("ignore", message="torch.sparse.SparseTensor", module=r"recbole\.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import inspect
 import re
@@ -13,6 +12,7 @@ import yaml
 from recbole.utils import argument_list
 
 from recbole_mm.errors import InputError, nearest
+from recbole_mm.parameters import defaults
 
 PACK = Path(__file__).resolve().parent
 
@@ -94,11 +94,8 @@ def known_keys(model_class: type) -> set[str]:
             keys.add(match[1] or match[2])
     for properties in _property_files(model_class.__name__):
         keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
-    for name in ("parameters", "parameter_class"):
-        declaration = getattr(model_class, name, None)
-        if dataclasses.is_dataclass(declaration):
-            keys.update(field.name for field in dataclasses.fields(declaration))
-    return keys
+    declaration = getattr(model_class, "parameter_class", None)
+    return keys.union(defaults(declaration) if declaration else ())
 
 
 def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:

@@ -99,7 +99,7 @@ class _Parameters:
 
 
 class _Model:
-    parameters = _Parameters
+    parameter_class = _Parameters
 
     def __init__(self, config: Any) -> None:
         self.first = config["my_first_key"]
