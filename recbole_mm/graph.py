@@ -113,7 +113,7 @@ def symmetric_normalise(matrix: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(sp.diags_array(scale) @ matrix @ sp.diags_array(scale))
 
 
-def knn_graph(features: Tensor, k: int, mask: Tensor | None = None) -> sp.csr_array:
+def knn_graph(features: Tensor, k: int, mask: Tensor | None = None, binary: bool = False) -> sp.csr_array:
     """Return the cosine knn graph `K` of items: row i holds its `k` most similar items, itself among them.
 
     Parameters
@@ -124,6 +124,8 @@ def knn_graph(features: Tensor, k: int, mask: Tensor | None = None) -> sp.csr_ar
         Neighbours a row, at least 1 and at most the number of items.
     mask : bool Tensor, shape (n_items,), optional
         Real rows. The others are nobody's neighbour and keep only a self-loop of weight 1.
+    binary : bool
+        Whether every edge weighs 1 instead of its cosine.
 
     Notes
     -----
@@ -140,7 +142,8 @@ def knn_graph(features: Tensor, k: int, mask: Tensor | None = None) -> sp.csr_ar
         values.append(top.values.cpu())
         columns.append(real[top.indices.cpu()])
     isolated = np.setdiff1d(np.arange(n_items), real.numpy())
-    weight = np.concatenate([torch.cat(values).double().numpy().ravel(), np.ones(len(isolated))])
+    similarity = torch.cat(values).double().numpy().ravel()
+    weight = np.concatenate([np.ones_like(similarity) if binary else similarity, np.ones(len(isolated))])
     row = np.concatenate([np.repeat(real.numpy(), k), isolated])
     column = np.concatenate([torch.cat(columns).numpy().ravel(), isolated])
     return sp.csr_array((weight, (row, column)), shape=(n_items, n_items))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+CONTRAST_CHUNK_ELEMENTS = 500_000  # logits held at a time: 2 MB in float32, near a core's cache
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
@@ -27,7 +31,10 @@ def squared_norm(embeddings: Sequence[Tensor], batch_size: int) -> Tensor:
 
 
 def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor | None = None) -> Tensor:
-    """InfoNCE within rows: mean of `-log(exp(cos(a_i, b_i)/t) / sum_j exp(cos(a_i, b_j)/t))`.
+    """InfoNCE within rows, in nats: mean of `-log(exp(cos(a_i, b_i)/t) / sum_j exp(cos(a_i, b_j)/t))`.
+
+    `log n` minus it is a lower bound of the mutual information of a and b (van den Oord et al., arXiv 1807.03748).
+    MHCR contrasts a batch's nodes with it; SEA's Solosimloss (arXiv 2406.08270, generic alignment) is it over all items.
 
     Parameters
     ----------
@@ -38,10 +45,9 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
     count : int Tensor, shape (n,), optional
         How often each row occurs: the same value as with the rows repeated, at the cost of the distinct ones.
     """
-    logits = F.normalize(anchor, dim=1) @ F.normalize(positive, dim=1).T / temperature  # (n, n)
-    if count is None:
-        return (logits.logsumexp(1) - logits.diagonal()).mean()
-    return ((logits + count.log()).logsumexp(1) - logits.diagonal()) @ _share(count, logits)
+    a, b = F.normalize(anchor, dim=1) / temperature, F.normalize(positive, dim=1)
+    loss = log_sum_exp(a, b, count) - (a * b).sum(1)  # (n,)
+    return loss.mean() if count is None else loss @ _share(count, loss)
 
 
 def cross_modal_contrast(
@@ -70,10 +76,56 @@ def cross_modal_contrast(
         return reference.new_zeros(())
     unit = [F.normalize(anchor, dim=1) for anchor in anchors]
     pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(unit, 2)], dim=1)  # (n, pairs)
-    negatives = F.normalize(reference, dim=1).T / temperature  # (d, n_negatives)
-    against = torch.stack([torch.logsumexp(a @ negatives, dim=1) for a in unit], dim=1)  # (n, M)
+    negatives = F.normalize(reference, dim=1) / temperature  # (n_negatives, d)
+    against = torch.stack([log_sum_exp(a, negatives) for a in unit], dim=1)  # (n, M)
     loss = torch.logsumexp(against, dim=1) - torch.logsumexp(pairs, dim=1)  # (n,)
     return loss.mean() if count is None else loss @ _share(count, loss)
+
+
+def log_sum_exp(a: Tensor, b: Tensor, count: Tensor | None = None) -> Tensor:
+    """Return `log sum_j count_j exp(a_i . b_j)`, (n,), without keeping the (n, m) logits.
+
+    Parameters
+    ----------
+    a, b : Tensor, shapes (n, d) and (m, d)
+        The rows whose dot products are the logits.
+    count : int Tensor, shape (m,), optional
+        How often each row of b counts; once by default.
+
+    Notes
+    -----
+    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, which the backward computes again.
+    """
+    out: Tensor = _LogSumExp.apply(a, b, None if count is None else count.to(a.dtype).log())
+    return out
+
+
+class _LogSumExp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor, log_count: Tensor | None) -> Tensor:
+        out = torch.cat([logits.logsumexp(1) for _, logits in _logits(a, b, log_count)])
+        ctx.save_for_backward(a, b, log_count, out)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        a, b, log_count, out = ctx.saved_tensors
+        grad_a, grad_b = torch.empty_like(a), torch.zeros_like(b)
+        for rows, logits in _logits(a, b, log_count):
+            weights = logits.sub_(out[rows, None]).exp_().mul_(grad[rows, None])  # (chunk, m)
+            torch.mm(weights, b, out=grad_a[rows])
+            grad_b.addmm_(weights.T, a[rows])
+        return grad_a, grad_b, None
+
+
+def _logits(a: Tensor, b: Tensor, log_count: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+    size = max(1, CONTRAST_CHUNK_ELEMENTS // max(len(b), 1))
+    with torch.autocast(a.device.type, enabled=False):
+        for start in range(0, len(a), size):
+            rows = slice(start, start + size)
+            logits = a[rows] @ b.T  # (chunk, m)
+            yield rows, logits if log_count is None else logits.add_(log_count)
 
 
 def _share(count: Tensor, like: Tensor) -> Tensor:
@@ -98,3 +150,51 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     a = F.normalize(a.sort(dim=1).values, dim=1)
     b = F.normalize(b.sort(dim=1).values, dim=1)
     return F.softplus(((a * F.embedding(permutation, b)).sum(1) - (a * b).sum(1)) / temperature).mean()
+
+
+class CLUB(nn.Module):
+    """CLUB: an upper bound of the mutual information of x and y (Cheng et al., arXiv 2006.12013, equation 13).
+
+    A Gaussian `r(y | x)` with diagonal covariance estimates the conditional; its mean and its log-variance, within
+    (-1, 1), are MLPs of one hidden layer. Its log-density is taken without the constant,
+    `log r(y | x) = -0.5 sum_d ((y_d - mu_d(x))^2 / sigma_d^2(x) + log sigma_d^2(x))`.
+
+    Parameters
+    ----------
+    x_dim, y_dim : int
+        Widths of x and y.
+    hidden : int
+        Width of the hidden layers.
+    """
+
+    def __init__(self, x_dim: int, y_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.mean = nn.Sequential(nn.Linear(x_dim, hidden), nn.ReLU(), nn.Linear(hidden, y_dim))
+        self.log_variance = nn.Sequential(nn.Linear(x_dim, hidden), nn.ReLU(), nn.Linear(hidden, y_dim), nn.Tanh())
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of `log r(y_i | x_i)` over the rows, in nats, which training the estimator maximises.
+
+        Parameters
+        ----------
+        x, y : Tensor, shapes (n, x_dim) and (n, y_dim)
+            Paired samples.
+        """
+        log_variance = self.log_variance(x)  # (n, y_dim)
+        return -0.5 * ((y - self.mean(x)).square() / log_variance.exp() + log_variance).sum(1).mean()
+
+    def forward(self, x: Tensor, y: Tensor, permutation: Tensor) -> Tensor:
+        """Return the bound in nats: the mean of `log r(y_i | x_i) - log r(y_perm(i) | x_i)`.
+
+        It is an upper bound as far as r fits, and may be negative where it does not.
+
+        Parameters
+        ----------
+        x, y : Tensor, shapes (n, x_dim) and (n, y_dim)
+            Paired samples.
+        permutation : int Tensor, shape (n,)
+            The row of y that stands for an independent sample, of each row of x.
+        """
+        mean, precision = self.mean(x), (-self.log_variance(x)).exp()  # (n, y_dim)
+        far = F.embedding(permutation, y) - mean
+        return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()

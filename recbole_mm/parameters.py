@@ -23,23 +23,28 @@ def parameter(
 
     Parameters
     ----------
-    default : bool, int, float or str
-        The value when the user sets none.
+    default : bool, int, float, str or dict
+        The value when the user sets none; a dict holds values by modality.
     meaning : str
         What it does, for error messages and help.
     low, high : float, optional
-        The closed range of a number.
+        The closed range of a number, or of each value of a dict.
     choices : sequence of str, optional
         The values of a word.
     """
-    return dataclasses.field(
-        default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices}
-    )
+    rule = {"meaning": meaning, "low": low, "high": high, "choices": choices}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, metadata=rule)
+    return dataclasses.field(default=default, metadata=rule)
 
 
 def defaults(declaration: type) -> dict[str, Any]:
     """Return the default of every parameter of a declaration."""
-    return {field.name: field.default for field in dataclasses.fields(declaration)}
+    return {field.name: _default(field) for field in dataclasses.fields(declaration)}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the configuration") -> P:
@@ -63,18 +68,23 @@ def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the co
     values = {}
     for field in dataclasses.fields(declaration):  # type: ignore[arg-type]
         given = settings.get(field.name)
-        value = field.default if given is None else given
+        value = _default(field) if given is None else given
         values[field.name] = _checked(field, hints[field.name], value, where)
     return declaration(**values)
 
 
-def _checked(field: dataclasses.Field[Any], kind: type, value: Any, where: str) -> Any:
+def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
     name, rule = field.name, field.metadata
+    if typing.get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: {name} must be a mapping like {{image: 1}}, not {value!r} ({rule['meaning']})")
+        each = typing.get_args(kind)[1]
+        return {key: _checked(field, each, entry, f"{where}, {key}") for key, entry in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(
-            f"{where}: {name} must be {_article(kind)}, not {value!r} ({rule['meaning']}; default {field.default!r})"
+            f"{where}: {name} must be {_article(kind)}, not {value!r} ({rule['meaning']}; default {_default(field)!r})"
         )
     if rule["choices"] is not None and value not in rule["choices"]:
         raise InputError(

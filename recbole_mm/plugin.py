@@ -1,4 +1,4 @@
-"""The sockets of RecBole that make `import recbole_mm` enough: models, data sets, default properties."""
+"""The sockets of RecBole that make `import recbole_mm` enough: models, data sets, trainers, default properties."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import recbole.data.dataset
+import recbole.trainer
 from recbole.config import Config
 
 from recbole_mm.data.dataset import MultimodalDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
+from recbole_mm.trainer import SEATrainer
 
-MODELS = {"MHCR": "general_recommender"}
+MODELS = {"MHCR": "general_recommender", "SEA": "general_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset}
+_TRAINERS = {"SEA": SEATrainer}
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
 def register() -> None:
-    """Plug the pack's models, data sets and default properties into RecBole; a second call changes nothing."""
+    """Plug the pack's models, data sets, trainers and default properties into RecBole; a second call changes nothing."""
     for model, kind in MODELS.items():
         name = f"{kind}.{model.lower()}"
         module = importlib.import_module(f"recbole_mm.model.{name}")
@@ -31,6 +34,8 @@ def register() -> None:
         setattr(package, model.lower(), module)
         setattr(package, model, getattr(module, model))
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
+    for model, trainer in _TRAINERS.items():
+        setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
         Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)

@@ -1,17 +1,127 @@
-"""What RecBole's trainers lack for a run that is watched: a history, a progress bar, a stop at NaN scores."""
+"""What RecBole's trainers lack: exact resuming, a watched run (history, progress bar, stop at NaN), SEA's estimator."""
 
 from __future__ import annotations
 
+import random
+from logging import getLogger
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from recbole.trainer import Trainer
 from tqdm import tqdm
 
 from recbole_mm.checks import refuse_nan
 from recbole_mm.errors import InputError
 
+AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
-class Watched:
+
+class Resumable(AnyTrainer):
+    """Mixin in front of a RecBole trainer class: training on from a checkpoint goes on as if it had not stopped.
+
+    RecBole's checkpoint holds the weights and their optimizer; this adds the random states and the best metrics, under
+    `other_parameter`, the place that RecBole leaves for more.
+    """
+
+    _train_data: Any = None
+    _resumed: dict[str, Any] | None = None
+
+    def extra_state(self) -> dict[str, Any]:
+        """Return what the checkpoint holds beyond RecBole's: plain values and tensors."""
+        kind, keys, *position = tuple[Any, ...](np.random.get_state())
+        return {
+            "best_valid_result": self.best_valid_result,
+            "random": random.getstate(),
+            "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *position),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "loaders": [generator.get_state() for generator in self._generators()],
+        }
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take up what `extra_state` returned; called when the training data is at hand, before the first batch."""
+        self.best_valid_result = state["best_valid_result"]
+        random.setstate(state["random"])
+        kind, keys, *position = state["numpy"]
+        np.random.set_state((kind, keys.cpu().numpy(), *position))
+        torch.set_rng_state(state["torch"].cpu())
+        if len(state["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda"]])
+        for generator, rng in zip(self._generators(), state["loaders"], strict=True):
+            generator.set_state(rng.cpu())
+
+    def _generators(self) -> list[torch.Generator]:
+        """The generators that shuffle; the loader of a knowledge graph has two loaders inside."""
+        parts = (getattr(self._train_data, name, None) for name in ("general_dataloader", "kg_dataloader"))
+        return [part.generator for part in (self._train_data, *parts) if hasattr(part, "generator")]
+
+    def fit(self, train_data: Any, *args: Any, **kwargs: Any) -> Any:
+        self._train_data = train_data
+        if self._resumed is not None:
+            self.load_extra_state(self._resumed)
+            self._resumed = None
+        return super().fit(train_data, *args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        other, extra = self.model.other_parameter, self.extra_state()
+        self.model.other_parameter = lambda: other() | {"trainer_state": extra}
+        try:
+            super()._save_checkpoint(*args, **kwargs)
+        finally:
+            del self.model.other_parameter
+
+    def resume_checkpoint(self, resume_file: Any) -> None:
+        self.model.trainer_state = None
+        super().resume_checkpoint(resume_file)
+        self._resumed = self.model.trainer_state
+        if self._resumed is None:
+            getLogger().warning(f"{resume_file} holds no random states: training on from it is not exact")
+
+
+class SEATrainer(Resumable, Trainer):
+    """RecBole's Trainer, and the CLUB estimator of SEA (arXiv 2406.08270) trained by an Adam of its own.
+
+    Between the main backward and the main step, `club_steps` steps maximise the estimator's likelihood of the samples
+    of that batch's forward pass. The main optimizer does not move the estimator.
+
+    Attributes
+    ----------
+    club_optimizer : torch.optim.Adam
+        It and the estimator are in the checkpoint.
+    """
+
+    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
+        club = self.model.club.requires_grad_(False)  # to the model's own loss it is a constant
+        self.club_optimizer = torch.optim.Adam(club.parameters(), lr=self.model.p.club_learning_rate)
+        estimator = set(club.parameters())
+        params = [weight for weight in self.model.parameters() if weight not in estimator]
+        optimizer: torch.optim.Optimizer = super()._build_optimizer(**{"params": params, **kwargs})
+        optimizer.register_step_pre_hook(lambda *_: self.train_club())
+        return optimizer
+
+    def train_club(self) -> None:
+        """Make the estimator's steps on the samples of the last loss; without any, none."""
+        club, samples, self.model.club_samples = self.model.club, self.model.club_samples, []
+        if not samples:
+            return
+        club.requires_grad_(True)
+        for _step in range(self.model.p.club_steps):
+            self.club_optimizer.zero_grad()
+            (-torch.stack([club.log_likelihood(x, y) for x, y in samples]).sum()).backward()
+            self.club_optimizer.step()
+        club.requires_grad_(False)
+
+    def extra_state(self) -> dict[str, Any]:
+        return super().extra_state() | {"club_optimizer": self.club_optimizer.state_dict()}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        super().load_extra_state(state)
+        self.club_optimizer.load_state_dict(state["club_optimizer"])
+
+
+class Watched(Resumable):
     """Mixin in front of a RecBole trainer class.
 
     Attributes
@@ -25,14 +135,14 @@ class Watched:
     bar: tqdm[Any]
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        done = self.start_epoch  # type: ignore[attr-defined]
+        done = self.start_epoch
         self.history = [entry for entry in getattr(self, "history", []) if entry["epoch"] < done]
-        with tqdm(total=self.epochs, initial=done, desc="epochs", unit="epoch", dynamic_ncols=True) as self.bar:  # type: ignore[attr-defined]
-            return super().fit(*args, **kwargs)  # type: ignore[misc]
+        with tqdm(total=self.epochs, initial=done, desc="epochs", unit="epoch", dynamic_ncols=True) as self.bar:
+            return super().fit(*args, **kwargs)
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
         start = perf_counter()
-        loss = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)  # type: ignore[misc]
+        loss = super()._train_epoch(train_data, epoch_idx, *args, **kwargs)
         seconds = perf_counter() - start
         total = sum(loss) if isinstance(loss, tuple) else loss
         mean = total / max(len(train_data), 1)
@@ -44,28 +154,28 @@ class Watched:
         return loss
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> Any:
-        score, result = super()._valid_epoch(*args, **kwargs)  # type: ignore[misc]
+        score, result = super()._valid_epoch(*args, **kwargs)
         entry = self.history[-1]
         entry.update(valid_score=score, valid=dict(result))
-        metric = self.config["valid_metric"]  # type: ignore[attr-defined]
+        metric = self.config["valid_metric"]
         self.bar.set_postfix({"loss": f"{entry['train_loss']:.4f}", f"valid {metric}": f"{score:.4f}"})
         return score, result
 
     def _check_nan(self, loss: Any) -> None:
         if not loss.isfinite():
             raise InputError(
-                f"{type(self.model).__name__}: the training loss is {loss.item()} in epoch {len(self.history)}: "  # type: ignore[attr-defined]
+                f"{type(self.model).__name__}: the training loss is {loss.item()} in epoch {len(self.history)}: "
                 "lower learning_rate or the weights of the losses, and look for huge values in the features"
             )
 
     def _full_sort_batch_eval(self, batched_data: Any) -> Any:
-        return self._checked(super()._full_sort_batch_eval(batched_data))  # type: ignore[misc]
+        return self._checked(super()._full_sort_batch_eval(batched_data))
 
     def _neg_sample_batch_eval(self, batched_data: Any) -> Any:
-        return self._checked(super()._neg_sample_batch_eval(batched_data))  # type: ignore[misc]
+        return self._checked(super()._neg_sample_batch_eval(batched_data))
 
     def _checked(self, evaluated: Any) -> Any:
-        refuse_nan(evaluated[1], type(self.model).__name__)  # type: ignore[attr-defined]
+        refuse_nan(evaluated[1], type(self.model).__name__)
         return evaluated
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -16,6 +17,24 @@ from recbole_mm.errors import InputError
 from recbole_mm.parameters import read
 
 
+class Constants(nn.Module):
+    """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint."""
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        super().__init__()
+        for index, tensor in enumerate(tensors):
+            self.register_buffer(str(index), tensor, persistent=False)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.get_buffer(str(index))
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter([self[index] for index in range(len(self))])
+
+
 class MultimodalRecommender(GeneralRecommender):
     """A general recommender that scores by the dot product of final user and item embeddings.
 
@@ -25,8 +44,9 @@ class MultimodalRecommender(GeneralRecommender):
     ----------
     parameter_class : dataclass
         The model's parameters, declared with `recbole_mm.parameters.parameter`; `self.p` holds the values.
-    features : ParameterList
-        Per modality the raw features X^m, (I, d_m), in the order of `modality_names`.
+    features : Constants or ParameterList
+        Per modality the raw features X^m, (I, d_m), in the order of `modality_names`; trained by a model whose
+        parameter `freeze_features` is false, and constant in every other.
     masks : tuple of bool Tensor, each (I,)
         Which rows of X^m are real and which were filled in.
     """
@@ -47,7 +67,9 @@ class MultimodalRecommender(GeneralRecommender):
         self.batch_size: int = config["train_batch_size"]
         self.modality_names: tuple[str, ...] = dataset.modality_names
         dtype = torch.get_default_dtype()
-        self.features = nn.ParameterList([dataset.modality(name)[1:].to(dtype) for name in self.modality_names])
+        features = [dataset.modality(name)[1:].to(dtype) for name in self.modality_names]
+        frozen = getattr(self.p, "freeze_features", True)
+        self.features: Any = Constants(features) if frozen else nn.ParameterList(features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], Tensor, Tensor] | None = None
 

@@ -101,7 +101,6 @@ class MHCR(MultimodalRecommender):
         self.query = nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.Tanh(), nn.Linear(d, 1, bias=False))
         for table in (self.user_embedding.weight, self.item_embedding.weight, *self.hyperedges):
             nn.init.xavier_uniform_(table)
-        self.features.requires_grad_(not p.freeze_features)
 
     def forward(self) -> Forward:
         layers = self.adjacency.propagate(

@@ -1,0 +1,85 @@
+"""A generated data set of a named size, as a RecBole folder; all its interactions are in the training graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+SKEW = 0.6  # exponent of the power laws of item popularity and of user activity
+HELD_OUT = 10  # rows of the training part that stand in for validation and test, which RecBole wants to exist
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a data set is; `modalities` holds the width of each."""
+
+    users: int
+    items: int
+    interactions: int
+    modalities: dict[str, int]
+
+
+SIZES = {
+    "small": Size(500, 300, 5_000, {"image": 16, "text": 8}),
+    "tiktok": Size(9_308, 6_710, 59_541, {"image": 128, "audio": 128}),
+    "baby": Size(19_445, 7_050, 118_551, {"image": 4_096, "text": 384}),
+}
+
+
+def write(size: str, out: Path, seed: int = 2024) -> Path:
+    """Write the data set into the folder `out/size` and return the folder.
+
+    Parameters
+    ----------
+    size : str
+        A key of `SIZES`, and the name of the data set.
+    out : path
+        RecBole's `data_path`.
+    seed : int
+        The same seed gives the same data set.
+    """
+    wanted, rng = SIZES[size], np.random.default_rng(seed)
+    folder = out / size
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = draw_interactions(wanted, rng)
+    for part, rows in (("train", pairs), ("valid", pairs[:HELD_OUT]), ("test", pairs[:HELD_OUT])):
+        _write_ids(folder / f"{size}.{part}.inter", "user_id:token\titem_id:token", rows)
+    _write_ids(folder / f"{size}.item", "item_id:token", np.arange(wanted.items))
+    for name, dim in wanted.modalities.items():
+        np.save(folder / f"{name}.npy", rng.standard_normal((wanted.items, dim), dtype=np.float32))
+    settings = {
+        "benchmark_filename": ["train", "valid", "test"],
+        "load_col": {"inter": ["user_id", "item_id"], "item": ["item_id"]},
+        "modalities": {name: {"file": f"{name}.npy"} for name in wanted.modalities},
+    }
+    (folder / f"{size}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def draw_interactions(size: Size, rng: np.random.Generator) -> np.ndarray:
+    """Return distinct pairs (interactions, 2) of user and item, from 0, in random order.
+
+    A few users and items have many interactions, and every one has at least one.
+    """
+    activity, popularity = (_power_law(n, rng) for n in (size.users, size.items))
+    items_of_all = np.arange(size.users) * size.items + rng.choice(size.items, size.users, p=popularity)
+    users_of_all = rng.choice(size.users, size.items, p=activity) * size.items + np.arange(size.items)
+    pairs = np.unique(np.concatenate([items_of_all, users_of_all]))  # a pair is user * items + item
+    while (lacking := size.interactions - len(pairs)) > 0:
+        drawn = rng.choice(size.users, lacking, p=activity) * size.items + rng.choice(size.items, lacking, p=popularity)
+        pairs = np.concatenate([pairs, np.setdiff1d(drawn, pairs)])
+    return np.stack(np.divmod(rng.permutation(pairs), size.items), axis=1)
+
+
+def _power_law(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return odds (n,) that sum to 1, in random order."""
+    weight = rng.permutation(np.arange(1, n + 1) ** -SKEW)
+    odds: np.ndarray = weight / weight.sum()
+    return odds
+
+
+def _write_ids(file: Path, header: str, rows: np.ndarray) -> None:
+    np.savetxt(file, rows, fmt="%d", delimiter="\t", header=header, comments="", encoding="utf-8")

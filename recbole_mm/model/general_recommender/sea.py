@@ -1,0 +1,222 @@
+"""SEA: generic and unique halves of every modality, aligned and distanced (arXiv 2406.08270)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_mm import losses
+from recbole_mm.errors import InputError, nearest
+from recbole_mm.graph import (
+    SparseGraph,
+    bipartite_adjacency,
+    interaction_matrix,
+    knn_graph,
+    symmetric_normalise,
+)
+from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.parameters import parameter
+
+
+@dataclass(frozen=True, slots=True)
+class SEAParameters:
+    """Parameters of SEA; the released code's values stand in brackets where ours differ."""
+
+    embedding_size: int = parameter(64, "width d of a modality's part of the embeddings", low=1)
+    widths: dict[str, int] = parameter({}, "width 2h_m of Z^m by modality, even; d_m where not named", low=2)
+    n_ui_layers: int = parameter(2, "user-item propagation layers", low=0)
+    n_mm_layers: int = parameter(1, "item-item propagation layers", low=0)
+    knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
+    graph_weights: dict[str, float] = parameter(
+        {}, "weight of each modality in the item graph, summing to 1; equal if empty [image 0.1, text 0.9]", low=0.0
+    )
+    bpr_log: str = parameter("natural", "logarithm of the BPR term [2]", choices=("natural", "2"))
+    alpha_contrast: float = parameter(0.012, "weight of the generic alignment", low=0.0)
+    temp: float = parameter(0.2, "temperature of the generic alignment", low=1e-6)
+    hidden_dim: int = parameter(64, "hidden width of the alignment's heads", low=1)
+    out_dim: int = parameter(32, "output width of the alignment's heads", low=1)
+    ureg: float = parameter(0.006, "weight of the unique distancing", low=0.0)
+    distancing: str = parameter("club", "what keeps the halves apart", choices=("club", "mse"))
+    distance_dim: int = parameter(32, "width of t1 and t2, the halves as the distancing sees them", low=1)
+    club_hidden: int = parameter(8, "hidden width of the CLUB estimator", low=1)
+    club_steps: int = parameter(5, "steps of the CLUB estimator's own Adam a batch [50]", low=1)
+    club_learning_rate: float = parameter(1e-3, "learning rate of that Adam [that of the model]", low=1e-12)
+    club_pairing: str = parameter("paper", "what the estimator learns to pair", choices=("paper", "released"))
+
+
+class Projections(NamedTuple):
+    """Every linear map of Z^m that the model uses."""
+
+    node: Tensor  # (I, 4d)
+    head: Tensor  # (I, hidden_dim), of the generic half
+    generic: Tensor  # t1 (I, distance_dim)
+    unique: Tensor  # t2 (I, distance_dim)
+
+
+class SEA(MultimodalRecommender):
+    r"""SEA for two or more modalities.
+
+    The CLUB estimator is trained by `recbole_mm.trainer.SEATrainer`, on what `club_samples` holds after each loss:
+    with `club_pairing="paper"` the generic and the unique half of a modality, which the bound is then evaluated on;
+    with `"released"`, as in the released code, the same half of two modalities.
+
+    Notes
+    -----
+    Z^m (I, 2h_m) is never computed: all that reads it is linear, `C (W X + b) + c = (C W) X + (C b + c)`.
+    Items whose features are filled in take no part in the alignment and the distancing.
+    """
+
+    parameter_class = SEAParameters
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        p: SEAParameters = self.p
+        d, names = p.embedding_size, self.modality_names
+        if len(names) < 2:
+            raise InputError(
+                f"SEA aligns two or more modalities, the data set has {len(names)} ({', '.join(names) or 'none'}): "
+                "add one under `modalities`, or train MHCR"
+            )
+        dims = {name: X.shape[1] for name, X in zip(names, self.features, strict=True)}
+        widths = {name: dim + dim % 2 for name, dim in dims.items()} | self._by_modality("widths")
+        weights = self._by_modality("graph_weights") or dict.fromkeys(names, 1 / len(names))
+        if odd := [name for name, width in widths.items() if width % 2]:
+            raise InputError(f"widths of {', '.join(odd)}: must be even, half generic and half unique")
+        if set(weights) != set(names) or not math.isclose(sum(weights.values()), 1, rel_tol=1e-6):
+            raise InputError(f"graph_weights {weights}: must name {', '.join(names)} and sum to 1")
+
+        self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
+        self.item_graph = SparseGraph(  # T (I, I)
+            sum(
+                weights[name] * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True))
+                for name, X, mask in zip(names, self.features, self.masks, strict=True)
+            )
+        )
+        self.pairs = list(combinations(range(len(names)), 2))
+        self.real = Constants([mask.nonzero().squeeze(1) for mask in self.masks])
+        self.real_in_both = Constants([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
+        for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True):
+            if len(rows) < 2:
+                raise InputError(f"fewer than two items have features of both {names[a]} and {names[b]}")
+
+        self.preferences = nn.ParameterList(torch.empty(self.n_real_users, d) for _ in names)  # P^m (U, d)
+        self.modality_weight = nn.Parameter(
+            nn.init.xavier_normal_(torch.empty(self.n_real_users, len(names))).softmax(1)
+        )
+        self.splits: Any = nn.ModuleList(nn.Linear(dims[name], widths[name]) for name in names)  # W_m, b_m
+        self.nodes: Any = nn.ModuleList(
+            nn.Sequential(nn.Linear(widths[name], 4 * d), nn.LeakyReLU(), nn.Linear(4 * d, d)) for name in names
+        )
+        self.heads: Any = nn.ModuleList(self._head(widths[name] // 2) for name in names)
+        self.generic: Any = nn.ModuleList(nn.Linear(widths[name] // 2, p.distance_dim) for name in names)
+        self.unique: Any = nn.ModuleList(nn.Linear(widths[name] // 2, p.distance_dim) for name in names)
+        self.club = losses.CLUB(p.distance_dim, p.distance_dim, p.club_hidden)
+        self.club_samples: list[tuple[Tensor, Tensor]] = []
+        for table in self.preferences:
+            nn.init.xavier_normal_(table)
+
+    def _by_modality(self, key: str) -> dict[str, Any]:
+        given: Mapping[str, Any] = getattr(self.p, key)
+        for name in given:
+            if name not in self.modality_names:
+                hint = nearest(name, self.modality_names)
+                raise InputError(f"{key}: '{name}' is no modality of {', '.join(self.modality_names)}.{hint}")
+        return dict(given)
+
+    def _head(self, width: int) -> nn.Sequential:
+        hidden, out = self.p.hidden_dim, self.p.out_dim
+        return nn.Sequential(
+            nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(hidden, out),
+        )  # fmt: skip
+
+    def forward(self) -> tuple[Tensor, Tensor, list[Projections]]:
+        """Return users (U, M d), items (I, M d) and the projections of each modality."""
+        projections = [self._projections(m) for m in range(len(self.features))]
+        x = torch.cat(
+            [
+                F.normalize(torch.cat([P, node[1:](projected.node)]), dim=1)
+                for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
+            ],
+            dim=1,
+        )  # (N, M d)
+        rep = torch.stack(self.adjacency.propagate(x, self.p.n_ui_layers)).sum(0)
+        users, items = rep.split([self.n_real_users, self.n_real_items])
+        users = (users.unflatten(1, (len(self.features), -1)) * self.modality_weight.unsqueeze(2)).flatten(1)
+        return users, items + self.item_graph.propagate(items, self.p.n_mm_layers)[-1], projections
+
+    def _projections(self, m: int) -> Projections:
+        """Fold W_m into each linear map of Z^m; g^m is the first half of its columns, q^m the second."""
+        split = self.splits[m]
+        readers = self.nodes[m][0], self.heads[m][0], self.generic[m], self.unique[m]
+        node, head, generic, unique = (reader.weight for reader in readers)
+        node_g, node_q = node.tensor_split(2, dim=1)  # (4d, h)
+        on_g, on_q = torch.cat([node_g, head, generic]), torch.cat([node_q, unique])
+
+        def fold(inner: Tensor) -> Tensor:  # (2h, ...) -> (sum of the readers' widths, ...)
+            g, q = inner.tensor_split(2)
+            g, q = on_g @ g, on_q @ q
+            return torch.cat([g[: len(node)] + q[: len(node)], g[len(node) :], q[len(node) :]])
+
+        biases = fold(split.bias) + torch.cat([reader.bias for reader in readers])
+        projected = F.linear(self.features[m], fold(split.weight), biases)
+        return Projections(*projected.split([reader.out_features for reader in readers], dim=1))
+
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
+        p = self.p
+        users, items, projections = self.forward()
+        # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
+        u = F.embedding(interaction[self.USER_ID] - 1, users)
+        i, j = (F.embedding(interaction[field] - 1, items) for field in (self.ITEM_ID, self.NEG_ITEM_ID))
+        unit = math.log(2) if p.bpr_log == "2" else 1.0
+        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / unit}
+        if p.alpha_contrast:
+            terms["alignment"] = p.alpha_contrast * self._alignment([projected.head for projected in projections])
+        if p.ureg:
+            terms["distancing"] = p.ureg * self._distancing(projections)
+        return terms
+
+    def _alignment(self, hidden: list[Tensor]) -> Tensor:
+        """Solosimloss: the generic halves of every two modalities agree on the item, among all items."""
+        generic = [head[1:](x) for head, x in zip(self.heads, hidden, strict=True)]  # each (I, out_dim)
+        each = [
+            losses.info_nce(F.embedding(rows, generic[b]), F.embedding(rows, generic[a]), self.p.temp)
+            for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True)
+        ]
+        return torch.stack(each).mean()
+
+    def _distancing(self, projections: list[Projections]) -> Tensor:
+        """Half of what the generic half tells about the unique one (in nats, at least 0), mean over the modalities."""
+        halves = [
+            (F.embedding(rows, projected.generic), F.embedding(rows, projected.unique))
+            for projected, rows in zip(projections, self.real, strict=True)
+        ]
+        if self.p.distancing == "mse":
+            return -torch.stack([F.mse_loss(t1, t2) for t1, t2 in halves]).mean()
+        samples = self._across_modalities(projections) if self.p.club_pairing == "released" else halves
+        self.club_samples = [(x.detach(), y.detach()) for x, y in samples]
+        bounds = [self.club(t1, t2, torch.randperm(len(t1), device=t1.device)) for t1, t2 in halves]
+        return 0.5 * torch.stack(bounds).clamp_min(0).mean()
+
+    def _across_modalities(self, projections: list[Projections]) -> list[tuple[Tensor, Tensor]]:
+        """The released code's pairing: generic with generic, unique with unique, across modalities."""
+        return [
+            (F.embedding(rows, getattr(projections[b], half)), F.embedding(rows, getattr(projections[a], half)))
+            for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True)
+            for half in ("generic", "unique")
+        ]
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        return torch.stack(list(self.losses(interaction).values())).sum()
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        return self.forward()[:2]
