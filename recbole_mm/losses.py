@@ -34,7 +34,7 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
     """InfoNCE within rows, in nats: mean of `-log(exp(cos(a_i, b_i)/t) / sum_j exp(cos(a_i, b_j)/t))`.
 
     `log n` minus it is a lower bound of the mutual information of a and b (van den Oord et al., arXiv 1807.03748).
-    MHCR contrasts a batch's nodes with it; SEA's Solosimloss (arXiv 2406.08270, generic alignment) is it over all items.
+    MHCR contrasts a batch's nodes with it; over all items it is the Solosimloss of SEA (arXiv 2406.08270).
 
     Parameters
     ----------

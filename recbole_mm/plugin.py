@@ -25,7 +25,7 @@ _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloa
 
 
 def register() -> None:
-    """Plug the pack's models, data sets, trainers and default properties into RecBole; a second call changes nothing."""
+    """Plug models, data sets, trainers and default properties into RecBole; a second call changes nothing."""
     for model, kind in MODELS.items():
         name = f"{kind}.{model.lower()}"
         module = importlib.import_module(f"recbole_mm.model.{name}")

@@ -53,7 +53,7 @@ class Resumable(AnyTrainer):
             generator.set_state(rng.cpu())
 
     def _generators(self) -> list[torch.Generator]:
-        """The generators that shuffle; the loader of a knowledge graph has two loaders inside."""
+        """Return the generators that shuffle; the loader of a knowledge graph has two loaders inside."""
         parts = (getattr(self._train_data, name, None) for name in ("general_dataloader", "kg_dataloader"))
         return [part.generator for part in (self._train_data, *parts) if hasattr(part, "generator")]
 

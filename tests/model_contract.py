@@ -95,6 +95,12 @@ def all_scores(model: Any, users: Tensor | None = None) -> Tensor:
     return scores[:, 1:].clone()
 
 
+def assert_same(ours: Tensor, theirs: np.ndarray, rtol: float = 1e-6) -> None:
+    """Compare relative to each value and, where a value is nearly 0, to the largest of the array."""
+    scale = np.abs(theirs).max(initial=0.0)
+    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=rtol, atol=1e-3 * rtol * scale + 1e-12)
+
+
 class ModelContract:
     """Tests that a model's own test class inherits.
 
@@ -110,6 +116,8 @@ class ModelContract:
         Enough for a better validation metric than the untrained model's.
     zero_gradient : frozenset of str
         Parameters whose gradient is 0 by construction, such as a bias before a BatchNorm.
+    gradient_settings : dict
+        What else differs where gradients are looked at, such as a loss that is not clamped at 0.
     cold_within : int
         An item without interactions is among this many best of at least one user.
     """
@@ -119,6 +127,7 @@ class ModelContract:
     dataset: ClassVar[str] = "microvideo"
     epochs: ClassVar[int] = 4
     zero_gradient: ClassVar[frozenset[str]] = frozenset()
+    gradient_settings: ClassVar[dict[str, Any]] = {}
     cold_within: ClassVar[int] = 20
 
     @classmethod
@@ -224,7 +233,7 @@ class ModelContract:
         assert len(scores.T.unique(dim=0)) == missing.sum()
 
     def test_every_parameter_gets_a_gradient(self) -> None:
-        run = self.built()
+        run = self.built(**self.gradient_settings)
         run.model.train()
         for batch in run.train:
             run.model.calculate_loss(batch).backward()

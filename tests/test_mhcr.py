@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, batch_of
+from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, assert_same, batch_of
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,24 +26,10 @@ BEFORE_BATCH_NORM = frozenset(
 )
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 def without_noise(monkeypatch: pytest.MonkeyPatch, permutation: Any) -> None:
     """Hyperedges by plain softmax, and a known permutation in the rank contrast; `keep_rate` is the caller's."""
     monkeypatch.setattr(F, "gumbel_softmax", lambda x, tau, dim: F.softmax(x / tau, dim=dim))
     monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.as_tensor(permutation(n)))
-
-
-def assert_same(ours: Tensor, theirs: np.ndarray, rtol: float = 1e-6) -> None:
-    """Compare relative to each value and, where a value is nearly 0, to the largest of the array."""
-    scale = np.abs(theirs).max(initial=0.0)
-    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=rtol, atol=1e-3 * rtol * scale + 1e-12)
 
 
 class TestReleasedCode:

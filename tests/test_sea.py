@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from model_contract import StandInConfig, StandInDataset, all_scores, batch_of
+from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, assert_same, batch_of
+from recbole.utils import get_trainer
 from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm import losses
-from recbole_mm.model.general_recommender.sea import SEA
+from recbole_mm.errors import InputError
+from recbole_mm.model.general_recommender.sea import SEA, Projections
 from recbole_mm.trainer import SEATrainer
 
 REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "parity" / "sea" / "case_a.npz"
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the permutation of the CLUB bound `i + 1 mod n`."""
     monkeypatch.setattr(torch, "randperm", lambda n, device=None: (torch.arange(n) + 1) % n)
-
-
-def assert_same(ours: Tensor, theirs: np.ndarray, rtol: float = 1e-6) -> None:
-    """Compare relative to each value and, where a value is nearly 0, to the largest of the array."""
-    scale = np.abs(theirs).max(initial=0.0)
-    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=rtol, atol=1e-3 * rtol * scale + 1e-12)
 
 
 def trainer_of(model: SEA, **settings: Any) -> SEATrainer:
@@ -208,3 +196,280 @@ class TestReleasedCode:
         trainer = trainer_of(model, learning_rate=case["cfg/lr"].item())
         trajectory = torch.stack([step(trainer, batch) for _ in range(3)])
         assert_same(trajectory, case["out/trainer3_loss_trajectory"])
+
+
+N_USERS, N_ITEMS = 9, 8
+PAIRS = np.array([(u, i) for u in range(N_USERS - 1) for i in range(N_ITEMS - 1) if (u * 3 + i * 5) % 4 == 0])
+BATCH = batch_of([0, 4, 0, 7, 4, 0], [0, 4, 4, 3, 0, 4], [7, 2, 5, 6, 1, 1])
+SMALL = {"embedding_size": 6, "hidden_dim": 5, "out_dim": 4, "distance_dim": 4, "club_hidden": 3, "knn_k": 3}
+
+
+def small(n_modalities: int = 2, masks: dict[str, Any] | None = None, kind: type[SEA] = SEA, **settings: Any) -> SEA:
+    """Return a model of a problem whose last user and item are cold."""
+    torch.manual_seed(5)
+    features = {f"m{m}": torch.randn(N_ITEMS, 3 + m) for m in range(n_modalities)}
+    dataset = StandInDataset(N_USERS, N_ITEMS, PAIRS, features, masks)
+    return kind(StandInConfig(**{**SMALL, **settings}), dataset)
+
+
+def gradients(model: SEA, terms: dict[str, Tensor]) -> dict[str, Tensor | None]:
+    model.zero_grad()
+    torch.stack(list(terms.values())).sum().backward()
+    return {name: weight.grad for name, weight in model.named_parameters()}
+
+
+class Unfolded(SEA):
+    """SEA as its equations say it: Z^m first."""
+
+    def _projections(self, m: int) -> Projections:
+        Z = self.splits[m](self.features[m])  # (I, 2h)
+        g, q = Z.chunk(2, dim=1)
+        return Projections(self.nodes[m][0](Z), self.heads[m][0](g), self.generic[m](g), self.unique[m](q))
+
+
+@pytest.mark.parametrize("distancing", ["club", "mse"])
+@pytest.mark.parametrize("widths", [{}, {"m0": 10, "m1": 2}])
+def test_folding_gives_the_values_and_gradients_of_the_unfolded_form(
+    widths: dict[str, int], distancing: str, float64: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_noise(monkeypatch)
+    settings = {"widths": widths, "distancing": distancing, "alpha_contrast": 1.0, "ureg": 1.0}
+    folded, plain = (small(3, kind=kind, **settings) for kind in (SEA, Unfolded))
+    plain.load_state_dict(folded.state_dict())
+    for model in (folded, plain):
+        with torch.no_grad():
+            model.club.mean[2].weight.mul_(50)  # a bound above 0 in some modality
+    ours, theirs = folded.losses(BATCH), plain.losses(BATCH)
+    assert all(term != 0 for term in theirs.values())
+    for name, term in theirs.items():
+        torch.testing.assert_close(ours[name], term, rtol=1e-10, atol=0)
+    expected = gradients(plain, theirs)
+    for name, gradient in gradients(folded, ours).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-8, atol=1e-12)
+    torch.testing.assert_close(all_scores(folded), all_scores(plain), rtol=1e-10, atol=1e-12)
+
+
+def test_the_wide_half_features_are_never_materialised() -> None:
+    """No tensor of a step has a row for each item and a column for each of Z^m."""
+    model = small(widths={"m0": 200, "m1": 202})
+    shapes = set()
+
+    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            shapes.update(
+                tuple(x.shape) for x in (out if isinstance(out, tuple | list) else [out]) if hasattr(x, "shape")
+            )
+            return out
+
+    with Recorder():
+        model.calculate_loss(BATCH).backward()
+    assert (N_ITEMS, 24) in shapes  # the node's hidden layer: the recorder works
+    assert not {(N_ITEMS, 200), (N_ITEMS, 202), (200, N_ITEMS), (202, N_ITEMS)} & shapes
+
+
+@pytest.mark.parametrize("pairing", ["paper", "released"])
+@pytest.mark.parametrize("n_modalities", [2, 5])
+def test_any_number_of_modalities_from_two(n_modalities: int, pairing: str) -> None:
+    model = small(n_modalities, club_pairing=pairing)
+    terms = model.losses(BATCH)
+    assert all(term.isfinite() for term in terms.values())
+    pairs = n_modalities * (n_modalities - 1) // 2
+    assert len(model.club_samples) == (n_modalities if pairing == "paper" else 2 * pairs)
+    assert all(not x.requires_grad and not y.requires_grad for x, y in model.club_samples)
+    assert all(grad is None or grad.isfinite().all() for grad in gradients(model, terms).values())
+    assert all_scores(model).shape == (N_USERS, N_ITEMS)
+
+
+@pytest.mark.parametrize("n_modalities", [0, 1])
+def test_fewer_than_two_modalities_are_refused(n_modalities: int) -> None:
+    with pytest.raises(InputError, match=f"two or more modalities, the data set has {n_modalities}.*MHCR"):
+        small(n_modalities)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"graph_weights": {"m0": 0.5, "m1": 0.6}}, "sum to 1"),
+        ({"graph_weights": {"m0": 1.0}}, "must name m0, m1"),
+        ({"graph_weights": {"m0": 0.5, "n1": 0.5}}, "graph_weights: 'n1' is no modality of m0, m1"),
+        ({"graph_weights": {"m0": 1.5, "m1": -0.5}}, "graph_weights must be at least 0"),
+        ({"graph_weights": [0.5, 0.5]}, "graph_weights must be a mapping"),
+        ({"widths": {"m0": 5}}, "widths of m0: must be even"),
+        ({"widths": {"m0": 4.0}}, "widths must be a whole number"),
+        ({"widths": {"mo": 4}}, "'mo' is no modality"),
+        ({"distancing": "clob"}, "distancing must be one of club, mse"),
+        ({"club_steps": 0}, "club_steps must be at least 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        small(**settings)
+
+
+def test_modalities_without_a_common_item_are_refused() -> None:
+    half = np.arange(N_ITEMS) < 4
+    with pytest.raises(InputError, match="fewer than two items have features of both m0 and m1"):
+        small(masks={"m0": half, "m1": ~half})
+
+
+def test_the_item_graph_weighs_each_modality(float64: None) -> None:
+    eye = torch.eye(N_ITEMS)
+    alone = [small(3, graph_weights={f"m{k}": float(k == m) for k in range(3)}).item_graph(eye) for m in range(3)]
+    mixed = small(3, graph_weights={"m0": 0.5, "m2": 0.2, "m1": 0.3}).item_graph(eye)
+    torch.testing.assert_close(mixed, 0.5 * alone[0] + 0.3 * alone[1] + 0.2 * alone[2])
+    torch.testing.assert_close(small(3).item_graph(eye), sum(alone) / 3)
+    assert all(((graph > 0).sum(1) == 3).all() and graph.diagonal().gt(0).all() for graph in alone)
+
+
+def test_filled_in_features_take_no_part_in_alignment_and_distancing(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_noise(monkeypatch)
+    mask = np.arange(N_ITEMS) != 2
+    model = small(masks={"m1": mask})
+    model.eval()  # BatchNorm's statistics see every item
+    projections = model.forward()[2]
+    before = model._alignment([projected.head for projected in projections]), model._distancing(projections)
+    for changed in projections[1]:
+        changed.data[2] += 100
+    assert torch.equal(before[0], model._alignment([projected.head for projected in projections]))
+    assert torch.equal(before[1], model._distancing(projections))
+    assert [len(x) for x, _ in model.club_samples] == [N_ITEMS, N_ITEMS - 1]
+    projections[0].head.data[0] += 100
+    assert not torch.equal(before[0], model._alignment([projected.head for projected in projections]))
+
+
+def test_the_squared_distance_by_hand() -> None:
+    model = small(distancing="mse", ureg=1.0)
+    projections = [
+        Projections(torch.zeros(0), torch.zeros(0), torch.full((N_ITEMS, 4), 1.0 + m), torch.zeros(N_ITEMS, 4))
+        for m in range(2)
+    ]
+    assert model._distancing(projections).item() == -(1 + 4) / 2
+    assert model.club_samples == []
+
+
+def test_a_positive_bound_moves_both_halves_of_every_modality() -> None:
+    model = small(3, alpha_contrast=0.0, ureg=1.0)
+    trainer = trainer_of(model)
+    with torch.no_grad():  # what q says follows from what g says
+        for m in range(3):
+            model.splits[m].weight.normal_(std=3)
+            model.splits[m].weight[2 + (m > 1) :] = model.splits[m].weight[: 2 + (m > 1)]
+    for _ in range(60):
+        model.losses(BATCH)
+        trainer.train_club()
+    model.zero_grad()
+    terms = model.losses(BATCH)
+    assert terms["distancing"] > 0
+    terms["distancing"].backward()
+    assert all(weight.grad.abs().max() > 1e-8 for half in (model.generic, model.unique) for weight in half.parameters())
+
+
+def test_a_negative_bound_counts_as_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small(ureg=1.0)
+    bounds = iter([torch.tensor(3.0), torch.tensor(-5.0)])
+    monkeypatch.setattr(model.club, "forward", lambda *_: next(bounds))
+    assert model.losses(BATCH)["distancing"].item() == 0.5 * 3 / 2
+
+
+def test_a_term_of_weight_0_is_left_out() -> None:
+    assert list(small(alpha_contrast=0.0, ureg=0.0).losses(BATCH)) == ["bpr"]
+
+
+def test_the_logarithm_of_bpr_scales_it() -> None:
+    natural, binary = (small(bpr_log=log).losses(BATCH)["bpr"] for log in ("natural", "2"))
+    torch.testing.assert_close(binary, natural / np.log(2))
+
+
+class TestTrainer:
+    """SEATrainer: two optimizers, in order, and both in the checkpoint."""
+
+    def test_recbole_finds_it(self) -> None:
+        assert get_trainer(None, "SEA") is SEATrainer
+
+    def test_each_optimizer_has_its_own_parameters(self) -> None:
+        model = small()
+        trainer = trainer_of(model)
+        club = set(model.club.parameters())
+        main, own = (
+            {weight for group in optimizer.param_groups for weight in group["params"]}
+            for optimizer in (trainer.optimizer, trainer.club_optimizer)
+        )
+        assert own == club
+        assert main == set(model.parameters()) - club
+
+    def test_the_estimator_steps_between_backward_and_main_step(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = small(club_steps=3)
+        trainer, order = trainer_of(model), []
+        weights, estimator = model.splits[0].weight, model.club.mean[0].weight
+        initial, initial_estimator = weights.detach().clone(), estimator.detach().clone()
+
+        def own(optimizer: Any, *_: Any) -> None:
+            assert weights.grad is not None, "before the main backward"
+            assert torch.equal(weights, initial), "after the main step"
+            order.append("club")
+
+        trainer.club_optimizer.register_step_post_hook(own)
+        trainer.optimizer.register_step_post_hook(lambda *_: order.append("main"))
+        step(trainer, BATCH)
+        assert order == ["club", "club", "club", "main"]
+        assert not torch.equal(weights, initial)
+        assert not torch.equal(estimator, initial_estimator)
+
+    def test_the_estimator_s_steps_raise_its_likelihood_and_leave_the_model_alone(self) -> None:
+        model = small(club_steps=20)
+        trainer = trainer_of(model)
+        model.calculate_loss(BATCH).backward()
+        samples = model.club_samples
+        others = {name: w.grad.clone() for name, w in model.named_parameters() if w.grad is not None}
+        assert not any(name.startswith("club.") for name in others), "the main loss sees a constant"
+        before = [model.club.log_likelihood(x, y).item() for x, y in samples]
+        trainer.train_club()
+        assert sum(model.club.log_likelihood(x, y).item() for x, y in samples) > sum(before)
+        assert all(torch.equal(dict(model.named_parameters())[name].grad, grad) for name, grad in others.items())
+        assert not any(weight.requires_grad for weight in model.club.parameters())
+
+    def test_samples_serve_one_batch(self) -> None:
+        model = small()
+        trainer = trainer_of(model)
+        step(trainer, BATCH)
+        estimator = model.club.mean[0].weight.detach().clone()
+        trainer.train_club()
+        assert torch.equal(model.club.mean[0].weight, estimator)
+
+    @pytest.mark.parametrize("settings", [{"distancing": "mse"}, {"ureg": 0.0}])
+    def test_without_a_bound_the_estimator_rests(self, settings: dict[str, Any]) -> None:
+        model = small(**settings)
+        estimator = model.club.mean[0].weight.detach().clone()
+        step(trainer_of(model), BATCH)
+        assert torch.equal(model.club.mean[0].weight, estimator)
+
+
+class TestSEA(ModelContract):
+    model = "SEA"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "hidden_dim": 16, "out_dim": 8, "alpha_contrast": 0.1}
+    gradient_settings: ClassVar[dict[str, Any]] = {"distancing": "mse"}  # the CLUB bound may be at its 0
+    # A bias before a BatchNorm is subtracted again with the mean.
+    zero_gradient: ClassVar[frozenset[str]] = frozenset(f"heads.{m}.{n}.bias" for m in range(3) for n in (0, 3))
+
+    def test_training_on_from_a_checkpoint_is_as_if_it_had_not_stopped(self, tmp_path: Path) -> None:
+        whole = self.built(epochs=4)
+        whole.trainer.fit(whole.train, whole.valid, verbose=False, saved=False)
+        first = self.built(epochs=2)
+        first.trainer.saved_model_file = str(tmp_path / "sea.pth")
+        first.trainer.fit(first.train, None, verbose=False)
+        second = self.built(epochs=4)
+        torch.manual_seed(7)
+        np.random.seed(7)
+        second.trainer.resume_checkpoint(tmp_path / "sea.pth")
+        second.trainer.fit(second.train, second.valid, verbose=False, saved=False)
+        one, two = whole.model.state_dict(), second.model.state_dict()
+        assert any(name.startswith("club.") for name in one)
+        assert [name for name in one if not torch.equal(one[name], two[name])] == []
+        states = [run.trainer.club_optimizer.state_dict()["state"] for run in (whole, second)]
+        assert all(torch.equal(states[0][k][key], states[1][k][key]) for k in states[0] for key in states[0][k])
+        assert whole.trainer.train_loss_dict[3] == second.trainer.train_loss_dict[3]
+
+    def test_features_stay_out_of_the_checkpoint(self, trained: SimpleNamespace) -> None:
+        assert not any(name.startswith("features") for name in trained.model.state_dict())
+        assert not any(X.requires_grad for X in trained.model.features)

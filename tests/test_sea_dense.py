@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_contract import StandInConfig, StandInDataset, all_scores, batch_of
+from model_contract import StandInConfig, StandInDataset, all_scores, assert_same, batch_of
 from torch import Tensor
 
 from recbole_mm import losses
@@ -60,14 +59,6 @@ def ours(name: str) -> str:
     return ".".join([place, *leaf])
 
 
-@pytest.fixture
-def float64() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
-
-
 @pytest.fixture(scope="module")
 def stored() -> dict[str, np.ndarray]:
     return dict(np.load(SMALL, allow_pickle=False))
@@ -76,12 +67,6 @@ def stored() -> dict[str, np.ndarray]:
 def part(stored: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     """Return the arrays under one heading, without it."""
     return {key.removeprefix(f"{name}/"): array for key, array in stored.items() if key.startswith(f"{name}/")}
-
-
-def assert_same(ours: Tensor, theirs: np.ndarray, rtol: float = 1e-6) -> None:
-    """Compare relative to each value and, where a value is nearly 0, to the largest of the array."""
-    scale = np.abs(theirs).max(initial=0.0)
-    np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=rtol, atol=1e-3 * rtol * scale + 1e-12)
 
 
 def small(problem: dict[str, np.ndarray], **settings: Any) -> SEA:

@@ -47,7 +47,7 @@ class SEAParameters:
     distance_dim: int = parameter(32, "width of t1 and t2, the halves as the distancing sees them", low=1)
     club_hidden: int = parameter(8, "hidden width of the CLUB estimator", low=1)
     club_steps: int = parameter(5, "steps of the CLUB estimator's own Adam a batch [50]", low=1)
-    club_learning_rate: float = parameter(1e-3, "learning rate of that Adam [that of the model]", low=1e-12)
+    club_learning_rate: float = parameter(1e-2, "learning rate of that Adam [that of the model]", low=1e-12)
     club_pairing: str = parameter("paper", "what the estimator learns to pair", choices=("paper", "released"))
 
 
@@ -208,7 +208,7 @@ class SEA(MultimodalRecommender):
         return 0.5 * torch.stack(bounds).clamp_min(0).mean()
 
     def _across_modalities(self, projections: list[Projections]) -> list[tuple[Tensor, Tensor]]:
-        """The released code's pairing: generic with generic, unique with unique, across modalities."""
+        """Pair as the released code does: generic with generic, unique with unique, across modalities."""
         return [
             (F.embedding(rows, getattr(projections[b], half)), F.embedding(rows, getattr(projections[a], half)))
             for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True)
