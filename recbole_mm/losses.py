@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -46,8 +46,8 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
         How often each row occurs: the same value as with the rows repeated, at the cost of the distinct ones.
     """
     a, b = F.normalize(anchor, dim=1) / temperature, F.normalize(positive, dim=1)
-    loss = log_sum_exp(a, b, count) - (a * b).sum(1)  # (n,)
-    return loss.mean() if count is None else loss @ _share(count, loss)
+    share = _share(a, count)
+    return log_normaliser(a.unsqueeze(1), b, share, count) - (a * b).sum(1) @ share
 
 
 def cross_modal_contrast(
@@ -77,59 +77,66 @@ def cross_modal_contrast(
     unit = [F.normalize(anchor, dim=1) for anchor in anchors]
     pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(unit, 2)], dim=1)  # (n, pairs)
     negatives = F.normalize(reference, dim=1) / temperature  # (n_negatives, d)
-    against = torch.stack([log_sum_exp(a, negatives) for a in unit], dim=1)  # (n, M)
-    loss = torch.logsumexp(against, dim=1) - torch.logsumexp(pairs, dim=1)  # (n,)
-    return loss.mean() if count is None else loss @ _share(count, loss)
+    share = _share(anchors[0], count)
+    return log_normaliser(torch.stack(unit, dim=1), negatives, share) - pairs.logsumexp(1) @ share
 
 
-def log_sum_exp(a: Tensor, b: Tensor, count: Tensor | None = None) -> Tensor:
-    """Return `log sum_j count_j exp(a_i . b_j)`, (n,), without keeping the (n, m) logits.
+def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = None) -> Tensor:
+    """Return `sum_i weight_i log sum_m sum_j count_j exp(a_im . b_j)` without keeping the logits of all rows.
 
     Parameters
     ----------
-    a, b : Tensor, shapes (n, d) and (m, d)
-        The rows whose dot products are the logits.
-    count : int Tensor, shape (m,), optional
+    a, b : Tensor, shapes (n, M, d) and (n_negatives, d)
+        M anchors a row, and what each is compared with.
+    weight : Tensor, shape (n,)
+        A constant, such as each row's share of a mean.
+    count : int Tensor, shape (n_negatives,), optional
         How often each row of b counts; once by default.
 
     Notes
     -----
-    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, which the backward computes again.
+    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, whose gradient is taken at once.
     """
-    out: Tensor = _LogSumExp.apply(a, b, None if count is None else count.to(a.dtype).log())
+    dtype = torch.promote_types(a.dtype, torch.float32)
+    log_count = None if count is None else count.to(dtype).log()
+    out: Tensor = _LogNormaliser.apply(a.to(dtype), b.to(dtype), weight.to(dtype), log_count)
     return out
 
 
-class _LogSumExp(torch.autograd.Function):
+class _LogNormaliser(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, log_count: Tensor | None) -> Tensor:
-        out = torch.cat([logits.logsumexp(1) for _, logits in _logits(a, b, log_count)])
-        ctx.save_for_backward(a, b, log_count, out)
-        return out
+    def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor, log_count: Tensor | None) -> Tensor:
+        total, grad_a, grad_b = weight.new_zeros(()), torch.empty_like(a), torch.zeros_like(b)
+        size = max(1, CONTRAST_CHUNK_ELEMENTS // max(a.shape[1] * len(b), 1))
+        with torch.autocast(a.device.type, enabled=False):
+            for anchors, weights, out in zip(a.split(size), weight.split(size), grad_a.split(size), strict=True):
+                flat = anchors.flatten(0, 1)  # (chunk * M, d)
+                logits = flat @ b.T
+                if log_count is not None:
+                    logits.add_(log_count)
+                rows = logits.view(len(anchors), -1)  # (chunk, M * n_negatives)
+                largest = rows.amax(1, keepdim=True)
+                sums = rows.sub_(largest).exp_().sum(1, keepdim=True)
+                total += weights @ (largest + sums.log()).squeeze(1)
+                if any(ctx.needs_input_grad):
+                    rows.mul_(weights.unsqueeze(1) / sums)  # the softmax, weighted
+                    out.copy_((logits @ b).view_as(out))
+                    grad_b.addmm_(logits.T, flat)
+        ctx.save_for_backward(grad_a, grad_b)
+        return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        a, b, log_count, out = ctx.saved_tensors
-        grad_a, grad_b = torch.empty_like(a), torch.zeros_like(b)
-        for rows, logits in _logits(a, b, log_count):
-            weights = logits.sub_(out[rows, None]).exp_().mul_(grad[rows, None])  # (chunk, m)
-            torch.mm(weights, b, out=grad_a[rows])
-            grad_b.addmm_(weights.T, a[rows])
-        return grad_a, grad_b, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_a, grad_b = ctx.saved_tensors
+        return grad * grad_a, grad * grad_b, None, None
 
 
-def _logits(a: Tensor, b: Tensor, log_count: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    size = max(1, CONTRAST_CHUNK_ELEMENTS // max(len(b), 1))
-    with torch.autocast(a.device.type, enabled=False):
-        for start in range(0, len(a), size):
-            rows = slice(start, start + size)
-            logits = a[rows] @ b.T  # (chunk, m)
-            yield rows, logits if log_count is None else logits.add_(log_count)
-
-
-def _share(count: Tensor, like: Tensor) -> Tensor:
-    return count.to(like.dtype) / count.sum()
+def _share(rows: Tensor, count: Tensor | None) -> Tensor:
+    """Return the weight of each row in the mean, (n,)."""
+    if count is None:
+        return rows.new_full((len(rows),), 1 / len(rows))
+    return count.to(rows.dtype) / count.sum()
 
 
 def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float) -> Tensor:

@@ -27,12 +27,13 @@ class Resumable(AnyTrainer):
 
     _train_data: Any = None
     _resumed: dict[str, Any] | None = None
+    _valid_result: Any = None
 
     def extra_state(self) -> dict[str, Any]:
         """Return what the checkpoint holds beyond RecBole's: plain values and tensors."""
         kind, keys, *position = tuple[Any, ...](np.random.get_state())
         return {
-            "best_valid_result": self.best_valid_result,
+            "best_valid_result": self._valid_result,  # RecBole saves the best epoch before it says that it is the best
             "random": random.getstate(),
             "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *position),
             "torch": torch.get_rng_state(),
@@ -63,6 +64,10 @@ class Resumable(AnyTrainer):
             self.load_extra_state(self._resumed)
             self._resumed = None
         return super().fit(train_data, *args, **kwargs)
+
+    def _valid_epoch(self, *args: Any, **kwargs: Any) -> Any:
+        score, self._valid_result = super()._valid_epoch(*args, **kwargs)
+        return score, self._valid_result
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         other, extra = self.model.other_parameter, self.extra_state()

@@ -117,6 +117,14 @@ def test_chunks_bound_what_is_compared_at_a_time(monkeypatch: pytest.MonkeyPatch
     assert sum(sizes) == 400
 
 
+def test_binary_edges_are_those_of_the_cosine_graph() -> None:
+    features, mask = torch.randn(12, 4, generator=torch.Generator().manual_seed(1)), torch.arange(12) != 5
+    weighted, binary = (knn_graph(features, 3, mask, binary=binary).toarray() for binary in (False, True))
+    assert set(np.unique(binary)) == {0.0, 1.0}
+    assert np.array_equal(binary > 0, weighted != 0)
+    assert (binary.sum(1) == np.where(mask, 3, 1)).all()
+
+
 def test_masked_items_keep_a_self_loop_only() -> None:
     features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.0], [0.9, 0.1]])
     K = knn_graph(features, 3, torch.tensor([True, True, False, True])).toarray()

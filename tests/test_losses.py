@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from recbole_mm.losses import bpr, cross_modal_contrast, info_nce, rank_contrast, squared_norm
+from recbole_mm import losses
+from recbole_mm.losses import CLUB, bpr, cross_modal_contrast, info_nce, log_normaliser, rank_contrast, squared_norm
 
 QUICK = settings(deadline=None, max_examples=25)
 EYE = torch.eye(3, dtype=torch.float64)
@@ -169,3 +172,117 @@ def test_info_nce_is_least_for_aligned_rows(seed: int, temperature: float) -> No
     a = normal(4, 6, seed=seed)
     aligned, against = info_nce(a, a, temperature), info_nce(a, -a, temperature)
     assert 0 <= aligned <= against
+
+
+def test_solosimloss_of_three_items_by_hand() -> None:
+    """Cosines 1, 0 | 0.6, 0.8 | -1, 0: the lengths of the rows do not matter."""
+    text = torch.tensor([[2.0, 0.0], [0.6, 0.8], [-3.0, 0.0]], dtype=torch.float64)
+    image = torch.tensor([[1.0, 0.0], [0.0, 5.0], [0.0, 1.0]], dtype=torch.float64)
+    t = 0.5
+    rows = (
+        -math.log(e(1 / t) / (e(1 / t) + 1 + 1)),
+        -math.log(e(0.8 / t) / (e(0.6 / t) + 2 * e(0.8 / t))),
+        -math.log(1 / (e(-1 / t) + 1 + 1)),
+    )
+    assert info_nce(text, image, t).item() == pytest.approx(sum(rows) / 3, rel=1e-12)
+
+
+@QUICK
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 9)),
+    elements=st.integers(1, 60),
+    counted=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_the_normaliser_in_chunks_equals_the_plain_one(
+    shape: tuple[int, int, int], elements: int, counted: bool, seed: int
+) -> None:
+    n, n_anchors, m = shape
+    a, b, weight = normal(n, n_anchors, 4, seed=seed), normal(m, 4, seed=seed + 1000), torch.rand(n).double()
+    count = torch.arange(1, m + 1) if counted else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "CONTRAST_CHUNK_ELEMENTS", elements)
+        chunked = log_normaliser(a, b, weight, count)
+        ours = torch.autograd.grad(3 * chunked, (a, b))
+    each = (a @ b.T).exp() * (1 if count is None else count)  # (n, anchors, m)
+    plain = weight @ each.sum((1, 2)).log()
+    torch.testing.assert_close(chunked, plain, rtol=1e-12, atol=1e-12)
+    for mine, theirs in zip(ours, torch.autograd.grad(3 * plain, (a, b)), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_the_normaliser_holds_a_bounded_number_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            sizes.extend(x.numel() for x in (out if isinstance(out, tuple | list) else [out]) if isinstance(x, Tensor))
+            return out
+
+    anchor, positive = normal(300, 2), normal(300, 2, seed=1)
+    for elements, most in ((1200, 1200), (10**6, 300 * 300)):
+        monkeypatch.setattr(losses, "CONTRAST_CHUNK_ELEMENTS", elements)
+        with Recorder():
+            info_nce(anchor, positive, 0.2).backward()
+        assert max(sizes) == most
+
+
+def test_the_normaliser_of_huge_logits_is_finite_and_keeps_its_precision_under_autocast() -> None:
+    a, b = 1e3 * normal(5, 1, 4).detach().float(), normal(6, 4, seed=1).detach().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = log_normaliser(a, b, torch.ones(5))
+    torch.testing.assert_close(found, (a[:, 0].double() @ b.double().T).logsumexp(1).sum().float())
+    assert log_normaliser(a.bfloat16(), b.bfloat16(), torch.ones(5)).dtype == torch.float32
+
+
+class TestCLUB:
+    """The bound on Gaussian pairs, whose mutual information is -d/2 log(1 - rho^2)."""
+
+    D, N = 4, 2000
+
+    def pairs(self, rho: float, seed: int) -> tuple[Tensor, Tensor]:
+        x, noise = normal(self.N, self.D, seed=seed).detach(), normal(self.N, self.D, seed=seed + 1).detach()
+        return x, rho * x + math.sqrt(1 - rho**2) * noise
+
+    def trained_bound(self, rho: float) -> float:
+        torch.manual_seed(0)
+        club = CLUB(self.D, self.D, hidden=16).double()
+        optimizer = torch.optim.Adam(club.parameters(), lr=0.02)
+        x, y = self.pairs(rho, seed=0)
+        for _ in range(150):
+            optimizer.zero_grad()
+            (-club.log_likelihood(x, y)).backward()
+            optimizer.step()
+        x, y = self.pairs(rho, seed=7)  # samples that it has not seen
+        with torch.no_grad():
+            return club(x, y, torch.randperm(self.N)).item()
+
+    def test_the_trained_bound_is_above_the_information_and_falls_with_the_correlation(self) -> None:
+        bounds = {rho: self.trained_bound(rho) for rho in (0.0, 0.3, 0.5, 0.7)}
+        for rho, bound in bounds.items():
+            # CLUB of the true conditional: rho^2 / (1 - rho^2) a dimension.
+            assert bound == pytest.approx(self.D * rho**2 / (1 - rho**2), rel=0.2, abs=0.1)
+            if rho:
+                assert bound > -self.D / 2 * math.log(1 - rho**2)
+        assert sorted(bounds.values()) == list(bounds.values())
+
+    def test_likelihood_and_bound_by_hand(self) -> None:
+        club = CLUB(1, 2, hidden=1).double()
+        with torch.no_grad():
+            for weight in club.parameters():
+                weight.zero_()
+            club.mean[2].bias.copy_(torch.tensor([1.0, 0.0]))
+            club.log_variance[2].bias.copy_(torch.tensor([0.0, math.atanh(math.log(2))]))  # variances 1 and 2
+        x = torch.zeros(2, 1, dtype=torch.float64)
+        y = torch.tensor([[1.0, 2.0], [3.0, 0.0]], dtype=torch.float64)
+        log_r = [-0.5 * (0 + 4 / 2 + math.log(2)), -0.5 * (4 + 0 + math.log(2))]
+        assert club.log_likelihood(x, y).item() == pytest.approx(sum(log_r) / 2)
+        assert club(x, y, torch.tensor([1, 0])).item() == pytest.approx(0, abs=1e-12)
+        assert club(x, y, torch.tensor([1, 1])).item() == pytest.approx((log_r[0] - log_r[1]) / 2)
+
+    def test_its_gradient_reaches_samples_and_estimator(self) -> None:
+        club = CLUB(3, 2, hidden=4).double()
+        x, y = normal(6, 3), normal(6, 2, seed=1)
+        club(x, y, torch.tensor([1, 2, 3, 4, 5, 0])).backward()
+        assert all(tensor.grad is not None and tensor.grad.abs().max() > 0 for tensor in (x, y, *club.parameters()))

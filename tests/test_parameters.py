@@ -114,3 +114,34 @@ def test_only_numbers_within_the_range_get_through(rate: float) -> None:
     except InputError:
         accepted = False
     assert accepted == (0 <= rate <= 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ByModality:
+    weights: dict[str, float] = parameter({"image": 0.5}, "weight of each modality", low=0.0)
+
+
+def test_values_by_modality() -> None:
+    assert read(ByModality, {"weights": {"image": 1, "text": 0.25}}).weights == {"image": 1.0, "text": 0.25}
+    assert read(ByModality, {"weights": {}}).weights == {}
+    assert read(ByModality, {}).weights == defaults(ByModality)["weights"] == {"image": 0.5}
+
+
+def test_a_default_by_modality_is_nobody_s_to_change() -> None:
+    read(ByModality, {}).weights["image"] = 3.0
+    defaults(ByModality)["weights"]["text"] = 3.0
+    assert read(ByModality, {}).weights == {"image": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("given_", "message"),
+    [
+        ({"text": -1}, "mine.yaml, text: weights must be at least 0.0, not -1.0"),
+        ({"text": "much"}, "mine.yaml, text: weights must be a number, not 'much'"),
+        (0.5, "mine.yaml: weights must be a mapping"),
+    ],
+)
+def test_values_by_modality_are_checked_one_by_one(given_: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(ByModality, {"weights": given_}, where="mine.yaml")
+    assert message in str(caught.value)

@@ -13,6 +13,7 @@ from model_contract import ModelContract, StandInConfig, StandInDataset, all_sco
 from recbole.utils import get_trainer
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recbole_mm import losses
 from recbole_mm.errors import InputError
@@ -254,7 +255,7 @@ def test_the_wide_half_features_are_never_materialised() -> None:
     model = small(widths={"m0": 200, "m1": 202})
     shapes = set()
 
-    class Recorder(torch.utils._python_dispatch.TorchDispatchMode):
+    class Recorder(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
             shapes.update(
