@@ -111,6 +111,8 @@ class SEATrainer(Resumable, Trainer):
         club, samples, self.model.club_samples = self.model.club, self.model.club_samples, []
         if not samples:
             return
+        dtype = next(club.parameters()).dtype  # under mixed precision the samples have another
+        samples = [(x.to(dtype), y.to(dtype)) for x, y in samples]
         club.requires_grad_(True)
         for _step in range(self.model.p.club_steps):
             self.club_optimizer.zero_grad()

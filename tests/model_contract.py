@@ -304,6 +304,13 @@ class ModelContract:
         assert torch.equal(all_scores(trained.model), before)
         assert not torch.equal(all_scores(other), before)
 
+    def test_mixed_precision_trains(self) -> None:
+        run = self.fitted(enable_amp=True, epochs=2)
+        losses = run.trainer.train_loss_dict
+        assert losses[1] < losses[0]
+        assert all(weight.dtype == torch.float32 for weight in run.model.parameters())
+        assert all_scores(run.model).isfinite().all()
+
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     def test_a_gpu_gives_the_scores_of_the_cpu(self, trained: SimpleNamespace) -> None:
         model = copy.deepcopy(trained.model).to("cuda")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -211,6 +212,32 @@ def test_interrupt_keeps_the_best_checkpoint_and_resume_goes_on(tmp_path: Path) 
     epochs = [entry["epoch"] for entry in finished["history"]]  # type: ignore[attr-defined]
     assert epochs == list(range(len(epochs)))
     assert cli.main(["run", "--model=BPR", *QUICK[:2], f"--resume={checkpoint}"]) == 2
+
+
+def test_sea_stopped_and_resumed_ends_where_it_would_have(tmp_path: Path) -> None:
+    def result(folder: str, *arguments: str) -> dict[str, Any]:
+        weights = "{'image': 0.5, 'audio': 0.2, 'text': 0.3}"
+        command = ["run", "--model=SEA", *MICROVIDEO, f"--graph_weights={weights}", f"--checkpoint_dir={folder}"]
+        assert cli.main([*command, *arguments]) == 0
+        return only_result(tmp_path / folder)
+
+    whole = result("whole", "--epochs=4")
+    stopped = result("part", "--epochs=2")
+    resumed = result("part", "--epochs=4", f"--resume={stopped['checkpoint']}")
+    assert whole["config"]["graph_weights"] == {"image": 0.5, "audio": 0.2, "text": 0.3}
+    assert whole["test"] == resumed["test"]
+    assert whole["valid"] == resumed["valid"]
+    losses, again = ([entry["train_loss"] for entry in run["history"]] for run in (whole, resumed))
+    assert losses == again
+    assert losses[-1] < losses[0]
+
+
+def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    line = mistake(capsys, "--model=SEA", *MICROVIDEO, "--graph_weights={'image': 0.5, 'audoi': 0.5}")
+    assert "graph_weights: 'audoi' is no modality of image, audio, text" in line
+    assert "audio" in line
+    line = mistake(capsys, "--model=SEA", *MICROVIDEO, "--modalities={'image': {'file': 'image.npy'}}")
+    assert "SEA aligns two or more modalities, the data set has 1 (image)" in line
 
 
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -312,6 +312,7 @@ def test_modalities_without_a_common_item_are_refused() -> None:
     half = np.arange(N_ITEMS) < 4
     with pytest.raises(InputError, match="fewer than two items have features of both m0 and m1"):
         small(masks={"m0": half, "m1": ~half})
+    assert small(masks={"m0": half, "m1": ~half}, alpha_contrast=0.0).calculate_loss(BATCH).isfinite()
 
 
 def test_the_item_graph_weighs_each_modality(float64: None) -> None:

@@ -103,8 +103,11 @@ class SEA(MultimodalRecommender):
         self.real = Constants([mask.nonzero().squeeze(1) for mask in self.masks])
         self.real_in_both = Constants([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
         for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True):
-            if len(rows) < 2:
-                raise InputError(f"fewer than two items have features of both {names[a]} and {names[b]}")
+            if len(rows) < 2 and (p.alpha_contrast or p.club_pairing == "released"):
+                raise InputError(
+                    f"fewer than two items have features of both {names[a]} and {names[b]}, which SEA aligns: "
+                    "leave one of them out, or set alpha_contrast to 0"
+                )
 
         self.preferences = nn.ParameterList(torch.empty(self.n_real_users, d) for _ in names)  # P^m (U, d)
         self.modality_weight = nn.Parameter(
