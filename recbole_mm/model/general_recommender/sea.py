@@ -161,11 +161,11 @@ class SEA(MultimodalRecommender):
         split = self.splits[m]
         readers = self.nodes[m][0], self.heads[m][0], self.generic[m], self.unique[m]
         node, head, generic, unique = (reader.weight for reader in readers)
-        node_g, node_q = node.tensor_split(2, dim=1)  # (4d, h)
+        node_g, node_q = node.chunk(2, dim=1)  # (4d, h)
         on_g, on_q = torch.cat([node_g, head, generic]), torch.cat([node_q, unique])
 
         def fold(inner: Tensor) -> Tensor:  # (2h, ...) -> (sum of the readers' widths, ...)
-            g, q = inner.tensor_split(2)
+            g, q = inner.chunk(2)
             g, q = on_g @ g, on_q @ q
             return torch.cat([g[: len(node)] + q[: len(node)], g[len(node) :], q[len(node) :]])
 
