@@ -6,17 +6,16 @@ RecBole meets these mistakes late, with another message, or not at all.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 
 from recbole_mm.data.atomic import as_list
 from recbole_mm.errors import InputError, nearest
+from recbole_mm.randomness import random_states, restore
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 METRICS_WITHOUT_K = ("auc", "gauc", "logloss", "mae", "rmse")
@@ -169,11 +168,8 @@ def refuse_nan(scores: torch.Tensor, model_name: str) -> None:
 @contextmanager
 def _random_state_kept() -> Iterator[None]:
     """Put the global states of random, numpy and torch back at the end."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    before = random_states()
     try:
-        with torch.random.fork_rng(devices):
-            yield
+        yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        restore(before)

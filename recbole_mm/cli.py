@@ -61,9 +61,8 @@ def _run(arguments: list[str]) -> int:
         if stop.checkpoint is None:
             _say(f"\n{stop}; nothing to resume from.", sys.stderr)
         else:
-            command = shlex.join(
-                ["recbole-mm", "run", *arguments, f"--resume={stop.checkpoint}"]
-            )  # the last one counts
+            # Of two --resume the last one counts.
+            command = shlex.join(["recbole-mm", "run", *arguments, f"--resume={stop.checkpoint}"])
             _say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
         return 130
     return 0

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from logging import getLogger
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from recbole.trainer import Trainer
 from tqdm import tqdm
 
 from recbole_mm.checks import refuse_nan
 from recbole_mm.errors import InputError
+from recbole_mm.randomness import random_states, restore
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
@@ -31,25 +30,16 @@ class Resumable(AnyTrainer):
 
     def extra_state(self) -> dict[str, Any]:
         """Return what the checkpoint holds beyond RecBole's: plain values and tensors."""
-        kind, keys, *position = tuple[Any, ...](np.random.get_state())
         return {
             "best_valid_result": self._valid_result,  # RecBole saves the best epoch before it says that it is the best
-            "random": random.getstate(),
-            "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), *position),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "random_states": random_states(),
             "loaders": [generator.get_state() for generator in self._generators()],
         }
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take up what `extra_state` returned; called when the training data is at hand, before the first batch."""
         self.best_valid_result = state["best_valid_result"]
-        random.setstate(state["random"])
-        kind, keys, *position = state["numpy"]
-        np.random.set_state((kind, keys.cpu().numpy(), *position))
-        torch.set_rng_state(state["torch"].cpu())
-        if len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([rng.cpu() for rng in state["cuda"]])
+        restore(state["random_states"])
         for generator, rng in zip(self._generators(), state["loaders"], strict=True):
             generator.set_state(rng.cpu())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from torch import Tensor
 
 import recbole_mm  # noqa: F401  (plugs the models in)
+from recbole_mm.losses import CLUB
 
 DATASETS = Path(__file__).resolve().parents[1] / "dataset"
 
@@ -93,6 +95,37 @@ def all_scores(model: Any, users: Tensor | None = None) -> Tensor:
     users = torch.arange(1, model.n_users) if users is None else users
     scores: Tensor = model.full_sort_predict({model.USER_ID: users}).view(len(users), -1)
     return scores[:, 1:].clone()
+
+
+def golden(model: str) -> Any:
+    """Return the numbers of a model's released code, or skip the test where they do not lie beside the checkout."""
+    file = Path(__file__).resolve().parents[2] / "shared" / "parity" / model / "case_a.npz"
+    if not file.is_file():
+        pytest.skip(f"the released code's numbers are not here: {file}")
+    return np.load(file, allow_pickle=False)
+
+
+def fixture_maker(name: str) -> Any:
+    """Return the script `fixtures/NAME.py` as a module."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "fixtures" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def recorded_likelihoods(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Return the list to which every later call of `CLUB.log_likelihood` adds its value."""
+    likelihoods: list[Tensor] = []
+    own = CLUB.log_likelihood
+
+    def recorded(self: CLUB, x: Tensor, y: Tensor) -> Tensor:
+        likelihoods.append(own(self, x, y))
+        return likelihoods[-1]
+
+    monkeypatch.setattr(CLUB, "log_likelihood", recorded)
+    return likelihoods
 
 
 def assert_same(ours: Tensor, theirs: np.ndarray, rtol: float = 1e-6) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, assert_same, batch_of
+from model_contract import (
+    ModelContract,
+    StandInConfig,
+    StandInDataset,
+    all_scores,
+    assert_same,
+    batch_of,
+    fixture_maker,
+    golden,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,8 +25,6 @@ from recbole_mm import losses
 from recbole_mm.errors import InputError
 from recbole_mm.model.general_recommender.mhcr import MHCR
 
-ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT.parent / "shared" / "parity" / "mhcr" / "case_a.npz"
 SMALL = Path(__file__).parent / "fixtures" / "mhcr_small.npz"
 # A bias before a BatchNorm, at once or through another linear layer, is subtracted again with the mean.
 BEFORE_BATCH_NORM = frozenset(
@@ -40,9 +46,7 @@ class TestReleasedCode:
 
     @pytest.fixture
     def case(self) -> Any:
-        if not REFERENCE.is_file():
-            pytest.skip(f"the released code's numbers are not here: {REFERENCE}")
-        return np.load(REFERENCE, allow_pickle=False)
+        return golden("mhcr")
 
     @pytest.fixture
     def model(self, case: Any, float64: None, monkeypatch: pytest.MonkeyPatch) -> MHCR:
@@ -203,16 +207,7 @@ class TestReleasedCode:
         assert_same(all_scores(model), case["out/scores_eval_after_adam5"], self.THROUGH_DEGREE_EPSILON)
 
 
-def _load_maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_mhcr_small", SMALL.with_name("make_mhcr_small.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-maker = _load_maker()
+maker = fixture_maker("make_mhcr_small")
 
 
 def ours(name: str) -> str:

@@ -9,18 +9,24 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, assert_same, batch_of
+from model_contract import (
+    ModelContract,
+    StandInConfig,
+    StandInDataset,
+    all_scores,
+    assert_same,
+    batch_of,
+    golden,
+    recorded_likelihoods,
+)
 from recbole.utils import get_trainer
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recbole_mm import losses
 from recbole_mm.errors import InputError
 from recbole_mm.model.general_recommender.sea import SEA, Projections
 from recbole_mm.trainer import SEATrainer
-
-REFERENCE = Path(__file__).resolve().parents[2] / "shared" / "parity" / "sea" / "case_a.npz"
 
 
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,9 +58,7 @@ class TestReleasedCode:
 
     @pytest.fixture
     def case(self) -> Any:
-        if not REFERENCE.is_file():
-            pytest.skip(f"the released code's numbers are not here: {REFERENCE}")
-        return np.load(REFERENCE, allow_pickle=False)
+        return golden("sea")
 
     @pytest.fixture
     def model(self, case: Any, float64: None, monkeypatch: pytest.MonkeyPatch) -> SEA:
@@ -178,14 +182,7 @@ class TestReleasedCode:
         self, case: Any, model: SEA, batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trainer = trainer_of(model)
-        likelihoods: list[Tensor] = []
-        own = losses.CLUB.log_likelihood
-
-        def recorded(self: losses.CLUB, x: Tensor, y: Tensor) -> Tensor:
-            likelihoods.append(own(self, x, y))
-            return likelihoods[-1]
-
-        monkeypatch.setattr(losses.CLUB, "log_likelihood", recorded)
+        likelihoods = recorded_likelihoods(monkeypatch)
         model.calculate_loss(batch).backward()
         trainer.train_club()
         losses_of_steps = -torch.stack(likelihoods).view(50, 2).sum(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_contract import StandInConfig, StandInDataset, all_scores, assert_same, batch_of
-from torch import Tensor
+from model_contract import (
+    StandInConfig,
+    StandInDataset,
+    all_scores,
+    assert_same,
+    batch_of,
+    fixture_maker,
+    recorded_likelihoods,
+)
 
-from recbole_mm import losses
 from recbole_mm.model.general_recommender.sea import SEA
 from recbole_mm.trainer import SEATrainer
 
@@ -32,16 +37,7 @@ PLACES = {  # our module of each linear layer of the restatement, `m` being the 
 }
 
 
-def _load_maker() -> Any:
-    spec = importlib.util.spec_from_file_location("make_sea_small", SMALL.with_name("make_sea_small.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-maker = _load_maker()
+maker = fixture_maker("make_sea_small")
 
 
 def ours(name: str) -> str:
@@ -150,14 +146,7 @@ def test_the_estimator_s_own_steps(
     problem, expected = part(stored, "in"), part(stored, "steps")
     model = small(problem, distancing="club")
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    likelihoods: list[Tensor] = []
-    own = losses.CLUB.log_likelihood
-
-    def recorded(self: losses.CLUB, x: Tensor, y: Tensor) -> Tensor:
-        likelihoods.append(own(self, x, y))
-        return likelihoods[-1]
-
-    monkeypatch.setattr(losses.CLUB, "log_likelihood", recorded)
+    likelihoods = recorded_likelihoods(monkeypatch)
     model.losses(batch_of(*problem["batch"]))
     optimizer = torch.optim.Adam(model.club.parameters(), lr=model.p.club_learning_rate)
     trainer: Any = SimpleNamespace(model=model, club_optimizer=optimizer)
