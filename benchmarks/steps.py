@@ -12,7 +12,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,26 +40,27 @@ WARM_UP = 2  # rounds
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model ready to train, with the batch that its own data loader gave."""
+    """A model ready to train, with the batch that its own data loader gave, one of `n_batches` an epoch."""
 
     name: str
     trainer: Any
     batch: Any
+    n_batches: int
 
     def step(self) -> None:
         self.trainer._train_epoch([self.batch], 0)
 
 
-def build(name: str, size: str, data_path: Path) -> Entrant:
+def build(name: str, dataset: str, **settings: Any) -> Entrant:
     """Build a model with its own defaults through RecBole's parts; each call draws the same batch."""
-    settings = {"data_path": str(data_path), "train_batch_size": BATCH_SIZE, "use_gpu": GPU}
-    config = configure(Request(model=name, dataset=size, settings=settings))
+    settings = {"train_batch_size": BATCH_SIZE, "use_gpu": GPU, **settings}
+    config = configure(Request(model=name, dataset=dataset, settings=settings))
     init_seed(config["seed"], config["reproducibility"])
     train = data_preparation(config, create_dataset(config))[0]
     init_seed(config["seed"], config["reproducibility"])
     batch = next(iter(train)).to(config["device"])
     model = get_model(name)(config, train._dataset).to(config["device"])
-    return Entrant(name, get_trainer(config["MODEL_TYPE"], name)(config, model), batch)
+    return Entrant(name, get_trainer(config["MODEL_TYPE"], name)(config, model), batch, len(train))
 
 
 def check_same_batch(entrants: Sequence[Entrant]) -> None:
@@ -81,13 +82,14 @@ def seconds(work: Callable[[], object]) -> float:
     return perf_counter() - start
 
 
-def measure(entrants: Sequence[Entrant], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each model's step, by round; who goes first changes from round to round."""
-    times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
+def measure(work: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each piece of work, by round; which goes first changes from round to round."""
+    names = list(work)
+    times: dict[str, list[float]] = {name: [] for name in names}
     for number in tqdm(range(WARM_UP + repeats), desc="rounds", unit="round"):
-        first = number % len(entrants)
-        for entrant in (*entrants[first:], *entrants[:first]):
-            times[entrant.name].append(seconds(entrant.step))
+        first = number % len(names)
+        for name in (*names[first:], *names[:first]):
+            times[name].append(seconds(work[name]))
     return {name: rounds[WARM_UP:] for name, rounds in times.items()}
 
 
@@ -103,11 +105,11 @@ def club_share(entrant: Entrant, repeats: int) -> float:
     return float(np.median(np.divide(inner, whole)))
 
 
-def summarise(times: dict[str, list[float]]) -> dict[str, dict[str, Any]]:
-    """Return by model the quartiles of seconds, and of the ratio to the baseline's step in the same round."""
+def summarise(times: dict[str, list[float]], baseline: str) -> dict[str, dict[str, Any]]:
+    """Return by name the quartiles of seconds, and of the ratio to the baseline's in the same round."""
     models: dict[str, dict[str, Any]] = {}
     for name, rounds in times.items():
-        ratios = np.divide(rounds, times[BASELINE])
+        ratios = np.divide(rounds, times[baseline])
         quartiles = (np.quantile(values, (0.25, 0.5, 0.75)).tolist() for values in (rounds, ratios))
         models[name] = dict(zip(("seconds", "ratio"), quartiles, strict=True)) | {"rounds": rounds}
     return models
@@ -126,22 +128,26 @@ def machine() -> dict[str, Any]:
     }
 
 
+def told(machine: dict[str, Any]) -> str:
+    """Return in words what the times depend on."""
+    return (
+        f"{machine['device']}, {machine['cpu']}, torch threads {machine['threads']}, cores {machine['cores']}, "
+        f"load {machine['load_average']} before, torch {machine['torch']}, Python {machine['python']}"
+    )
+
+
 def markdown(size: str, machine: dict[str, Any], models: dict[str, dict[str, Any]], repeats: int) -> str:
     rows = []
     for name, found in models.items():
         spreads = ("{1:.3f} ({0:.3f} to {2:.3f})".format(*found[key]) for key in ("seconds", "ratio"))
         rows.append((name, *spreads, f"{found['club_share']:.0%}" if "club_share" in found else ""))
-    about = (
-        f"One training step, {size}, batch {BATCH_SIZE}, median (quartiles) of {repeats} rounds; {machine['device']}, "
-        f"{machine['cpu']}, torch threads {machine['threads']}, cores {machine['cores']}, "
-        f"load {machine['load_average']} before, torch {machine['torch']}, Python {machine['python']}."
-    )
+    about = f"One training step, {size}, batch {BATCH_SIZE}, median (quartiles) of {repeats} rounds; {told(machine)}."
     headers = ("model", "seconds a step", f"ratio to {BASELINE}", "CLUB's own steps")
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github')}\n"
 
 
 @contextmanager
-def _workplace(threads: int) -> Iterator[Path]:
+def workplace(threads: int) -> Iterator[Path]:
     """Go to a temporary folder, where RecBole leaves its logs; denormal numbers count as 0, as in a run of the pack."""
     before, n_threads = Path.cwd(), torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
@@ -158,12 +164,12 @@ def _workplace(threads: int) -> Iterator[Path]:
 
 def bench(size: str, names: Sequence[str], repeats: int, threads: int) -> dict[str, Any]:
     """Return the machine, and by model the times of a step."""
-    with _workplace(threads) as folder:
+    with workplace(threads) as folder:
         found = machine()
         problem.write(size, folder)
-        entrants = [build(name, size, folder) for name in tqdm(names, desc="building", unit="model")]
+        entrants = [build(name, size, data_path=str(folder)) for name in tqdm(names, desc="building", unit="model")]
         check_same_batch(entrants)
-        models = summarise(measure(entrants, repeats))
+        models = summarise(measure({entrant.name: entrant.step for entrant in entrants}, repeats), BASELINE)
         for entrant in entrants:
             if hasattr(entrant.trainer, "train_club"):
                 models[entrant.name]["club_share"] = club_share(entrant, repeats)

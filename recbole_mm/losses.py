@@ -205,3 +205,36 @@ class CLUB(nn.Module):
         mean, precision = self.mean(x), (-self.log_variance(x)).exp()  # (n, y_dim)
         far = F.embedding(permutation, y) - mean
         return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()
+
+
+def pull(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
+    """Contrast a user with its views by adaptive strengths (CCL4Rec, arXiv 2208.08024, pulling and pushing).
+
+    Mean over users of `-sum_p w_p log(exp(c_p) / (exp(c_p) + sum_n w_n exp(c_n) + sum_o exp(c_o)))`; with equal
+    strengths it is InfoNCE.
+
+    Parameters
+    ----------
+    positive, negative, other : Tensor, shapes (B, P), (B, N) and (B, O)
+        Cosines over temperature of a user with its positive views, its negative views, and other users
+        (-inf: none).
+    strength, push : Tensor, shapes (B, P) and (B, N)
+        w_p, of sum 1 a row, and w_n, of mean 1 a row.
+    """
+    against = torch.cat([negative + push.log(), other], dim=1).logsumexp(1, keepdim=True)  # (B, 1)
+    return (strength * F.softplus(against - positive)).sum(1).mean()
+
+
+def over_contrast(similarity: Tensor, quality: Tensor) -> Tensor:
+    """Contrast over contrast: of two views of a kind, the better one is nearer (CCL4Rec, arXiv 2208.08024).
+
+    Mean over the pairs with `quality_p > quality_q` of `(quality_p - quality_q) softplus(c_q - c_p)`, 0 without one.
+
+    Parameters
+    ----------
+    similarity, quality : Tensor, shape (B, V)
+        c of each view with its user, and how little the view is damaged, in [0, 1].
+    """
+    better = (quality.unsqueeze(2) - quality.unsqueeze(1)).clamp_min(0)  # (B, V, V): p by q
+    each = better * F.softplus(similarity.unsqueeze(1) - similarity.unsqueeze(2))
+    return each.sum() / (better > 0).sum().clamp_min(1)

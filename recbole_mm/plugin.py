@@ -13,13 +13,13 @@ import recbole.data.dataset
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_mm.data.dataset import MultimodalDataset
+from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
 from recbole_mm.trainer import SEATrainer
 
-MODELS = {"MHCR": "general_recommender", "SEA": "general_recommender"}
-_DATASETS = {"general_recommender": MultimodalDataset}
+MODELS = {"MHCR": "general_recommender", "SEA": "general_recommender", "CCL4Rec": "sequential_recommender"}
+_DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 

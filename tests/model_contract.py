@@ -16,6 +16,7 @@ import scipy.sparse as sp
 import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
+from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.quick_start import quick_start
 from recbole.utils import get_model, get_trainer, init_seed
 from torch import Tensor
@@ -88,12 +89,22 @@ def batch_of(user: Any, positive: Any, negative: Any) -> dict[str, Tensor]:
     return dict(zip(("user_id", "item_id", "neg_item_id"), ids, strict=True))
 
 
-def all_scores(model: Any, users: Tensor | None = None) -> Tensor:
-    """Return the scores of users (all without `[PAD]`) for all items without `[PAD]`, in evaluation mode."""
+def queries(model: Any, n: int | None = None) -> dict[str, Tensor]:
+    """Return what a model scores items for: users (all without `[PAD]`), or histories of 1 to all positions."""
+    device = next(model.parameters()).device
+    if isinstance(model, SequentialRecommender):
+        row, position = torch.arange(n or 200)[:, None], torch.arange(model.max_seq_length)
+        length = row % model.max_seq_length + 1
+        history = torch.where(position < length, (7 * row + 3 * position) % (model.n_items - 1) + 1, 0)
+        return {model.ITEM_SEQ: history.to(device), model.ITEM_SEQ_LEN: length.squeeze(1).to(device)}
+    return {model.USER_ID: torch.arange(1, (n or model.n_users - 1) + 1, device=device)}
+
+
+def all_scores(model: Any) -> Tensor:
+    """Return the scores of `queries` for all items without `[PAD]`, in evaluation mode."""
     if model.training:
         model.eval()
-    users = torch.arange(1, model.n_users) if users is None else users
-    scores: Tensor = model.full_sort_predict({model.USER_ID: users}).view(len(users), -1)
+    scores: Tensor = model.full_sort_predict(queries(model)).view(-1, model.n_items)
     return scores[:, 1:].clone()
 
 
@@ -216,20 +227,19 @@ class ModelContract:
 
     def test_scores_are_finite_and_of_the_right_shape(self, trained: SimpleNamespace) -> None:
         model = trained.model.eval()
-        users = torch.tensor([1, 2, model.n_users - 1])
-        scores = model.full_sort_predict({model.USER_ID: users})
-        assert scores.shape == (3 * model.n_items,)
+        scores = model.full_sort_predict(queries(model, 3))
+        assert scores.numel() == 3 * model.n_items
         assert scores.isfinite().all()
         assert not scores.requires_grad
-        assert all_scores(model).shape == (model.n_users - 1, model.n_items - 1)
         assert len(all_scores(model).unique(dim=0)) > 1, "every user gets the same scores"
 
     def test_predict_agrees_with_full_sort_predict(self, trained: SimpleNamespace) -> None:
         model = trained.model.eval()
-        users = torch.arange(1, model.n_users)
-        items = users % (model.n_items - 1) + 1
-        pairs = model.predict({model.USER_ID: users, model.ITEM_ID: items})
-        torch.testing.assert_close(pairs, all_scores(model)[users - 1, items - 1])
+        scores = all_scores(model)
+        row = torch.arange(len(scores))
+        items = row % (model.n_items - 1) + 1
+        pairs = model.predict({**queries(model), model.ITEM_ID: items})
+        torch.testing.assert_close(pairs, scores[row, items - 1])
 
     def test_a_checkpoint_gives_the_same_scores(self, trained: SimpleNamespace) -> None:
         _, loaded, *_, test = quick_start.load_data_and_model(trained.trainer.saved_model_file)
@@ -291,7 +301,7 @@ class ModelContract:
         first = trained.trainer.evaluate(trained.valid, load_best_model=False)
         assert len(calls) == 1
         all_scores(model)
-        model.predict({model.USER_ID: torch.tensor([1]), model.ITEM_ID: torch.tensor([2])})
+        model.predict({**queries(model, 1), model.ITEM_ID: torch.tensor([2])})
         assert len(calls) == 1
         assert trained.trainer.evaluate(trained.valid, load_best_model=False) == first
 
@@ -347,7 +357,6 @@ class ModelContract:
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     def test_a_gpu_gives_the_scores_of_the_cpu(self, trained: SimpleNamespace) -> None:
         model = copy.deepcopy(trained.model).to("cuda")
-        users = torch.arange(1, model.n_users, device="cuda")
-        torch.testing.assert_close(all_scores(model, users).cpu(), all_scores(trained.model), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(all_scores(model).cpu(), all_scores(trained.model), rtol=1e-3, atol=1e-4)
         model.train()
         model.calculate_loss(next(iter(trained.train)).to("cuda")).backward()

@@ -14,7 +14,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recbole_mm import losses
-from recbole_mm.losses import CLUB, bpr, cross_modal_contrast, info_nce, log_normaliser, rank_contrast, squared_norm
+from recbole_mm.losses import (
+    CLUB,
+    bpr,
+    cross_modal_contrast,
+    info_nce,
+    log_normaliser,
+    over_contrast,
+    pull,
+    rank_contrast,
+    squared_norm,
+)
 
 QUICK = settings(deadline=None, max_examples=25)
 EYE = torch.eye(3, dtype=torch.float64)
@@ -286,3 +296,45 @@ class TestCLUB:
         x, y = normal(6, 3), normal(6, 2, seed=1)
         club(x, y, torch.tensor([1, 2, 3, 4, 5, 0])).backward()
         assert all(tensor.grad is not None and tensor.grad.abs().max() > 0 for tensor in (x, y, *club.parameters()))
+
+
+class TestPull:
+    def test_equal_strengths_are_infonce(self) -> None:
+        """Rows of one positive against two negatives and two other users."""
+        positive, negative, other = (normal(4, n, seed=n) for n in (1, 2, 3))
+        ones = torch.ones_like(negative)
+        every = torch.cat([positive, negative, other], dim=1)
+        expected = torch.nn.functional.cross_entropy(every, torch.zeros(4, dtype=torch.long))
+        found = pull(positive, negative, other, torch.ones_like(positive), ones)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+    def test_by_hand(self) -> None:
+        positive, negative = torch.tensor([[0.0, math.log(2)]]), torch.tensor([[0.0, math.log(3)]])
+        strength, push = torch.tensor([[0.25, 0.75]]), torch.tensor([[1.5, 0.5]])
+        other = torch.tensor([[-math.inf, 0.0]])
+        against = 1.5 + 0.5 * 3 + 1
+        expected = -0.25 * math.log(1 / (1 + against)) - 0.75 * math.log(2 / (2 + against))
+        assert pull(positive, negative, other, strength, push).item() == pytest.approx(expected)
+
+    def test_without_negative_views_and_of_huge_logits(self) -> None:
+        positive, other = torch.full((2, 1), -1e4), torch.tensor([[-math.inf, 1e4], [1e4, -math.inf]])
+        none = torch.zeros(2, 0)
+        assert pull(positive, none, other, torch.ones(2, 1), none).item() == pytest.approx(2e4)
+
+
+class TestOverContrast:
+    def test_by_hand(self) -> None:
+        similarity, quality = torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[0.9, 0.4, 0.4]])
+        pairs = 0.5 * math.log(1 + e(1.0)), 0.5 * math.log(1 + e(3.0))
+        assert over_contrast(similarity, quality).item() == pytest.approx(sum(pairs) / 2)
+
+    def test_equal_qualities_or_one_view_are_0(self) -> None:
+        assert over_contrast(torch.rand(3, 2), torch.full((3, 2), 0.5)) == 0
+        assert over_contrast(torch.rand(3, 1), torch.rand(3, 1)) == 0
+        assert over_contrast(torch.rand(3, 0), torch.rand(3, 0)) == 0
+
+    def test_the_better_view_is_drawn_nearer(self) -> None:
+        similarity = torch.zeros(1, 2, requires_grad=True)
+        over_contrast(similarity, torch.tensor([[0.9, 0.2]])).backward()
+        assert similarity.grad is not None
+        assert similarity.grad[0, 0] < 0 < similarity.grad[0, 1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from recbole.data.dataset import Dataset, SequentialDataset
@@ -45,6 +45,8 @@ class MultimodalDataset(Dataset):
     InputError
         From the constructor, on every mistake in the configuration and in the feature files.
     """
+
+    modalities_required: ClassVar[bool] = True
 
     def _data_processing(self) -> None:
         specs = self._modality_specs()
@@ -110,6 +112,8 @@ class MultimodalDataset(Dataset):
 
     def _modality_specs(self) -> dict[str, Mapping[str, Any]]:
         specs = self.config["modalities"]
+        if specs is None and not self.modalities_required:
+            return {}
         if not isinstance(specs, dict) or not specs:
             raise InputError(
                 f"dataset {self.dataset_name}: `modalities:` must name at least one modality and its "
@@ -152,4 +156,6 @@ class MultimodalDataset(Dataset):
 
 
 class MultimodalSequentialDataset(MultimodalDataset, SequentialDataset):
-    """RecBole's `SequentialDataset` with modalities, as in `MultimodalDataset`."""
+    """RecBole's `SequentialDataset` with modalities, as in `MultimodalDataset`, or without any."""
+
+    modalities_required = False

@@ -35,23 +35,25 @@ class Constants(nn.Module):
         return iter([self[index] for index in range(len(self))])
 
 
-class MultimodalRecommender(GeneralRecommender):
-    """A general recommender that scores by the dot product of final user and item embeddings.
+def padded(table: Tensor) -> Tensor:
+    """Return a table of real users or items with a first row of 0, so that internal ids are its rows."""
+    return F.pad(table, (0, 0) * (table.dim() - 1) + (1, 0))
 
-    RecBole's `[PAD]` user and item are in no table here: the internal id `i` is row `i - 1` of every tensor.
+
+class Multimodal(nn.Module):
+    """What stands in front of RecBole's recommender classes: parameters, features, and scores from cached tables.
 
     Attributes
     ----------
     parameter_class : dataclass
         The model's parameters, declared with `recbole_mm.parameters.parameter`; `self.p` holds the values.
     features : Constants or ParameterList
-        Per modality the raw features X^m, (I, d_m), in the order of `modality_names`; trained by a model whose
-        parameter `freeze_features` is false, and constant in every other.
+        Per modality the raw features X^m, (I, d_m), in the order of `modality_names`, item `i` in row `i - 1`;
+        trained by a model whose parameter `freeze_features` is false, and constant in every other.
     masks : tuple of bool Tensor, each (I,)
         Which rows of X^m are real and which were filled in.
     """
 
-    input_type = InputType.PAIRWISE
     parameter_class: ClassVar[type[Any]]
 
     def __init__(self, config: Any, dataset: Any) -> None:
@@ -63,7 +65,7 @@ class MultimodalRecommender(GeneralRecommender):
                 f"{type(self).__name__} needs a multimodal data set; make it with recbole.data.create_dataset(config) "
                 "after `import recbole_mm`"
             )
-        self.n_real_users, self.n_real_items = self.n_users - 1, self.n_items - 1
+        self.n_real_items: int = dataset.num(config["ITEM_ID_FIELD"]) - 1
         self.batch_size: int = config["train_batch_size"]
         self.modality_names: tuple[str, ...] = dataset.modality_names
         dtype = torch.get_default_dtype()
@@ -71,33 +73,47 @@ class MultimodalRecommender(GeneralRecommender):
         frozen = getattr(self.p, "freeze_features", True)
         self.features: Any = Constants(features) if frozen else nn.ParameterList(features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
-        self._cached: tuple[tuple[tuple[int, int], ...], Tensor, Tensor] | None = None
+        self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
 
-    def embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return the final embeddings of all users (U, d) and items (I, d) under the current weights."""
+    def embeddings(self) -> tuple[Tensor, ...]:
+        """Return the tables that scores are made from, a row for each real user or item, under the current weights."""
         raise NotImplementedError
 
-    def train(self, mode: bool = True) -> MultimodalRecommender:
+    def train(self, mode: bool = True) -> Any:
         self._cached = None
-        super().train(mode)
-        return self
+        return super().train(mode)
 
-    def _scoring_embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return users (n_users, d) and items (n_items, d) by internal id; evaluation computes them once."""
+    def scoring_embeddings(self) -> tuple[Tensor, ...]:
+        """Return `embeddings()` without gradient and with a row of 0 for `[PAD]`; an evaluation computes them once."""
         tensors = chain(self.parameters(), self.buffers())
         weights = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)  # replaced, or changed in place
         if self._cached is None or self._cached[0] != weights:
             with torch.no_grad():
-                users, items = (F.pad(table, (0, 0, 1, 0)) for table in self.embeddings())
+                tables = tuple(padded(table) for table in self.embeddings())
             if self.training:
-                return users, items
-            self._cached = weights, users, items
-        return self._cached[1:]
+                return tables
+            self._cached = weights, tables
+        return self._cached[1]
+
+
+class MultimodalRecommender(Multimodal, GeneralRecommender):
+    """A general recommender that scores by the dot product of final user and item embeddings.
+
+    RecBole's `[PAD]` user and item are in no table here: the internal id `i` is row `i - 1` of every tensor.
+    `embeddings` returns those of all users (U, d) and items (I, d).
+    """
+
+    input_type = InputType.PAIRWISE
+    n_users: int
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.n_real_users: int = self.n_users - 1
 
     def predict(self, interaction: Any) -> Tensor:  # (batch,)
-        users, items = self._scoring_embeddings()
+        users, items = self.scoring_embeddings()
         return (users[interaction[self.USER_ID]] * items[interaction[self.ITEM_ID]]).sum(1)
 
     def full_sort_predict(self, interaction: Any) -> Tensor:  # (batch * n_items,)
-        users, items = self._scoring_embeddings()
+        users, items = self.scoring_embeddings()
         return (users[interaction[self.USER_ID]] @ items.T).view(-1)

@@ -1,0 +1,110 @@
+"""What each knob of CCL4Rec's hardness does to the quality of positive views, the damage of negative ones, and NDCG@10.
+
+One knob at a time, the others at their defaults; NDCG@10 on validation; a png and a json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_seed
+from tqdm import tqdm
+
+from benchmarks.steps import GPU, workplace
+from recbole_mm.request import Request, configure
+
+COMMITTED = Path(__file__).resolve().parents[1] / "dataset"
+KNOBS: dict[str, Sequence[float]] = {
+    "r_max": (0.2, 0.5, 0.8, 1.0),
+    "n_positives": (1, 2, 4, 8),
+    "n_negatives": (1, 2, 4, 8),
+    "tau": (0.05, 0.1, 0.2, 0.5, 1.0),
+    "tau_w": (0.02, 0.1, 0.5, 2.0),
+    "related_k": (5, 10, 20, 50),
+    "related_share": (0.0, 0.25, 0.5, 1.0),
+    "cl_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
+    "over_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
+}
+MEASURES = {"quality": "quality of positives", "damage": "damage of negatives", "valid": "validation NDCG@10"}
+
+
+def measure(data: str, seed: int, epochs: int, where: dict[str, Any], **knob: float) -> dict[str, float]:
+    """Train with one knob turned; return the views' mean quality and damage, and the best validation NDCG@10."""
+    common = {"metrics": ["NDCG"], "topk": [10], "valid_metric": "NDCG@10", "eval_batch_size": 2_000_000}
+    settings = {**common, "seed": seed, "epochs": epochs, "use_gpu": GPU, "show_progress": False, **where, **knob}
+    config = configure(Request(model="CCL4Rec", dataset=data, settings=settings))
+    init_seed(config["seed"], config["reproducibility"])
+    train, valid, _ = data_preparation(config, create_dataset(config))
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model("CCL4Rec")(config, train._dataset).to(config["device"])
+    trainer = get_trainer(config["MODEL_TYPE"], "CCL4Rec")(config, model)
+    best, _ = trainer.fit(train, valid, verbose=False, saved=False)
+    history = valid._dataset.inter_feat[model.ITEM_SEQ].to(config["device"])
+    with torch.no_grad():
+        good, bad = model.views(history, model.encode(history, *model.scoring_embeddings())[1])
+    return {"quality": 1 - good.damage.mean().item(), "damage": bad.damage.mean().item(), "valid": float(best)}
+
+
+def plot(found: dict[str, dict[str, list[dict[str, float]]]], data: str, file: Path) -> None:
+    """Draw a panel a knob: left axis quality and damage, right axis validation; means and deviations over seeds."""
+    rows = -(-len(found) // 3)
+    figure, panels = plt.subplots(rows, 3, figsize=(13, 3 * rows), layout="constrained", squeeze=False)
+    for panel in panels.flat[len(found) :]:
+        panel.set_axis_off()
+    for (knob, by_value), panel in zip(found.items(), panels.flat, strict=False):
+        values = [float(value) for value in by_value]
+        right = panel.twinx()
+        for (key, label), axis, colour in zip(
+            MEASURES.items(), (panel, panel, right), ("C0", "C3", "0.4"), strict=True
+        ):
+            runs = np.array([[run[key] for run in runs] for runs in by_value.values()])  # (values, seeds)
+            style = "--" if axis is right else "-"
+            axis.errorbar(
+                range(len(values)), runs.mean(1), runs.std(1), color=colour, ls=style, marker="o", label=label
+            )
+        panel.set(title=knob, ylim=(0, 1), xticks=range(len(values)), xticklabels=[f"{value:g}" for value in values])
+        if panel is panels.flat[0]:
+            panel.legend(loc="lower left", fontsize=8)
+            right.legend(loc="lower right", fontsize=8)
+    figure.suptitle(f"CCL4Rec on {data}: solid, left axis: views; dashed, right axis: validation")
+    figure.savefig(file, dpi=100)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hardness", description=__doc__)
+    parser.add_argument("--data", default="microvideo", choices=("microvideo", "ml-100k"))
+    parser.add_argument("--knobs", default=",".join(KNOBS), help="comma between")
+    parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
+    parser.add_argument("--epochs", default=30, type=int, help="at most; early stopping as RecBole has it")
+    parser.add_argument("--threads", default=1, type=int)
+    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
+    args = parser.parse_args(argv)
+    knobs = args.knobs.split(",")
+    if unknown := set(knobs) - set(KNOBS):
+        parser.error(f"no such knob: {', '.join(sorted(unknown))}; there are {', '.join(KNOBS)}")
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    out = args.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    where = {"data_path": str(COMMITTED)} if args.data == "microvideo" else {}
+    found: dict[str, dict[str, list[dict[str, float]]]] = {knob: {} for knob in knobs}
+    with workplace(args.threads):
+        for knob, value in tqdm([(name, value) for name in knobs for value in KNOBS[name]], unit="value"):
+            runs = [measure(args.data, seed, args.epochs, where, **{knob: value}) for seed in seeds]
+            found[knob][f"{value:g}"] = runs
+    (out / f"hardness-{args.data}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    plot(found, args.data, out / f"hardness-{args.data}.png")
+    sys.stdout.write(f"{out / f'hardness-{args.data}.png'}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""What CCL4Rec's contrasts are worth: ablations and SASRec on histories of which a share is replaced at random.
+
+Every history of the training part is damaged, the targets of validation and test are not. Validation chooses the epoch.
+Cells already in the results file are not run again, and several processes may fill one file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import get_model, get_trainer, init_seed
+from scipy import stats
+from tabulate import tabulate
+from tqdm import tqdm
+
+from benchmarks.steps import GPU, workplace
+from recbole_mm.request import Request, configure
+
+GENERATOR = Path(__file__).resolve().parents[1] / "dataset" / "generate_microvideo.py"
+GENERATED_NAME = "microvideo-10k"
+GENERATED = {"users": 10_000, "items": 3_000, "cold_items": 100, "interactions_per_user": 8}
+HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
+TOP = 10
+BASELINE = "SASRec"
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "without over-contrast": {"over_weight": 0.0},
+    "vanilla contrast": {"over_weight": 0.0, "adaptive": False},
+    "no contrast": {"over_weight": 0.0, "cl_weight": 0.0},
+    "full, ids only": {"use_modalities": False},
+}
+VARIANTS = (*ABLATIONS, BASELINE)
+COMMON = {
+    "valid_metric": f"NDCG@{TOP}",
+    "topk": [TOP],
+    "metrics": ["NDCG", "Recall"],
+    "eval_batch_size": 2_000_000,  # scores; a batch of RecBole's default would hold one user
+    "show_progress": False,
+}
+# Chosen on validation, with undamaged histories and the first seed.
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "ml-100k": {
+        "CCL4Rec": {"MAX_ITEM_LIST_LENGTH": 20, "epochs": 40, "stopping_step": 5},
+        BASELINE: {"MAX_ITEM_LIST_LENGTH": 20, "epochs": 12, "stopping_step": 3, "train_batch_size": 512},
+    },
+    GENERATED_NAME: {
+        "CCL4Rec": {"MAX_ITEM_LIST_LENGTH": 10, "epochs": 40, "stopping_step": 5},
+        BASELINE: {"MAX_ITEM_LIST_LENGTH": 10, "epochs": 20, "stopping_step": 3, "train_batch_size": 512},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training: a variant, the share of every history that is replaced, a seed."""
+
+    variant: str
+    noise: float
+    seed: int
+
+
+def write_generated(out: Path) -> None:
+    """Write the generated micro-video set as the RecBole folder `out/microvideo-10k`."""
+    runpy.run_path(str(GENERATOR))["generate"](out, GENERATED_NAME, **GENERATED)
+
+
+def damage_histories(frame: pd.DataFrame, fields: tuple[str, str, str], share: float, seed: int) -> None:
+    """Replace training interactions by items drawn uniformly, in place; the users and times stay.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Interactions, of which the last `HELD_OUT` of each user by time stay.
+    fields : tuple of str
+        Its columns of users, items and times.
+    share : float
+        Probability that an interaction is replaced, in [0, 1].
+    seed : int
+        Of the same seed, a larger share replaces what a smaller one does and more.
+    """
+    user, item, time = fields
+    random = np.random.default_rng(seed)
+    moment = frame[time].astype(np.float32)  # as RecBole sorts
+    from_end = frame.loc[moment.sort_values(kind="stable").index].groupby(user).cumcount(ascending=False)
+    chosen = (random.random(len(frame)) < share) & (from_end.loc[frame.index] >= HELD_OUT).to_numpy()
+    drawn = random.choice(np.sort(frame[item].unique()), len(frame))
+    frame[item] = np.where(chosen, drawn, frame[item])
+
+
+def prepare(data: str, data_path: Path, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return RecBole's trainer of a cell and its loaders of train, validation and test."""
+    model = BASELINE if cell.variant == BASELINE else "CCL4Rec"
+    own = {"train_neg_sample_args": None} if model == BASELINE else ABLATIONS[cell.variant]
+    where = {"data_path": str(data_path)} if data == GENERATED_NAME else {}
+    settings = {**COMMON, **SETTINGS[data][model], **own, **where, "seed": cell.seed, "use_gpu": GPU, **changes}
+    config = configure(Request(model=model, dataset=data, settings=settings))
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = create_dataset(config)
+    fields = dataset.uid_field, dataset.iid_field, dataset.time_field
+    damage_histories(dataset.inter_feat, fields, cell.noise, cell.seed)
+    loaders = data_preparation(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    built = get_model(model)(config, loaders[0]._dataset).to(config["device"])
+    return get_trainer(config["MODEL_TYPE"], model)(config, built), loaders
+
+
+def user_ndcg(trainer: Any, loader: Any) -> np.ndarray:
+    """Return NDCG@10 of each user (n_users,), who has one target, in the order of the loader."""
+    trainer.model.eval()
+    parts = []
+    for batch in loader:
+        _, scores, row, target = trainer._full_sort_batch_eval(batch)
+        own = scores[row, target].unsqueeze(1)
+        rank = (scores > own).sum(1)  # from 0
+        parts.append(torch.where(rank < TOP, 1 / torch.log2(rank + 2.0), 0.0))
+    return torch.cat(parts).cpu().numpy()
+
+
+def run_cell(data: str, data_path: Path, cell: Cell, **changes: Any) -> dict[str, Any]:
+    """Train a cell; return its validation and test metrics, and test NDCG@10 by user."""
+    with tempfile.TemporaryDirectory() as checkpoints:
+        trainer, (train, valid, test) = prepare(data, data_path, cell, checkpoint_dir=checkpoints, **changes)
+        started = perf_counter()
+        trainer.fit(train, valid, verbose=False)
+        seconds = perf_counter() - started
+        tested = trainer.evaluate(test, load_best_model=True)
+    return {
+        **{name: getattr(cell, name) for name in Cell.__slots__},
+        "valid": float(trainer.best_valid_result[f"ndcg@{TOP}"]),
+        "test": float(tested[f"ndcg@{TOP}"]),
+        "recall": float(tested[f"recall@{TOP}"]),
+        "epochs": len(trainer.train_loss_dict),
+        "seconds": round(seconds, 1),
+        "users": [round(float(value), 5) for value in user_ndcg(trainer, test)],
+    }
+
+
+def markdown(data: str, rows: Sequence[dict[str, Any]]) -> str:
+    """Return two tables: metrics by variant and noise, and how much noise costs beside the full model."""
+    frame = pd.DataFrame(rows)
+    levels = sorted(frame["noise"].unique())
+    found = [variant for variant in VARIANTS if variant in set(frame["variant"])]
+    clean = frame[frame["noise"] == levels[0]]
+    first = [
+        (
+            variant,
+            len(own),
+            *(_spread(own[key]) for key in ("valid", "test", "recall")),
+            *_beside(frame, variant, levels[0]),
+        )
+        for variant in found
+        for own in [clean[clean["variant"] == variant]]
+    ]
+    headers = ("variant", "seeds", f"valid NDCG@{TOP}", f"test NDCG@{TOP}", f"test Recall@{TOP}", "full less it", "p")
+    second = []
+    for variant, level in product(found, levels):
+        own = frame[(frame["variant"] == variant) & (frame["noise"] == level)]
+        if len(own):
+            second.append(
+                (
+                    variant,
+                    f"{level:.0%}",
+                    _spread(own["test"]),
+                    _loss(frame, variant, level, levels[0]),
+                    *_beside(frame, variant, level),
+                )
+            )
+    noise_headers = ("variant", "noise", f"test NDCG@{TOP}", "lost to noise", "full less it", "p")
+    tables = [tabulate(first, headers, tablefmt="github"), tabulate(second, noise_headers, tablefmt="github")]
+    return f"{data}, leave-one-out by time, means and deviations over seeds\n\n" + "\n\n".join(tables) + "\n"
+
+
+def _spread(values: pd.Series) -> str:
+    return f"{values.mean():.4f} ± {values.std():.4f}"
+
+
+def _loss(frame: pd.DataFrame, variant: str, level: float, clean: float) -> str:
+    """Return the relative loss of the test metric against the same seed's clean histories, mean and deviation."""
+    by_seed = frame[frame["variant"] == variant].pivot(index="seed", columns="noise", values="test")
+    if clean not in by_seed or level == clean:
+        return ""
+    lost = (1 - by_seed[level] / by_seed[clean]).dropna()
+    return f"{lost.mean():.1%} ± {lost.std():.1%}"
+
+
+def _beside(frame: pd.DataFrame, variant: str, level: float) -> tuple[str, str]:
+    """Return the mean difference of users' test NDCG@10 to the full model, over common seeds, and its paired p."""
+    at = frame[frame["noise"] == level]
+    full, other = (at[at["variant"] == name].set_index("seed")["users"] for name in (VARIANTS[0], variant))
+    seeds = full.index.intersection(other.index)
+    if variant == VARIANTS[0] or seeds.empty:
+        return "", ""
+    ours, theirs = (np.mean([column[seed] for seed in seeds], axis=0) for column in (full, other))
+    return f"{(ours - theirs).mean():+.4f}", f"{stats.ttest_rel(ours, theirs).pvalue:.2g}"
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def missing(cells: Sequence[Cell], file: Path) -> Iterator[Cell]:
+    """Yield the cells that the file lacks, looking again before each."""
+    for cell in cells:
+        if not any(all(row[name] == getattr(cell, name) for name in Cell.__slots__) for row in read(file)):
+            yield cell
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.histories", description=__doc__)
+    parser.add_argument("--data", default="ml-100k", choices=SETTINGS)
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="comma between")
+    parser.add_argument("--noise", default="0,0.1,0.2,0.3", help="shares of the training interactions, comma between")
+    parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
+    parser.add_argument("--epochs", type=int, help="at most; default: as in SETTINGS")
+    parser.add_argument("--threads", default=1, type=int)
+    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
+    args = parser.parse_args(argv)
+    variants = args.variants.split(",")
+    if unknown := set(variants) - set(VARIANTS):
+        parser.error(f"no such variant: {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
+    levels, seeds = [float(share) for share in args.noise.split(",")], [int(seed) for seed in args.seeds.split(",")]
+    cells = [Cell(variant, noise, seed) for seed, noise, variant in product(seeds, levels, variants)]
+    changes = {"epochs": args.epochs} if args.epochs else {}
+    out = args.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / f"histories-{args.data}.jsonl"
+    with workplace(args.threads) as folder:
+        if args.data == GENERATED_NAME:
+            write_generated(folder)
+        for cell in tqdm(missing(cells, file), desc=args.data, unit="cell", total=len(cells)):
+            row = json.dumps(run_cell(args.data, folder, cell, **changes))
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(row + "\n")
+    table = markdown(args.data, read(file))
+    file.with_suffix(".md").write_text(table, encoding="utf-8")
+    sys.stdout.write(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""CCL4Rec: its equations on small problems, its ablations, and its own promises."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from model_contract import DATASETS, ModelContract
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import init_seed
+from torch.nn import functional as F
+
+from recbole_mm.errors import InputError
+from recbole_mm.model.base import padded
+from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Any, Any]:
+    """Return train loader and its first batch, on the generated set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["x"])
+        config = Config(model="CCL4Rec", dataset="microvideo", config_dict=settings_of())
+        init_seed(config["seed"], config["reproducibility"])
+        train = data_preparation(config, create_dataset(config))[0]
+        return train, next(iter(train))
+
+
+def settings_of(**changes: Any) -> dict[str, Any]:
+    keys = {"data_path": str(DATASETS), "use_gpu": False, "train_batch_size": 256, "MAX_ITEM_LIST_LENGTH": 8}
+    return {**keys, "embedding_size": 6, "related_k": 5, "n_contrasts": 40, "dropout": 0.0, **changes}
+
+
+def small(data: tuple[Any, Any], **changes: Any) -> CCL4Rec:
+    config = Config(model="CCL4Rec", dataset="microvideo", config_dict=settings_of(**changes))
+    torch.manual_seed(3)
+    return CCL4Rec(config, data[0]._dataset)
+
+
+def test_the_encoder_by_its_equations(data: tuple[Any, Any]) -> None:
+    model = small(data)
+    with torch.no_grad():
+        model.recency.normal_()
+    W, b = model.attention[0].weight, model.attention[0].bias
+    w = model.attention[2].weight[0]
+    items, logits = (padded(table) for table in model.embeddings())
+    history = torch.tensor([[5, 9, 2, 0, 0, 0, 0, 0], [7, 0, 0, 0, 0, 0, 0, 0]])
+    users, attention = model.encode(history, items, logits)
+    e = items[history[0, :3]]
+    odds = torch.stack([(w @ torch.tanh(W @ e_j + b) + model.recency[2 - j]).exp() for j, e_j in enumerate(e)])
+    a = odds / odds.sum()
+    torch.testing.assert_close(attention[0, :3], a)
+    torch.testing.assert_close(users[0], (a.unsqueeze(1) * e).sum(0))
+    assert attention[1].tolist() == [1] + [0] * 7
+    torch.testing.assert_close(users[1], items[7])
+    assert not attention[0, 3:].any()
+
+
+def test_item_vectors_are_embedding_and_projected_modalities(data: tuple[Any, Any]) -> None:
+    model = small(data)
+    expected = model.item_embedding.weight + sum(
+        F.linear(X, project.weight) for X, project in zip(model.features, model.projections, strict=True)
+    )
+    torch.testing.assert_close(model.embeddings()[0], expected)
+    ids_only, features_only = small(data, use_modalities=False), small(data, use_ids=False)
+    torch.testing.assert_close(ids_only.embeddings()[0], ids_only.item_embedding.weight)
+    assert features_only.item_embedding.weight.numel() == 0
+    with pytest.raises(InputError, match="nothing tells one item from another"):
+        small(data, use_ids=False, use_modalities=False)
+
+
+def test_padding_never_matters(data: tuple[Any, Any]) -> None:
+    model = small(data).eval()
+    history = torch.tensor([[5, 9, 2]])
+    longer = F.pad(history, (0, 5))
+    short, long = (model.encode(h, *model.scoring_embeddings())[0] for h in (history, longer))
+    torch.testing.assert_close(short, long)
+
+
+def test_an_empty_history_scores_0_and_not_nan(data: tuple[Any, Any]) -> None:
+    model = small(data).eval()
+    scores = model.full_sort_predict({model.ITEM_SEQ: torch.zeros(2, 8, dtype=torch.long)})
+    assert not scores.any()
+
+
+def test_without_recency_the_order_of_a_history_does_not_matter(data: tuple[Any, Any]) -> None:
+    for recency in (True, False):
+        model = small(data, recency=recency).eval()
+        with torch.no_grad():
+            model.recency.copy_(torch.arange(8.0) if recency else torch.zeros(8))
+        one, other = (model.full_sort_predict({model.ITEM_SEQ: torch.tensor([h])}) for h in ([3, 4, 5], [5, 3, 4]))
+        assert torch.allclose(one, other, atol=1e-5) != recency
+        assert model.recency.requires_grad == recency
+
+
+def test_the_softmax_loss_and_its_sampled_form(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    full = small(data, cl_weight=0.0, over_weight=0.0)
+    terms = full.losses(data[1])
+    users, _ = full.encode(data[1][full.ITEM_SEQ], *(padded(table) for table in full.embeddings()))
+    expected = F.cross_entropy(users @ full.embeddings()[0].T, data[1][full.ITEM_ID] - 1)
+    torch.testing.assert_close(terms["rec"], expected)
+    sampled = small(data, cl_weight=0.0, over_weight=0.0, softmax_items=len(full.embeddings()[0]) - 1)
+    everything = torch.arange(1, full.n_items)
+    monkeypatch.setattr(torch, "randint", lambda *_, device: everything)
+    torch.testing.assert_close(sampled.losses(data[1])["rec"], expected)
+
+
+def test_ablations_leave_terms_out(data: tuple[Any, Any]) -> None:
+    def terms(**changes: Any) -> list[str]:
+        return list(small(data, **changes).losses(data[1]))
+
+    assert terms() == ["rec", "pull", "over"]
+    assert terms(over_weight=0.0) == ["rec", "pull"]
+    assert terms(cl_weight=0.0) == ["rec", "over"]
+    assert terms(cl_weight=0.0, over_weight=0.0) == ["rec"]
+
+
+def test_equal_strengths_are_vanilla_contrast(data: tuple[Any, Any]) -> None:
+    """Views of one damage have strengths 1 / P and 1, whatever the temperature."""
+    from recbole_mm.views import Views
+
+    model = small(data, n_positives=3, n_negatives=2)
+    views = [Views(torch.zeros(2, n, 8), torch.full((2, n), 0.3)) for n in (3, 2)]
+    adaptive = model._strengths(*views)
+    vanilla = small(data, n_positives=3, n_negatives=2, adaptive=False)._strengths(*views)
+    for ours, plain in zip(adaptive, vanilla, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=0)
+
+
+def test_strengths_follow_quality_and_damage(data: tuple[Any, Any]) -> None:
+    from recbole_mm.views import Views
+
+    model = small(data)
+    good, bad = (Views(torch.zeros(1, 2, 8), torch.tensor([damage])) for damage in ([0.1, 0.4], [0.5, 0.9]))
+    pull, push = model._strengths(good, bad)
+    torch.testing.assert_close(pull[0, 0] / pull[0, 1], torch.tensor(math.exp(0.3 / 0.1)))
+    assert pull.sum().item() == pytest.approx(1)
+    assert push.sum().item() == pytest.approx(2)
+    assert push[0, 1] > push[0, 0]
+
+
+def test_each_user_of_a_batch_is_contrasted_once(data: tuple[Any, Any]) -> None:
+    model = small(data, n_contrasts=1000)
+    user = data[1][model.USER_ID]
+    rows = model._contrasted(data[1])
+    assert len(rows) == len(user.unique()) < len(user)
+    assert len(user[rows].unique()) == len(rows)
+    few = small(data, n_contrasts=10)
+    drawn = [user[few._contrasted(data[1])] for _ in range(2)]
+    assert [len(d.unique()) for d in drawn] == [10, 10]
+    assert set(drawn[0].tolist()) != set(drawn[1].tolist())
+
+
+def test_relatedness_comes_from_the_training_part_alone(data: tuple[Any, Any]) -> None:
+    from recbole_mm.graph import history_matrix
+
+    rows = data[0]._dataset.inter_feat
+    matrix = history_matrix(data[0]._dataset, "item_id_list", "item_length")
+    pairs = set()
+    for user, target, history in zip(rows["user_id"], rows["item_id"], rows["item_id_list"], strict=True):
+        pairs |= {(user.item(), item) for item in [target.item(), *history[history > 0].tolist()]}
+    assert set(zip(*(index + 1 for index in matrix.nonzero()), strict=True)) == pairs
+    assert set(np.unique(matrix.data)) == {1.0}
+
+
+class TestCCL4Rec(ModelContract):
+    model = "CCL4Rec"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "MAX_ITEM_LIST_LENGTH": 10, "eval_batch_size": 64}
+
+
+class TestCCL4RecByPairs(ModelContract):
+    model = "CCL4Rec"
+    settings: ClassVar[dict[str, Any]] = {
+        **TestCCL4Rec.settings,
+        "loss_type": "BPR",
+        "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1},
+    }
