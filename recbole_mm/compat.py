@@ -269,6 +269,12 @@ def _no_pickled_arrays(module: Any) -> None:
     module.np = _Overlay(np, load=lambda file, allow_pickle: np.load(file))
 
 
+# Any version: SINE's module turns autograd's anomaly mode on for the whole process, and RecBole loads it with every
+# sequential model; every step then looks for NaN in every gradient. Whoever wants the mode turns it on afterwards.
+def _no_anomaly_mode(module: Any) -> None:
+    torch.autograd.set_detect_anomaly(False)
+
+
 def _patches() -> dict[str, list[Patch]]:
     general, context = "recbole.model.general_recommender", "recbole.model.context_aware_recommender"
     knowledge, data = "recbole.model.knowledge_aware_recommender", "recbole.data.dataset"
@@ -296,6 +302,7 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _no_eval, ["recbole.config.configurator"]),
         (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
         (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
+        (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
     ]  # fmt: skip
     patches: dict[str, list[Patch]] = {}
     for needed, patch, modules in table:

@@ -257,10 +257,19 @@ def teacher(folder: Path) -> list[bool]:
     return [(folder / "ran").exists(), type(trainer.model.teacher_network).__name__ == "CrossNet"]
 
 
+def anomaly_mode(folder: Path) -> bool:
+    """Return whether a sequential model of RecBole leaves autograd's anomaly mode on."""
+    import torch
+
+    configuration(folder, "SASRec", train_neg_sample_args=None)
+    return torch.is_anomaly_enabled()
+
+
 SYMPTOMS: tuple[Callable[[Path], Any], ...] = (
     config, names_in_numpy, metric_type, adjacency, missing_sequence, missing_float_sequence, only_missing_sequences,
     full_sequence, normalised_sequence, missing_values, normalised_missing_values, column_types, shares_memory,
     checkpoint, reload, tune_report, changed_file, changed_split, evil_caches, command_line, teacher,
+    anomaly_mode,
 )  # fmt: skip
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -172,6 +174,11 @@ class TestCCL4Rec(ModelContract):
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "MAX_ITEM_LIST_LENGTH": 10, "eval_batch_size": 64}
 
 
+class Thin(TestCCL4Rec):
+    dataset = "thin"
+    __test__ = False
+
+
 class TestCCL4RecByPairs(ModelContract):
     model = "CCL4Rec"
     settings: ClassVar[dict[str, Any]] = {
@@ -179,3 +186,22 @@ class TestCCL4RecByPairs(ModelContract):
         "loss_type": "BPR",
         "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1},
     }
+
+
+def test_features_of_other_items_lower_the_validation_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a generated set with few interactions an item; ids and features together, as by default."""
+    size = ["--users=400", "--items=1200", "--cold-items=50", "--interactions-per-user=12"]
+    monkeypatch.setattr("sys.argv", ["x", f"--out={tmp_path}", "--name=thin", *size])
+    runpy.run_path(str(DATASETS / "generate_microvideo.py"), run_name="__main__")
+    monkeypatch.setattr("sys.argv", ["x"])
+    best = {}
+    for shuffled in (False, True):
+        run = Thin.built(data_path=str(tmp_path))
+        if shuffled:
+            order = torch.randperm(run.model.n_real_items)
+            for X in run.model.features:
+                X.copy_(X[order])
+        best[shuffled], _ = run.trainer.fit(run.train, run.valid, verbose=False, saved=False)
+    assert best[True] < 0.8 * best[False]

@@ -115,6 +115,7 @@ SYMPTOMS = {
         [False, "__import__('os').mkdir('ran')", [1, 2], 0.001, True, None, {"a": 1}, True, "word", "1+1", "(("],
     ),
     "teacher": ([True, True], [False, True]),
+    "anomaly_mode": (True, False),
 }
 
 

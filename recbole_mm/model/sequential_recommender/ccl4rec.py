@@ -18,6 +18,8 @@ from recbole_mm.model.base import Multimodal, padded
 from recbole_mm.parameters import parameter
 from recbole_mm.views import RelatedItems, Views, make_views
 
+ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
+
 
 @dataclass(frozen=True, slots=True)
 class CCL4RecParameters:
@@ -80,7 +82,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.register_buffer("positive_shares", shares(p.n_positives), persistent=False)
         self.register_buffer("negative_shares", shares(p.n_negatives), persistent=False)
         if p.use_ids:
-            nn.init.normal_(self.item_embedding.weight, std=d**-0.5)
+            nn.init.normal_(self.item_embedding.weight, std=ID_STD)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return item vectors e_i (I, d) and the attention logits w^T tanh(W e_i + b) (I,)."""
