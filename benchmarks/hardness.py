@@ -19,10 +19,10 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 from tqdm import tqdm
 
+from benchmarks.problem import SEQUENCES, find_sequences
 from benchmarks.steps import GPU, workplace
 from recbole_mm.request import Request, configure
 
-COMMITTED = Path(__file__).resolve().parents[1] / "dataset"
 KNOBS: dict[str, Sequence[float]] = {
     "r_max": (0.2, 0.5, 0.8, 1.0),
     "n_positives": (1, 2, 4, 8),
@@ -82,7 +82,7 @@ def plot(found: dict[str, dict[str, list[dict[str, float]]]], data: str, file: P
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hardness", description=__doc__)
-    parser.add_argument("--data", default="microvideo", choices=("microvideo", "ml-100k"))
+    parser.add_argument("--data", default="microvideo", choices=SEQUENCES)
     parser.add_argument("--knobs", default=",".join(KNOBS), help="comma between")
     parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
     parser.add_argument("--epochs", default=30, type=int, help="at most; early stopping as RecBole has it")
@@ -95,9 +95,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds = [int(seed) for seed in args.seeds.split(",")]
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    where = {"data_path": str(COMMITTED)} if args.data == "microvideo" else {}
     found: dict[str, dict[str, list[dict[str, float]]]] = {knob: {} for knob in knobs}
-    with workplace(args.threads):
+    with workplace(args.threads) as folder:
+        where = find_sequences(args.data, folder)
         for knob, value in tqdm([(name, value) for name in knobs for value in KNOBS[name]], unit="value"):
             runs = [measure(args.data, seed, args.epochs, where, **{knob: value}) for seed in seeds]
             found[knob][f"{value:g}"] = runs

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import runpy
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,18 +22,14 @@ import pandas as pd
 import torch
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
-from scipy import stats
-from tabulate import tabulate
 from tqdm import tqdm
 
+from benchmarks.histories_table import TOP, markdown
+from benchmarks.problem import SEQUENCES, find_sequences
 from benchmarks.steps import GPU, workplace
 from recbole_mm.request import Request, configure
 
-GENERATOR = Path(__file__).resolve().parents[1] / "dataset" / "generate_microvideo.py"
-GENERATED_NAME = "microvideo-10k"
-GENERATED = {"users": 10_000, "items": 3_000, "cold_items": 100, "interactions_per_user": 8}
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
-TOP = 10
 BASELINE = "SASRec"
 ABLATIONS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -52,15 +47,14 @@ COMMON = {
     "show_progress": False,
 }
 # Chosen on validation, with undamaged histories and the first seed.
+_SHORT = {"MAX_ITEM_LIST_LENGTH": 10, "epochs": 40, "stopping_step": 4}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "ml-100k": {
         "CCL4Rec": {"MAX_ITEM_LIST_LENGTH": 20, "epochs": 40, "stopping_step": 5},
         BASELINE: {"MAX_ITEM_LIST_LENGTH": 20, "epochs": 12, "stopping_step": 3, "train_batch_size": 512},
     },
-    GENERATED_NAME: {
-        "CCL4Rec": {"MAX_ITEM_LIST_LENGTH": 10, "epochs": 40, "stopping_step": 5},
-        BASELINE: {"MAX_ITEM_LIST_LENGTH": 10, "epochs": 20, "stopping_step": 3, "train_batch_size": 512},
-    },
+    "microvideo": {"CCL4Rec": _SHORT, BASELINE: {**_SHORT, "train_batch_size": 512}},
+    "microvideo-10k": {"CCL4Rec": _SHORT, BASELINE: {**_SHORT, "train_batch_size": 512}},
 }
 
 
@@ -71,11 +65,6 @@ class Cell:
     variant: str
     noise: float
     seed: int
-
-
-def write_generated(out: Path) -> None:
-    """Write the generated micro-video set as the RecBole folder `out/microvideo-10k`."""
-    runpy.run_path(str(GENERATOR))["generate"](out, GENERATED_NAME, **GENERATED)
 
 
 def damage_histories(frame: pd.DataFrame, fields: tuple[str, str, str], share: float, seed: int) -> None:
@@ -101,12 +90,11 @@ def damage_histories(frame: pd.DataFrame, fields: tuple[str, str, str], share: f
     frame[item] = np.where(chosen, drawn, frame[item])
 
 
-def prepare(data: str, data_path: Path, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+def prepare(data: str, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
     """Return RecBole's trainer of a cell and its loaders of train, validation and test."""
     model = BASELINE if cell.variant == BASELINE else "CCL4Rec"
     own = {"train_neg_sample_args": None} if model == BASELINE else ABLATIONS[cell.variant]
-    where = {"data_path": str(data_path)} if data == GENERATED_NAME else {}
-    settings = {**COMMON, **SETTINGS[data][model], **own, **where, "seed": cell.seed, "use_gpu": GPU, **changes}
+    settings = {**COMMON, **SETTINGS[data][model], **own, "seed": cell.seed, "use_gpu": GPU, **changes}
     config = configure(Request(model=model, dataset=data, settings=settings))
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
@@ -130,10 +118,10 @@ def user_ndcg(trainer: Any, loader: Any) -> np.ndarray:
     return torch.cat(parts).cpu().numpy()
 
 
-def run_cell(data: str, data_path: Path, cell: Cell, **changes: Any) -> dict[str, Any]:
+def run_cell(data: str, cell: Cell, **changes: Any) -> dict[str, Any]:
     """Train a cell; return its validation and test metrics, and test NDCG@10 by user."""
     with tempfile.TemporaryDirectory() as checkpoints:
-        trainer, (train, valid, test) = prepare(data, data_path, cell, checkpoint_dir=checkpoints, **changes)
+        trainer, (train, valid, test) = prepare(data, cell, checkpoint_dir=checkpoints, **changes)
         started = perf_counter()
         trainer.fit(train, valid, verbose=False)
         seconds = perf_counter() - started
@@ -149,65 +137,6 @@ def run_cell(data: str, data_path: Path, cell: Cell, **changes: Any) -> dict[str
     }
 
 
-def markdown(data: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Return two tables: metrics by variant and noise, and how much noise costs beside the full model."""
-    frame = pd.DataFrame(rows)
-    levels = sorted(frame["noise"].unique())
-    found = [variant for variant in VARIANTS if variant in set(frame["variant"])]
-    clean = frame[frame["noise"] == levels[0]]
-    first = [
-        (
-            variant,
-            len(own),
-            *(_spread(own[key]) for key in ("valid", "test", "recall")),
-            *_beside(frame, variant, levels[0]),
-        )
-        for variant in found
-        for own in [clean[clean["variant"] == variant]]
-    ]
-    headers = ("variant", "seeds", f"valid NDCG@{TOP}", f"test NDCG@{TOP}", f"test Recall@{TOP}", "full less it", "p")
-    second = []
-    for variant, level in product(found, levels):
-        own = frame[(frame["variant"] == variant) & (frame["noise"] == level)]
-        if len(own):
-            second.append(
-                (
-                    variant,
-                    f"{level:.0%}",
-                    _spread(own["test"]),
-                    _loss(frame, variant, level, levels[0]),
-                    *_beside(frame, variant, level),
-                )
-            )
-    noise_headers = ("variant", "noise", f"test NDCG@{TOP}", "lost to noise", "full less it", "p")
-    tables = [tabulate(first, headers, tablefmt="github"), tabulate(second, noise_headers, tablefmt="github")]
-    return f"{data}, leave-one-out by time, means and deviations over seeds\n\n" + "\n\n".join(tables) + "\n"
-
-
-def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.4f} ± {values.std():.4f}"
-
-
-def _loss(frame: pd.DataFrame, variant: str, level: float, clean: float) -> str:
-    """Return the relative loss of the test metric against the same seed's clean histories, mean and deviation."""
-    by_seed = frame[frame["variant"] == variant].pivot(index="seed", columns="noise", values="test")
-    if clean not in by_seed or level == clean:
-        return ""
-    lost = (1 - by_seed[level] / by_seed[clean]).dropna()
-    return f"{lost.mean():.1%} ± {lost.std():.1%}"
-
-
-def _beside(frame: pd.DataFrame, variant: str, level: float) -> tuple[str, str]:
-    """Return the mean difference of users' test NDCG@10 to the full model, over common seeds, and its paired p."""
-    at = frame[frame["noise"] == level]
-    full, other = (at[at["variant"] == name].set_index("seed")["users"] for name in (VARIANTS[0], variant))
-    seeds = full.index.intersection(other.index)
-    if variant == VARIANTS[0] or seeds.empty:
-        return "", ""
-    ours, theirs = (np.mean([column[seed] for seed in seeds], axis=0) for column in (full, other))
-    return f"{(ours - theirs).mean():+.4f}", f"{stats.ttest_rel(ours, theirs).pvalue:.2g}"
-
-
 def read(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
@@ -221,7 +150,7 @@ def missing(cells: Sequence[Cell], file: Path) -> Iterator[Cell]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.histories", description=__doc__)
-    parser.add_argument("--data", default="ml-100k", choices=SETTINGS)
+    parser.add_argument("--data", default="ml-100k", choices=SEQUENCES)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="comma between")
     parser.add_argument("--noise", default="0,0.1,0.2,0.3", help="shares of the training interactions, comma between")
     parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
@@ -239,13 +168,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / f"histories-{args.data}.jsonl"
     with workplace(args.threads) as folder:
-        if args.data == GENERATED_NAME:
-            write_generated(folder)
+        where = find_sequences(args.data, folder)
         for cell in tqdm(missing(cells, file), desc=args.data, unit="cell", total=len(cells)):
-            row = json.dumps(run_cell(args.data, folder, cell, **changes))
+            row = json.dumps(run_cell(args.data, cell, **where, **changes))
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(row + "\n")
-    table = markdown(args.data, read(file))
+    table = markdown(args.data, VARIANTS, read(file))
     file.with_suffix(".md").write_text(table, encoding="utf-8")
     sys.stdout.write(table)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-from benchmarks.histories import GENERATED_NAME, write_generated
+from benchmarks.problem import SEQUENCES, find_sequences
 from benchmarks.steps import BATCH_SIZE, Entrant, build, check_same_batch, machine, measure, summarise, told, workplace
 
 BASELINE = "SASRec"
@@ -50,10 +50,7 @@ def bench(data: str, repeats: int, history: int, threads: int) -> dict[str, Any]
     """Return the machine, and by model the parameters and the times of a training step and of scoring a batch."""
     with workplace(threads) as folder:
         found = machine()
-        where: dict[str, Any] = {"MAX_ITEM_LIST_LENGTH": history}
-        if data == GENERATED_NAME:
-            write_generated(folder)
-            where["data_path"] = str(folder)
+        where = {"MAX_ITEM_LIST_LENGTH": history, **find_sequences(data, folder)}
         entrants = {name: build(model, data, **settings, **where) for name, (model, settings) in MODELS.items()}
         check_same_batch(list(entrants.values()))
         steps = summarise(measure({name: entrant.step for name, entrant in entrants.items()}, repeats), BASELINE)
@@ -99,7 +96,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sequences", description=__doc__)
-    parser.add_argument("--data", default="ml-100k", choices=("ml-100k", GENERATED_NAME))
+    parser.add_argument("--data", default="ml-100k", choices=SEQUENCES)
     parser.add_argument("--repeats", default=10, type=int, help="rounds, after two that do not count")
     parser.add_argument("--history", default=50, type=int, help="longest history, in interactions")
     parser.add_argument("--threads", default=2, type=int)

@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import problem, steps
+from benchmarks import hardness, histories, problem, sequences, steps
+from benchmarks.histories_table import markdown
 
 
 def test_a_size_has_what_it_says(tmp_path: Path) -> None:
@@ -46,3 +49,95 @@ def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         steps.main(["--models=SEE", "--size=small"])
     assert "'SEE' is no model" in capsys.readouterr().err
+
+
+class TestHistories:
+    WHERE = problem.find_sequences("microvideo", Path())
+
+    def test_the_last_two_of_each_user_by_time_stay(self) -> None:
+        rng = np.random.default_rng(0)
+        users, times = np.repeat(np.arange(60), 20), rng.permutation(1200).astype(float)
+        clean = pd.DataFrame({"user": users, "item": rng.integers(500, size=1200), "time": times})
+        damaged = {}
+        for share in (0.0, 0.2, 1.0):
+            damaged[share] = clean.copy()
+            histories.damage_histories(damaged[share], ("user", "item", "time"), share, seed=1)
+        changed = {share: (frame["item"] != clean["item"]).to_numpy() for share, frame in damaged.items()}
+        held_out = clean.groupby("user")["time"].rank(ascending=False) <= 2
+        assert not changed[0.0].any()
+        assert changed[0.2].mean() == pytest.approx(0.2 * 0.9, abs=0.03)
+        assert not (changed[0.2] & ~changed[1.0]).any()
+        assert not changed[1.0][held_out].any()
+        assert changed[1.0][~held_out].mean() > 0.98
+        assert all(frame[["user", "time"]].equals(clean[["user", "time"]]) for frame in damaged.values())
+
+    def test_targets_of_validation_and_test_stay(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        found = {}
+        for noise in (0.0, 0.5):
+            _, loaders = histories.prepare("microvideo", histories.Cell("no contrast", noise, 3), **self.WHERE)
+            found[noise] = [loader._dataset.inter_feat for loader in loaders]
+        (train, *targets), (noisy, *same) = found[0.0], found[0.5]
+        assert all(torch.equal(one["item_id"], other["item_id"]) for one, other in zip(targets, same, strict=True))
+        assert not torch.equal(targets[1]["item_id_list"], same[1]["item_id_list"])
+        assert torch.equal(targets[1]["item_length"], same[1]["item_length"])
+        assert sorted(train["user_id"].tolist()) == sorted(noisy["user_id"].tolist())
+
+    def test_a_cell_is_run_once_and_its_users_make_recboles_metric(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        wanted = ["--data=microvideo", "--noise=0,0.3", "--seeds=5", "--epochs=1", f"--out={tmp_path}"]
+        histories.main([*wanted, "--variants=full,SASRec"])
+        file = tmp_path / "histories-microvideo.jsonl"
+        before = file.read_text()
+        rows = [json.loads(line) for line in before.splitlines()]
+        assert [(row["variant"], row["noise"]) for row in rows] == [
+            (variant, noise) for noise in (0, 0.3) for variant in ("full", "SASRec")
+        ]
+        for row in rows:
+            assert len(row["users"]) == 300
+            assert np.mean(row["users"]) == pytest.approx(row["test"], abs=6e-5)
+        histories.main([*wanted, "--variants=full,SASRec"])
+        assert file.read_text() == before
+        assert capsys.readouterr().out.endswith(file.with_suffix(".md").read_text())
+
+    def test_the_table_by_hand(self) -> None:
+        def row(variant: str, noise: float, seed: int, users: list[float]) -> dict[str, object]:
+            test = float(np.mean(users))
+            cell = {"variant": variant, "noise": noise, "seed": seed, "valid": test, "test": test, "recall": test}
+            return {**cell, "users": users}
+
+        rows = [row("full", 0, 1, [0.4, 0.6, 0.5]), row("full", 0, 2, [0.6, 0.6, 0.6]), row("full", 0.3, 1, [0.2, 0.4])]
+        rows += [row("SASRec", 0, 1, [0.3, 0.5, 0.1]), row("SASRec", 0, 3, [0.9, 0.9, 0.9])]
+        lines = [line for line in markdown("x", histories.VARIANTS, rows).splitlines() if line.startswith("| ")]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        assert cells[1][:3] == ["full", "2", "0.5500 ± 0.0707"]
+        assert cells[2][-2:] == ["+0.2000", "0.18"]  # seed 1 alone: differences 0.1, 0.1, 0.4
+        assert cells[5][:4] == ["full", "30%", "0.3000 ± nan", "40.0% ± nan"]
+
+    def test_an_unknown_variant_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            histories.main(["--variants=half"])
+        assert "no such variant: half" in capsys.readouterr().err
+
+
+def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sequences.main(["--data=microvideo", "--repeats=1", "--history=5", "--threads=1", f"--out={tmp_path}"])
+    models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
+    assert set(models) == {"CCL4Rec", "CCL4Rec, ids only", "GRU4Rec", "SASRec"}
+    d, dims = 64, 32 + 16 + 24
+    ids_only = (d * d + d) + d + 5 + (d * d + d)  # W and b, w, recency, f
+    assert models["CCL4Rec, ids only"]["parameters"] == ids_only
+    assert models["CCL4Rec"]["parameters"] == ids_only + dims * d
+    assert models["SASRec"]["scoring"]["ratio"] == [1, 1, 1]
+    assert capsys.readouterr().out == (tmp_path / "sequences-microvideo.md").read_text()
+
+
+def test_harder_views_are_of_lower_quality(tmp_path: Path) -> None:
+    hardness.main(["--knobs=r_max", "--seeds=1", "--epochs=1", f"--out={tmp_path}"])
+    by_value = json.loads((tmp_path / "hardness-microvideo.json").read_text())["r_max"]
+    quality, damage = ([runs[0][key] for runs in by_value.values()] for key in ("quality", "damage"))
+    assert quality == sorted(quality, reverse=True)
+    assert damage == sorted(damage)
+    assert quality[0] > quality[-1]
+    assert (tmp_path / "hardness-microvideo.png").stat().st_size > 10_000
