@@ -46,15 +46,15 @@ def markdown(data: str, variants: Sequence[str], rows: Sequence[dict[str, Any]])
                 )
             )
     noise_headers = ("variant", "noise", f"test NDCG@{TOP}", "lost to noise", "full less it", "p")
-    tables = [
-        tabulate(first, headers, tablefmt="github", disable_numparse=True),
-        tabulate(second, noise_headers, tablefmt="github", disable_numparse=True),
-    ]
+    tables = (
+        tabulate(body, head, tablefmt="github", disable_numparse=True)
+        for body, head in ((first, headers), (second, noise_headers))
+    )
     return f"{data}, leave-one-out by time, means and deviations over seeds\n\n" + "\n\n".join(tables) + "\n"
 
 
-def _spread(values: pd.Series) -> str:
-    return f"{values.mean():.4f} ± {values.std():.4f}"
+def _spread(values: pd.Series, form: str = ".4f") -> str:
+    return f"{values.mean():{form}}" + (f" ± {values.std():{form}}" if len(values) > 1 else "")
 
 
 def _loss(frame: pd.DataFrame, variant: str, level: float, clean: float) -> str:
@@ -62,8 +62,7 @@ def _loss(frame: pd.DataFrame, variant: str, level: float, clean: float) -> str:
     by_seed = frame[frame["variant"] == variant].pivot(index="seed", columns="noise", values="test")
     if clean not in by_seed or level == clean:
         return ""
-    lost = (1 - by_seed[level] / by_seed[clean]).dropna()
-    return f"{lost.mean():.1%} ± {lost.std():.1%}"
+    return _spread((1 - by_seed[level] / by_seed[clean]).dropna(), ".1%")
 
 
 def _beside(frame: pd.DataFrame, variant: str, level: float) -> tuple[str, str]:
