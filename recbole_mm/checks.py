@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.utils import InputType
 
 from recbole_mm.data.atomic import as_list
 from recbole_mm.errors import InputError, nearest
@@ -23,7 +24,7 @@ LEAST = {"epochs": 1, "train_batch_size": 1, "eval_batch_size": 1, "stopping_ste
 
 
 def check_config(config: Any) -> None:
-    """Refuse a learner, number or validation metric that RecBole would replace or trip over.
+    """Refuse a learner, number, validation metric or sampling that RecBole would replace or trip over.
 
     Parameters
     ----------
@@ -48,6 +49,12 @@ def check_config(config: Any) -> None:
                 raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}")
     if config["valid_metric"] is not None and config["metrics"] is not None:
         _check_valid_metric(config["valid_metric"], as_list(config["metrics"]), as_list(config["topk"]))
+    drawn = config["train_neg_sample_args"] or {}
+    if config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE and drawn.get("distribution") == "none":
+        raise InputError(
+            f"{config['model']} compares pairs of items and train_neg_sample_args is None: "
+            "set --train_neg_sample_args=\"{'distribution': 'uniform', 'sample_num': 1}\""
+        )
 
 
 def _is_number(value: object) -> bool:

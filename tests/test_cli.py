@@ -121,6 +121,8 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["learning_rate=0.1"], ["learning_rate=0.1", "--key=value"]),
         (["--epochs=1", "--epochs=2"], ["--epochs", "twice"]),
         (["--epochs"], ["--epochs", "no value"]),
+        (["--model=CCL4Rec", "--loss_type=BPR"], ["CCL4Rec", "--train_neg_sample_args="]),
+        (["--model=CCL4Rec", "--r_min=0.6"], ["r_min 0.6", "r_max 0.5"]),
     ],
 )
 def test_mistakes_are_one_line_before_training(
@@ -230,6 +232,22 @@ def test_sea_stopped_and_resumed_ends_where_it_would_have(tmp_path: Path) -> Non
     losses, again = ([entry["train_loss"] for entry in run["history"]] for run in (whole, resumed))
     assert losses == again
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--cl_weight=0.2"],
+        ["--loss_type=BPR", "--train_neg_sample_args={'distribution': 'uniform', 'sample_num': 1}"],
+        ["--modalities=None"],
+    ],
+)
+def test_ccl4rec_runs(arguments: list[str], tmp_path: Path) -> None:
+    assert cli.main(["run", "--model=CCL4Rec", *MICROVIDEO, "--epochs=2", "--eval_step=1", *arguments]) == 0
+    result = only_result(tmp_path)
+    first, second = (entry["train_loss"] for entry in result["history"])  # type: ignore[attr-defined]
+    assert second < first
+    assert result["test"]["ndcg@10"] > 0  # type: ignore[index]
 
 
 def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.CaptureFixture[str]) -> None:
