@@ -17,8 +17,10 @@ from recbole.utils import init_seed
 from torch.nn import functional as F
 
 from recbole_mm.errors import InputError
+from recbole_mm.graph import history_matrix
 from recbole_mm.model.base import padded
 from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
+from recbole_mm.views import Views
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +125,6 @@ def test_ablations_leave_terms_out(data: tuple[Any, Any]) -> None:
 
 def test_equal_strengths_are_vanilla_contrast(data: tuple[Any, Any]) -> None:
     """Views of one damage have strengths 1 / P and 1, whatever the temperature."""
-    from recbole_mm.views import Views
-
     model = small(data, n_positives=3, n_negatives=2)
     views = [Views(torch.zeros(2, n, 8), torch.full((2, n), 0.3)) for n in (3, 2)]
     adaptive = model._strengths(*views)
@@ -133,9 +133,18 @@ def test_equal_strengths_are_vanilla_contrast(data: tuple[Any, Any]) -> None:
         torch.testing.assert_close(ours, plain, rtol=1e-6, atol=0)
 
 
-def test_strengths_follow_quality_and_damage(data: tuple[Any, Any]) -> None:
-    from recbole_mm.views import Views
+def test_views_of_equal_quality_give_vanilla_contrast(data: tuple[Any, Any]) -> None:
+    """Views that replace nothing: the adaptive loss is that of equal strengths, and nothing is over-contrasted."""
+    found = []
+    for adaptive in (True, False):
+        model = small(data, r_min=0.0, r_max=0.0, adaptive=adaptive)
+        torch.manual_seed(0)
+        found.append(model.losses(data[1]))
+    torch.testing.assert_close(found[0]["pull"], found[1]["pull"], rtol=1e-6, atol=0)
+    assert found[0]["over"] == found[1]["over"] == 0
 
+
+def test_strengths_follow_quality_and_damage(data: tuple[Any, Any]) -> None:
     model = small(data)
     good, bad = (Views(torch.zeros(1, 2, 8), torch.tensor([damage])) for damage in ([0.1, 0.4], [0.5, 0.9]))
     pull, push = model._strengths(good, bad)
@@ -158,8 +167,6 @@ def test_each_user_of_a_batch_is_contrasted_once(data: tuple[Any, Any]) -> None:
 
 
 def test_relatedness_comes_from_the_training_part_alone(data: tuple[Any, Any]) -> None:
-    from recbole_mm.graph import history_matrix
-
     rows = data[0]._dataset.inter_feat
     matrix = history_matrix(data[0]._dataset, "item_id_list", "item_length")
     pairs = set()

@@ -29,7 +29,7 @@ class CCL4RecParameters:
     use_ids: bool = parameter(True, "give every item an embedding of its own")
     use_modalities: bool = parameter(True, "add a projection of each modality to the item vector")
     recency: bool = parameter(True, "learn a bias of the attention per distance from the end of the history")
-    dropout: float = parameter(0.2, "share of a user vector's entries that training drops", low=0.0, high=0.99)
+    dropout: float = parameter(0.5, "share of a user vector's entries that training drops", low=0.0, high=0.99)
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
     cl_weight: float = parameter(0.1, "weight of the pull", low=0.0)
