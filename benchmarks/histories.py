@@ -36,7 +36,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "without over-contrast": {"over_weight": 0.0},
     "vanilla contrast": {"over_weight": 0.0, "adaptive": False},
     "no contrast": {"over_weight": 0.0, "cl_weight": 0.0},
-    "full, ids only": {"use_modalities": False},
+    "full on ids only": {"use_modalities": False},
 }
 VARIANTS = (*ABLATIONS, BASELINE)
 COMMON = {

@@ -115,6 +115,9 @@ class TestHistories:
         assert cells[2][-2:] == ["+0.2000", "0.18"]  # seed 1 alone: differences 0.1, 0.1, 0.4
         assert cells[5][:4] == ["full", "30%", "0.3000", "40.0%"]
 
+    def test_the_names_of_variants_can_be_typed_in_a_list(self) -> None:
+        assert ",".join(histories.VARIANTS).split(",") == list(histories.VARIANTS)
+
     def test_an_unknown_variant_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             histories.main(["--variants=half"])
