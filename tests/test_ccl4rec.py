@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import runpy
+from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,13 +15,15 @@ from model_contract import DATASETS, ModelContract
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import init_seed
+from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.errors import InputError
 from recbole_mm.graph import history_matrix
 from recbole_mm.model.base import padded
+from recbole_mm.model.sequential_recommender import ccl4rec
 from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
-from recbole_mm.views import Views
+from recbole_mm.views import Views, make_views
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +114,71 @@ def test_the_softmax_loss_and_its_sampled_form(data: tuple[Any, Any], monkeypatc
     everything = torch.arange(1, full.n_items)
     monkeypatch.setattr(torch, "randint", lambda *_, device: everything)
     torch.testing.assert_close(sampled.losses(data[1])["rec"], expected)
+
+
+def test_few_drawn_items_stand_for_all(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawn item counts `n_items / n_drawn` times, one that is the target not at all."""
+    model = small(data, cl_weight=0.0, over_weight=0.0, softmax_items=40)
+    drawn = torch.arange(1, 41)
+    monkeypatch.setattr(torch, "randint", lambda *_, device: drawn)
+    table, logits = (padded(part) for part in model.embeddings())
+    scores = model.encode(data[1][model.ITEM_SEQ], table, logits)[0] @ table.T
+    each = []
+    for row, target in zip(scores, data[1][model.ITEM_ID].tolist(), strict=True):
+        others = [row[item].exp() for item in drawn.tolist() if item != target]
+        each.append((row[target].exp() + model.n_real_items / 40 * sum(others)).log() - row[target])
+    torch.testing.assert_close(model.losses(data[1])["rec"], torch.stack(each).mean())
+
+
+def test_training_drops_entries_of_the_user(data: tuple[Any, Any]) -> None:
+    model = small(data, dropout=0.5, cl_weight=0.0, over_weight=0.0)
+    one, other = (model.losses(data[1])["rec"] for _ in range(2))
+    assert one != other
+    model.eval()
+    torch.testing.assert_close(model.losses(data[1])["rec"], small(data).losses(data[1])["rec"])
+
+
+def test_the_contrast_by_its_equations(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both terms, user by user and view by view, from the views that the model drew."""
+    settings = {"n_positives": 2, "n_negatives": 3, "tau": 0.3, "tau_w": 0.2, "cl_weight": 0.7, "over_weight": 0.4}
+    model = small(data, n_contrasts=12, r_min=0.2, r_max=0.8, **settings)
+    drawn: list[tuple[Views, Tensor, bool]] = []
+
+    def recorded(history: Tensor, a: Tensor, related: Any, shares: Tensor, positive: bool) -> Views:
+        drawn.append((make_views(history, a, related, shares, positive), shares, positive))
+        return drawn[-1][0]
+
+    rows: list[Tensor] = []
+    draw = model._contrasted
+    monkeypatch.setattr(ccl4rec, "make_views", recorded)
+    monkeypatch.setattr(model, "_contrasted", lambda interaction: rows.append(draw(interaction)) or rows[0])
+    terms = model.losses(data[1])
+    (good, few, is_good), (bad, many, is_bad) = drawn
+    assert (is_good, is_bad) == (True, False)
+    torch.testing.assert_close(few, torch.tensor([0.2, 0.8]))
+    torch.testing.assert_close(many, torch.tensor([0.2, 0.5, 0.8]))
+
+    tables = [padded(table) for table in model.embeddings()]
+
+    def f(history: Tensor) -> Tensor:
+        return F.normalize(model.contrast_head(model.encode(history.unsqueeze(0), *tables)[0][0]), dim=0)
+
+    users = [f(history) for history in data[1][model.ITEM_SEQ][rows[0]]]
+    pull, over = [], {"good": [], "bad": []}
+    for number, user in enumerate(users):
+        p, n = ([user @ f(view) / 0.3 for view in views.items[number]] for views in (good, bad))
+        others = [(user @ other / 0.3).exp() for index, other in enumerate(users) if index != number]
+        w_p = ((1 - good.damage[number]) / 0.2).softmax(0)
+        w_n = 3 * (bad.damage[number] / 0.2).softmax(0)
+        against = sum(w * c.exp() for w, c in zip(w_n, n, strict=True)) + sum(others)
+        pull.append(-sum(w * (c.exp() / (c.exp() + against)).log() for w, c in zip(w_p, p, strict=True)))
+        for kind, c, damaged in (("good", p, good.damage[number]), ("bad", n, bad.damage[number])):
+            for better, worse in permutations(range(len(c)), 2):
+                if damaged[better] < damaged[worse]:
+                    gap = damaged[worse] - damaged[better]
+                    over[kind].append(gap * F.softplus(c[worse] - c[better]))
+    torch.testing.assert_close(terms["pull"], 0.7 * torch.stack(pull).mean())
+    torch.testing.assert_close(terms["over"], 0.4 * sum(torch.stack(pairs).mean() for pairs in over.values()))
 
 
 def test_ablations_leave_terms_out(data: tuple[Any, Any]) -> None:

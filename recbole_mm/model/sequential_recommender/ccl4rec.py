@@ -92,13 +92,13 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         return items, self.attention(items).squeeze(1)
 
     def attend(self, history: Tensor, logits: Tensor) -> Tensor:
-        """Return a_j (B, L), 0 at padded positions; `logits` (n_items,) by internal id."""
+        """Return a_j (B, L), 0 at the padded positions of a history; `logits` (n_items,) by internal id."""
         distance = (history > 0).sum(1, keepdim=True) - 1 - torch.arange(history.shape[1], device=history.device)
         scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2) + F.embedding(
             distance.clamp_min(0), self.recency.unsqueeze(1)
         ).squeeze(2)
         scores = scores.masked_fill(history == 0, torch.finfo(scores.dtype).min)
-        return scores.softmax(1) * (history > 0)
+        return scores.softmax(1)
 
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return users u = sum_j a_j e_j (B, d) and a (B, L); `items` (n_items, d) by internal id."""
