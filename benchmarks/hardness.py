@@ -76,7 +76,7 @@ def plot(found: dict[str, dict[str, list[dict[str, float]]]], data: str, file: P
             panel.legend(loc="lower left", fontsize=8)
             right.legend(loc="lower right", fontsize=8)
     figure.suptitle(f"CCL4Rec on {data}: solid, left axis: views; dashed, right axis: validation")
-    figure.savefig(file, dpi=100)
+    figure.savefig(file, dpi=75)
     plt.close(figure)
 
 
