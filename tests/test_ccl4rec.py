@@ -80,6 +80,13 @@ def test_item_vectors_are_embedding_and_projected_modalities(data: tuple[Any, An
         small(data, use_ids=False, use_modalities=False)
 
 
+def test_the_shares_of_views_are_spread_over_their_range(data: tuple[Any, Any]) -> None:
+    model = small(data, n_positives=3, n_negatives=1, r_min=0.2, r_max=0.8)
+    torch.testing.assert_close(model.positive_shares, torch.tensor([0.2, 0.5, 0.8]))
+    torch.testing.assert_close(model.negative_shares, torch.tensor([0.5]))
+    assert small(data, n_negatives=0).negative_shares.numel() == 0
+
+
 def test_padding_never_matters(data: tuple[Any, Any]) -> None:
     model = small(data).eval()
     history = torch.tensor([[5, 9, 2]])

@@ -78,11 +78,15 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.related = RelatedItems(
             related_items(interactions, list(used), list(self.masks), p.related_k, p.related_share)
         )
-        shares = lambda n: torch.linspace(p.r_min, p.r_max, n) if n > 1 else torch.full((n,), (p.r_min + p.r_max) / 2)  # noqa: E731
-        self.register_buffer("positive_shares", shares(p.n_positives), persistent=False)
-        self.register_buffer("negative_shares", shares(p.n_negatives), persistent=False)
+        self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
+        self.register_buffer("negative_shares", self._shares(p.n_negatives), persistent=False)
         if p.use_ids:
             nn.init.normal_(self.item_embedding.weight, std=ID_STD)
+
+    def _shares(self, n_views: int) -> Tensor:
+        """Return r_v, spread over [r_min, r_max]; one view takes the middle."""
+        low, high = self.p.r_min, self.p.r_max
+        return torch.linspace(low, high, n_views) if n_views > 1 else torch.full((n_views,), (low + high) / 2)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return item vectors e_i (I, d) and the attention logits w^T tanh(W e_i + b) (I,)."""
