@@ -15,13 +15,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from recbole.data import create_dataset, data_preparation
-from recbole.utils import get_model, get_trainer, init_seed
 from tqdm import tqdm
 
+from benchmarks.histories import COMMON
 from benchmarks.problem import SEQUENCES, find_sequences
-from benchmarks.steps import GPU, workplace
-from recbole_mm.request import Request, configure
+from benchmarks.steps import prepare, some_of, whole_numbers, workplace
 
 KNOBS: dict[str, Sequence[float]] = {
     "r_max": (0.2, 0.5, 0.8, 1.0),
@@ -39,16 +37,11 @@ MEASURES = {"quality": "quality of positives", "damage": "damage of negatives", 
 
 def measure(data: str, seed: int, epochs: int, where: dict[str, Any], **knob: float) -> dict[str, float]:
     """Train with one knob turned; return the views' mean quality and damage, and the best validation NDCG@10."""
-    common = {"metrics": ["NDCG"], "topk": [10], "valid_metric": "NDCG@10", "eval_batch_size": 2_000_000}
-    settings = {**common, "seed": seed, "epochs": epochs, "use_gpu": GPU, "show_progress": False, **where, **knob}
-    config = configure(Request(model="CCL4Rec", dataset=data, settings=settings))
-    init_seed(config["seed"], config["reproducibility"])
-    train, valid, _ = data_preparation(config, create_dataset(config))
-    init_seed(config["seed"], config["reproducibility"])
-    model = get_model("CCL4Rec")(config, train._dataset).to(config["device"])
-    trainer = get_trainer(config["MODEL_TYPE"], "CCL4Rec")(config, model)
+    settings: dict[str, Any] = {**COMMON, "seed": seed, "epochs": epochs, **where, **knob}
+    trainer, (train, valid, _) = prepare("CCL4Rec", data, **settings)
+    model = trainer.model
     best, _ = trainer.fit(train, valid, verbose=False, saved=False)
-    history = valid._dataset.inter_feat[model.ITEM_SEQ].to(config["device"])
+    history = valid._dataset.inter_feat[model.ITEM_SEQ].to(trainer.device)
     with torch.no_grad():
         good, bad = model.views(history, model.encode(history, *model.scoring_embeddings())[1])
     return {"quality": 1 - good.damage.mean().item(), "damage": bad.damage.mean().item(), "valid": float(best)}
@@ -83,23 +76,19 @@ def plot(found: dict[str, dict[str, list[dict[str, float]]]], data: str, file: P
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hardness", description=__doc__)
     parser.add_argument("--data", default="microvideo", choices=SEQUENCES)
-    parser.add_argument("--knobs", default=",".join(KNOBS), help="comma between")
-    parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
+    parser.add_argument("--knobs", default=",".join(KNOBS), type=some_of("knob", KNOBS), help="comma between")
+    parser.add_argument("--seeds", default="2020,2021,2022", type=whole_numbers, help="comma between")
     parser.add_argument("--epochs", default=30, type=int, help="at most; early stopping as RecBole has it")
     parser.add_argument("--threads", default=1, type=int)
     parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    knobs = args.knobs.split(",")
-    if unknown := set(knobs) - set(KNOBS):
-        parser.error(f"no such knob: {', '.join(sorted(unknown))}; there are {', '.join(KNOBS)}")
-    seeds = [int(seed) for seed in args.seeds.split(",")]
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    found: dict[str, dict[str, list[dict[str, float]]]] = {knob: {} for knob in knobs}
+    found: dict[str, dict[str, list[dict[str, float]]]] = {knob: {} for knob in args.knobs}
     with workplace(args.threads) as folder:
         where = find_sequences(args.data, folder)
-        for knob, value in tqdm([(name, value) for name in knobs for value in KNOBS[name]], unit="value"):
-            runs = [measure(args.data, seed, args.epochs, where, **{knob: value}) for seed in seeds]
+        for knob, value in tqdm([(name, value) for name in args.knobs for value in KNOBS[name]], unit="value"):
+            runs = [measure(args.data, seed, args.epochs, where, **{knob: value}) for seed in args.seeds]
             found[knob][f"{value:g}"] = runs
     (out / f"hardness-{args.data}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     plot(found, args.data, out / f"hardness-{args.data}.png")

@@ -20,14 +20,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data import create_dataset, data_preparation
-from recbole.utils import get_model, get_trainer, init_seed
 from tqdm import tqdm
 
 from benchmarks.histories_table import TOP, markdown
 from benchmarks.problem import SEQUENCES, find_sequences
-from benchmarks.steps import GPU, workplace
-from recbole_mm.request import Request, configure
+from benchmarks.steps import prepare, some_of, whole_numbers, workplace
 
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
 BASELINE = "SASRec"
@@ -94,20 +91,17 @@ def damage_histories(frame: pd.DataFrame, fields: tuple[str, str, str], share: f
     frame[item] = np.where(chosen, drawn, frame[item])
 
 
-def prepare(data: str, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+def prepare_cell(data: str, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
     """Return RecBole's trainer of a cell and its loaders of train, validation and test."""
     model = BASELINE if cell.variant == BASELINE else "CCL4Rec"
     own = {"train_neg_sample_args": None} if model == BASELINE else ABLATIONS[cell.variant]
-    settings = {**COMMON, **SETTINGS[data][model], **own, "seed": cell.seed, "use_gpu": GPU, **changes}
-    config = configure(Request(model=model, dataset=data, settings=settings))
-    init_seed(config["seed"], config["reproducibility"])
-    dataset = create_dataset(config)
-    fields = dataset.uid_field, dataset.iid_field, dataset.time_field
-    damage_histories(dataset.inter_feat, fields, cell.noise, cell.seed)
-    loaders = data_preparation(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
-    built = get_model(model)(config, loaders[0]._dataset).to(config["device"])
-    return get_trainer(config["MODEL_TYPE"], model)(config, built), loaders
+
+    def damage(dataset: Any) -> None:
+        fields = dataset.uid_field, dataset.iid_field, dataset.time_field
+        damage_histories(dataset.inter_feat, fields, cell.noise, cell.seed)
+
+    settings = {**COMMON, **SETTINGS[data][model], **own, "seed": cell.seed, **changes}
+    return prepare(model, data, damage, **settings)
 
 
 def user_ndcg(trainer: Any, loader: Any) -> np.ndarray:
@@ -125,7 +119,7 @@ def user_ndcg(trainer: Any, loader: Any) -> np.ndarray:
 def run_cell(data: str, cell: Cell, **changes: Any) -> dict[str, Any]:
     """Train a cell; return its validation and test metrics, and test NDCG@10 by user."""
     with tempfile.TemporaryDirectory() as checkpoints:
-        trainer, (train, valid, test) = prepare(data, cell, checkpoint_dir=checkpoints, **changes)
+        trainer, (train, valid, test) = prepare_cell(data, cell, checkpoint_dir=checkpoints, **changes)
         started = perf_counter()
         trainer.fit(train, valid, verbose=False)
         seconds = perf_counter() - started
@@ -155,18 +149,17 @@ def missing(cells: Sequence[Cell], file: Path) -> Iterator[Cell]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.histories", description=__doc__)
     parser.add_argument("--data", default="ml-100k", choices=SEQUENCES)
-    parser.add_argument("--variants", default=",".join(VARIANTS), help="comma between")
+    parser.add_argument(
+        "--variants", default=",".join(VARIANTS), type=some_of("variant", VARIANTS), help="comma between"
+    )
     parser.add_argument("--noise", default="0,0.1,0.2,0.3", help="shares of the training interactions, comma between")
-    parser.add_argument("--seeds", default="2020,2021,2022", help="comma between")
+    parser.add_argument("--seeds", default="2020,2021,2022", type=whole_numbers, help="comma between")
     parser.add_argument("--epochs", type=int, help="at most; default: as in SETTINGS")
     parser.add_argument("--threads", default=1, type=int)
     parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    variants = args.variants.split(",")
-    if unknown := set(variants) - set(VARIANTS):
-        parser.error(f"no such variant: {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
-    levels, seeds = [float(share) for share in args.noise.split(",")], [int(seed) for seed in args.seeds.split(",")]
-    cells = [Cell(variant, noise, seed) for seed, noise, variant in product(seeds, levels, variants)]
+    levels = [float(share) for share in args.noise.split(",")]
+    cells = [Cell(variant, noise, seed) for seed, noise, variant in product(args.seeds, levels, args.variants)]
     changes = {"epochs": args.epochs} if args.epochs else {}
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)

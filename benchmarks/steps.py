@@ -12,7 +12,7 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,16 +51,35 @@ class Entrant:
         self.trainer._train_epoch([self.batch], 0)
 
 
+def prepare(
+    name: str, dataset: str, change: Callable[[Any], object] = lambda data: None, **settings: Any
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Return RecBole's trainer of a new model and the loaders of train, validation and test, all from one seed.
+
+    Parameters
+    ----------
+    name, dataset : str
+        Of the model and the data set.
+    change : callable
+        Receives RecBole's data set before it is split.
+    **settings
+        What differs from the defaults.
+    """
+    config = configure(Request(model=name, dataset=dataset, settings={"use_gpu": GPU, **settings}))
+    init_seed(config["seed"], config["reproducibility"])
+    data = create_dataset(config)
+    change(data)
+    loaders = data_preparation(config, data)
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(name)(config, loaders[0]._dataset).to(config["device"])
+    return get_trainer(config["MODEL_TYPE"], name)(config, model), loaders
+
+
 def build(name: str, dataset: str, **settings: Any) -> Entrant:
     """Build a model with its own defaults through RecBole's parts; each call draws the same batch."""
-    settings = {"train_batch_size": BATCH_SIZE, "use_gpu": GPU, **settings}
-    config = configure(Request(model=name, dataset=dataset, settings=settings))
-    init_seed(config["seed"], config["reproducibility"])
-    train = data_preparation(config, create_dataset(config))[0]
-    init_seed(config["seed"], config["reproducibility"])
-    batch = next(iter(train)).to(config["device"])
-    model = get_model(name)(config, train._dataset).to(config["device"])
-    return Entrant(name, get_trainer(config["MODEL_TYPE"], name)(config, model), batch, len(train))
+    trainer, (train, *_) = prepare(name, dataset, train_batch_size=BATCH_SIZE, **settings)
+    init_seed(trainer.config["seed"], trainer.config["reproducibility"])
+    return Entrant(name, trainer, next(iter(train)).to(trainer.device), len(train))
 
 
 def check_same_batch(entrants: Sequence[Entrant]) -> None:
@@ -144,6 +163,25 @@ def markdown(size: str, machine: dict[str, Any], models: dict[str, dict[str, Any
     about = f"One training step, {size}, batch {BATCH_SIZE}, median (quartiles) of {repeats} rounds; {told(machine)}."
     headers = ("model", "seconds a step", f"ratio to {BASELINE}", "CLUB's own steps")
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github')}\n"
+
+
+def some_of(what: str, known: Collection[str]) -> Callable[[str], list[str]]:
+    """Return what reads an argument with commas: names, each of which must be a known one."""
+
+    def read(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := set(names) - set(known):
+            raise argparse.ArgumentTypeError(
+                f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+            )
+        return names
+
+    return read
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Read an argument with commas between numbers, such as seeds."""
+    return [int(number) for number in text.split(",")]
 
 
 @contextmanager

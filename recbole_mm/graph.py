@@ -107,10 +107,16 @@ def bipartite_adjacency(interactions: sp.csr_array) -> sp.csr_array:
 
 def symmetric_normalise(matrix: sp.csr_array) -> sp.csr_array:
     """Return `D^-1/2 K D^-1/2` with `D` the row sums of `K`; a row whose sum is not positive becomes 0."""
-    degree = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    scale = _inverse_root(matrix.sum(axis=1))
+    return sp.csr_array(scale @ matrix @ scale)
+
+
+def _inverse_root(degree: np.ndarray) -> sp.dia_array:
+    """Return `D^-1/2` of the degrees (n,); one that is not positive becomes 0."""
+    degree = np.asarray(degree, dtype=np.float64).ravel()
     scale = np.zeros_like(degree)
     np.power(degree, -0.5, out=scale, where=degree > 0)
-    return sp.csr_array(sp.diags_array(scale) @ matrix @ sp.diags_array(scale))
+    return sp.diags_array(scale)
 
 
 def knn_graph(features: Tensor, k: int, mask: Tensor | None = None, binary: bool = False) -> sp.csr_array:
@@ -160,10 +166,7 @@ def cooccurrence_graph(interactions: sp.csr_array, k: int) -> sp.csr_array:
         Neighbours a row, at most; an item that shares no user with another has none.
     """
     n_items = interactions.shape[1]
-    degree = np.asarray(interactions.sum(axis=0), dtype=np.float64).ravel()
-    scale = np.zeros_like(degree)
-    np.power(degree, -0.5, out=scale, where=degree > 0)
-    unit = sp.csr_array(interactions @ sp.diags_array(scale))  # columns of length 1
+    unit = sp.csr_array(interactions @ _inverse_root(interactions.sum(axis=0)))  # columns of length 1
     rows = sp.csr_array(unit.T)
     chunk = max(1, KNN_CHUNK_ELEMENTS // max(n_items, 1))
     blocks = [

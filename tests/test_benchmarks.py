@@ -75,7 +75,7 @@ class TestHistories:
         monkeypatch.chdir(tmp_path)
         found = {}
         for noise in (0.0, 0.5):
-            _, loaders = histories.prepare("microvideo", histories.Cell("no contrast", noise, 3), **self.WHERE)
+            _, loaders = histories.prepare_cell("microvideo", histories.Cell("no contrast", noise, 3), **self.WHERE)
             found[noise] = [loader._dataset.inter_feat for loader in loaders]
         (train, *targets), (noisy, *same) = found[0.0], found[0.5]
         assert all(torch.equal(one["item_id"], other["item_id"]) for one, other in zip(targets, same, strict=True))

@@ -74,12 +74,14 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))  # W, b, w
         self.recency = nn.Parameter(torch.zeros(self.max_seq_length), requires_grad=p.recency)
         self.contrast_head = nn.Linear(d, d)  # f
-        interactions = history_matrix(dataset, self.ITEM_SEQ, self.ITEM_SEQ_LEN)
-        self.related = RelatedItems(
-            related_items(interactions, list(used), list(self.masks), p.related_k, p.related_share)
-        )
-        self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
-        self.register_buffer("negative_shares", self._shares(p.n_negatives), persistent=False)
+        self.contrasts = bool(p.cl_weight or p.over_weight)
+        if self.contrasts:  # of what `views` needs, the neighbours of a large catalogue are dear
+            interactions = history_matrix(dataset, self.ITEM_SEQ, self.ITEM_SEQ_LEN)
+            self.related = RelatedItems(
+                related_items(interactions, list(used), list(self.masks), p.related_k, p.related_share)
+            )
+            self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
+            self.register_buffer("negative_shares", self._shares(p.n_negatives), persistent=False)
         if p.use_ids:
             nn.init.normal_(self.item_embedding.weight, std=ID_STD)
 
@@ -116,7 +118,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         users, attention = self.encode(history, items, logits)
         dropped = F.dropout(users, self.p.dropout, self.training)
         terms = {"rec": self._recommendation(dropped, items, target, interaction)}
-        if self.p.cl_weight or self.p.over_weight:
+        if self.contrasts:
             rows = self._contrasted(interaction)
             terms |= self._contrast(history[rows], attention[rows], F.embedding(rows, users), items, logits)
         return terms
