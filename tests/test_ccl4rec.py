@@ -106,21 +106,18 @@ def test_histories_of_one_and_of_cold_items_train_and_score(data: tuple[Any, Any
     seen = history_matrix(data[0]._dataset, "item_id_list", "item_length").sum(0).nonzero()[0] + 1
     cold = np.setdiff1d(np.arange(1, model.n_items), seen)[:4].tolist()
     histories = [seen[:1].tolist(), cold[:1], cold[1:4], [*cold[:2], int(seen[0])]]
-    batch = {
-        model.USER_ID: torch.arange(1, 5),
-        model.ITEM_SEQ: torch.tensor([history + [0] * (8 - len(history)) for history in histories]),
-        model.ITEM_ID: torch.as_tensor(seen[1:5]),
-    }
+    history = torch.tensor([items + [0] * (8 - len(items)) for items in histories])
+    target = torch.as_tensor(seen[1:5])
+    batch = {model.USER_ID: torch.arange(1, 5), model.ITEM_SEQ: history, model.ITEM_ID: target}
     for _ in range(20):  # views are drawn anew
         model.zero_grad()
         loss = model.calculate_loss(batch)
         loss.backward()
         assert loss.isfinite()
-        assert all(weight.grad.isfinite().all() for weight in model.parameters())  # type: ignore[union-attr]
-    for views in model.views(
-        batch[model.ITEM_SEQ], model.encode(batch[model.ITEM_SEQ], *model.scoring_embeddings())[1]
-    ):
-        assert ((views.items > 0) == (batch[model.ITEM_SEQ] > 0).unsqueeze(1)).all()
+        assert all(weight.grad.isfinite().all() for weight in model.parameters())
+    attention = model.encode(history, *model.scoring_embeddings())[1]
+    for views in model.views(history, attention):
+        assert ((views.items > 0) == (history > 0).unsqueeze(1)).all()
         assert ((views.damage >= 0) & (views.damage <= 1 + 1e-6)).all()
     model.eval()
     scores = model.full_sort_predict(batch)
