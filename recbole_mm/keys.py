@@ -17,7 +17,9 @@ from recbole_mm.parameters import defaults
 PACK = Path(__file__).resolve().parent
 
 # Settings that no source text or yaml file names, and arguments of the command line.
-EXTRA_KEYS = frozenset({"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"})
+EXTRA_KEYS = frozenset(
+    {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume", "eval_memory"}
+)
 
 # Packages of RecBole that read the configuration of every run; models are read one by one.
 CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")

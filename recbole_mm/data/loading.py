@@ -1,4 +1,4 @@
-"""RecBole's training batches and negative samples, vectorised: for the same seed they are RecBole's own."""
+"""RecBole's data path, vectorised: for the same seed the same batches and samples, and more users an evaluation."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.data.dataloader import TrainDataLoader
+from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
 
+MOST_USERS = 512  # scored at a time; more are no faster
+BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
+EVAL_MEMORY = 256  # MiB
 
 
 class UsedPairs:
@@ -77,9 +80,31 @@ class Batches(TrainDataLoader):  # type: ignore[misc]
             yield from super().__iter__()
             return
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)  # the seed that torch draws for workers
-        order = torch.from_numpy(np.fromiter(self.sampler, dtype=np.int64))
-        for rows in order.split(self.step):
-            yield self.collate_fn(rows)
+        order = np.fromiter(self.sampler, dtype=np.int64)
+        for start in range(0, len(order), self.step):
+            yield self.collate_fn(order[start : start + self.step])
+
+
+class FullSortBatches(FullSortEvalDataLoader):
+    """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
+
+    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger;
+    histories, of which RecBole takes `eval_batch_size` whatever the catalogue, are cut to the memory.
+    """
+
+    step: int
+
+    def _init_batch_size_and_step(self) -> None:
+        super()._init_batch_size_and_step()
+        n_items = self._dataset.item_num
+        memory = self.config["eval_memory"] or EVAL_MEMORY
+        users = min(MOST_USERS, max(1, memory * 2**20 // (BYTES_A_SCORE * n_items)))
+        if self.is_sequential:
+            self.step = min(self.step, users)
+            self.set_batch_size(self.step)
+        else:
+            self.step = max(self.step, users)
+            self.set_batch_size(self.step * n_items)
 
 
 def rows_of(self: Interaction, index: Any) -> Any:
@@ -98,3 +123,4 @@ def register() -> None:
     Interaction.__getitem__ = rows_of
     AbstractSampler.sample_by_key_ids = sample_by_key_ids
     recbole.data.utils.TrainDataLoader = Batches
+    recbole.data.utils.FullSortEvalDataLoader = FullSortBatches

@@ -1,0 +1,123 @@
+"""RecBole's data path, vectorised: against RecBole's own, draw by draw and batch by batch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_contract import DATASETS
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.interaction import Interaction
+from recbole.utils import get_model, get_trainer, init_seed
+
+from recbole_mm.data import loading
+
+QUICK = settings(deadline=None, max_examples=30)
+OURS = (loading.rows_of, loading.sample_by_key_ids, loading.Batches, loading.FullSortBatches)
+
+
+@pytest.fixture(scope="module")
+def recbole() -> tuple[Any, ...]:
+    """Return RecBole's own four, from the source that the pack replaces."""
+    source: dict[str, Any] = {}
+    for module, name in (("recbole.data.interaction", "Interaction"), ("recbole.sampler.sampler", "AbstractSampler")):
+        spec = __import__("importlib.util", fromlist=["util"]).find_spec(module)
+        fresh = __import__("importlib.util", fromlist=["util"]).module_from_spec(spec)
+        spec.loader.exec_module(fresh)
+        source[name] = getattr(fresh, name)
+    getitem, sample = source["Interaction"].__getitem__, source["AbstractSampler"].sample_by_key_ids
+    return getitem, sample, TrainDataLoader, FullSortEvalDataLoader
+
+
+def use(parts: tuple[Any, ...], patch: pytest.MonkeyPatch) -> None:
+    getitem, sample, train, evaluate = parts
+    patch.setattr(Interaction, "__getitem__", getitem)
+    patch.setattr(loading.AbstractSampler, "sample_by_key_ids", sample)
+    patch.setattr("recbole.data.utils.TrainDataLoader", train)
+    patch.setattr("recbole.data.utils.FullSortEvalDataLoader", evaluate)
+
+
+def run(model: str, **changes: Any) -> dict[str, Any]:
+    """Return the losses, weights and validation of two epochs."""
+    keys = {"data_path": str(DATASETS), "use_gpu": False, "show_progress": False, "epochs": 2, **changes}
+    config = Config(model=model, dataset="microvideo", config_dict=keys)
+    init_seed(config["seed"], config["reproducibility"])
+    train, valid, _ = data_preparation(config, create_dataset(config))
+    init_seed(config["seed"], config["reproducibility"])
+    built = get_model(model)(config, train._dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], model)(config, built)
+    trainer.fit(train, None, verbose=False, saved=False)
+    found = trainer.evaluate(valid, load_best_model=False)
+    return {"losses": trainer.train_loss_dict, "weights": built.state_dict(), "valid": found, "loader": valid}
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("BPR", {}),
+        ("BPR", {"train_neg_sample_args": {"distribution": "popularity", "sample_num": 3, "alpha": 1.0}}),
+        ("NeuMF", {"eval_args": {"mode": "uni20"}}),
+        ("GRU4Rec", {"train_neg_sample_args": None}),
+        ("GRU4Rec", {"loss_type": "BPR"}),
+        ("MHCR", {}),
+    ],
+)
+def test_a_run_is_the_same_to_the_last_bit(
+    model: str, changes: dict[str, Any], recbole: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for parts in (recbole, OURS):
+        use(parts, monkeypatch)
+        found.append(run(model, **changes))
+    plain, fast = found
+    assert plain["losses"] == fast["losses"]
+    assert all(torch.equal(plain["weights"][name], fast["weights"][name]) for name in plain["weights"])
+    assert plain["valid"] == fast["valid"]
+
+
+class TestUsedPairs:
+    @QUICK
+    @given(n_keys=st.integers(0, 8), n_values=st.integers(1, 8), share=st.floats(0, 1), seed=st.integers(0, 99))
+    def test_it_holds_what_the_sets_hold(self, n_keys: int, n_values: int, share: float, seed: int) -> None:
+        held = np.random.default_rng(seed).random((n_keys, n_values)) < share
+        sets = np.array([set(np.flatnonzero(row).tolist()) for row in held] + [None])[:-1]
+        pairs = loading.UsedPairs(sets)
+        keys, values = (grid.ravel() for grid in np.indices((n_keys, n_values + 3)))
+        expected = np.pad(held, ((0, 0), (0, 3))).ravel()
+        assert np.array_equal(pairs.contains(keys, values), expected)
+
+
+def test_a_key_without_used_values_is_an_error() -> None:
+    class Sampler:
+        used_ids = np.array([{1}, {2}])
+
+    with pytest.raises(IndexError, match=r"\[0, 2\)"):
+        loading.sample_by_key_ids(Sampler(), [0, 2], 1)
+
+
+class TestEvaluationBatches:
+    def users(self, **changes: Any) -> int:
+        return int(run("BPR", epochs=1, **changes)["loader"].step)
+
+    def test_more_users_than_recbole_has_up_to_the_memory(self) -> None:
+        n_items = 241
+        assert self.users(eval_batch_size=n_items) == loading.MOST_USERS
+        assert self.users(eval_batch_size=n_items, eval_memory=1) == 2**20 // (24 * n_items)
+        assert self.users(eval_batch_size=1000 * n_items, eval_memory=1) == 1000
+
+    def test_histories_are_cut_to_the_memory(self) -> None:
+        keys = {"train_neg_sample_args": None, "epochs": 1}
+        assert run("GRU4Rec", **keys)["loader"].step == loading.MOST_USERS
+        assert run("GRU4Rec", eval_batch_size=100, **keys)["loader"].step == 100
+        assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (24 * 241)
+
+    def test_the_metrics_do_not_depend_on_it(self) -> None:
+        found = [run("BPR", eval_batch_size=size, eval_memory=1)["valid"] for size in (1, 10_000, 1_000_000)]
+        assert all(one == other for one, other in pairwise(found))
