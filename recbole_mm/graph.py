@@ -6,16 +6,20 @@ Rows and columns are real users and items only: RecBole's internal id `i` is row
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 # Said once a process about every CSR tensor; nobody who trains a model can act on it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", module=r"recbole_mm\.graph")
+
+Weights: TypeAlias = Sequence[Sequence[float]]  # of the powers of a matrix, by result
 
 KNN_CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
 
@@ -32,6 +36,34 @@ class _MatMul(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:
         return ctx.transpose @ grads[0].contiguous(), None, None
+
+
+class _Propagate(torch.autograd.Function):
+    """`sum_l w_kl A^l x` for every k; nothing is kept for the backward, which is Horner's scheme on the transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor, weights: Weights) -> tuple[Tensor, ...]:
+        ctx.transpose, ctx.weights = transpose, weights
+        sums, power = [w[0] * x for w in weights], x
+        with torch.autocast(x.device.type, enabled=False):
+            for layer in range(1, len(weights[0])):
+                power = matrix @ power
+                for total, w in zip(sums, weights, strict=True):
+                    if w[layer]:
+                        total.add_(power, alpha=w[layer])
+        return tuple(sums)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
+        total = torch.zeros_like(grads[0])
+        for layer in reversed(range(len(ctx.weights[0]))):
+            for grad, w in zip(grads, ctx.weights, strict=True):
+                if w[layer]:
+                    total.add_(grad, alpha=w[layer])
+            if layer:
+                total = ctx.transpose @ total
+        return total, None, None, None
 
 
 class SparseGraph(nn.Module):
@@ -72,12 +104,20 @@ class SparseGraph(nn.Module):
         out: Tensor = _MatMul.apply(x.to(matrix.dtype), matrix, transpose)
         return out
 
-    def propagate(self, x: Tensor, n_layers: int) -> list[Tensor]:
-        """Return `[x, A x, ..., A^n_layers x]` for a square matrix."""
-        layers = [x]
-        for _ in range(n_layers):
-            layers.append(self(layers[-1]))
-        return layers
+    def propagate(self, x: Tensor, *weights: Sequence[float]) -> tuple[Tensor, ...]:
+        """Return `sum_l w_l A^l x` for each sequence of weights `w_0, ..., w_L`, all of one length.
+
+        Parameters
+        ----------
+        x : Tensor, shape (n, d)
+            The matrix is square, (n, n).
+        weights : sequences of float
+            Such as `[1, 1, 1]` for the sum of two layers and what they start from, `[0, 0, 1]` for the last alone.
+        """
+        matrix = self._csr("matrix", self.shape)
+        transpose = matrix if self.symmetric else self._csr("transpose", self.shape[::-1])
+        out: tuple[Tensor, ...] = _Propagate.apply(x.to(matrix.dtype), matrix, transpose, weights)
+        return out
 
 
 def interaction_matrix(dataset: Any) -> sp.csr_array:

@@ -181,9 +181,44 @@ def test_repeated_entries_are_summed() -> None:
 
 def test_propagate_by_hand() -> None:
     sparse = SparseGraph(sp.csr_array(np.array([[0.0, 2.0], [1.0, 0.0]])))
-    layers = sparse.propagate(torch.tensor([[1.0], [10.0]]), 3)
+    x = torch.tensor([[1.0], [10.0]])
+    weights = torch.eye(4).tolist()
+    layers = sparse.propagate(x, *weights)
     assert [layer.ravel().tolist() for layer in layers] == [[1, 10], [20, 1], [2, 20], [40, 2]]
-    assert len(sparse.propagate(torch.ones(2, 1), 0)) == 1
+    (total,) = sparse.propagate(x, [1, 0.5, 0, 2])
+    assert total.ravel().tolist() == [1 + 10 + 80, 10 + 0.5 + 4]
+    (alone,) = sparse.propagate(x, [3.0])
+    assert alone.ravel().tolist() == [3, 30]
+
+
+@QUICK
+@given(symmetric=st.booleans(), n_layers=st.integers(0, 4), n_sums=st.integers(1, 3), seed=st.integers(0, 99))
+def test_propagate_has_the_values_and_gradients_of_dense_powers(
+    symmetric: bool, n_layers: int, n_sums: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    dense = torch.randn(6, 6, generator=generator).double() * (torch.rand(6, 6, generator=generator) < 0.4)
+    dense = ((dense + dense.T) / 2 if symmetric else dense).float().double()  # as the graph holds it
+    weights = torch.randn(n_sums, n_layers + 1, generator=generator).double() * (torch.arange(n_layers + 1) != 1)
+    x, plain = (torch.randn(6, 3, generator=generator.manual_seed(seed)).double().requires_grad_() for _ in range(2))
+    sparse = SparseGraph(sp.csr_array(dense.numpy()), symmetric).double()
+    found = sparse.propagate(x, *weights.tolist())
+    powers = [torch.linalg.matrix_power(dense, layer) @ plain for layer in range(n_layers + 1)]
+    expected = [sum(w * power for w, power in zip(row, powers, strict=True)) for row in weights]
+    loss, other = (sum((k + 1) * out.sin().sum() for k, out in enumerate(outs)) for outs in (found, expected))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    loss.backward()
+    other.backward()
+    torch.testing.assert_close(x.grad, plain.grad)
+
+
+def test_propagate_keeps_nothing_for_the_backward() -> None:
+    sparse = SparseGraph(random_matrix(5, 5))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda _: None):
+        sparse.propagate(torch.ones(5, 2, requires_grad=True), [1.0, 1.0, 1.0])
+    assert kept == []
 
 
 def test_copies_types_and_checkpoints() -> None:

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import recbole.data.utils
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
@@ -72,7 +73,7 @@ def sample_by_key_ids(self: Any, key_ids: Any, num: int) -> torch.Tensor:
     return torch.from_numpy(values)
 
 
-class Batches(TrainDataLoader):  # type: ignore[misc]
+class Batches(TrainDataLoader):
     """RecBole's `TrainDataLoader`, whose batches are cut from one array instead of gathered number by number."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -117,9 +118,7 @@ def rows_of(self: Interaction, index: Any) -> Any:
 
 
 def register() -> None:
-    """Put both in the places where RecBole looks for its own."""
-    import recbole.data.utils
-
+    """Put all four in the places where RecBole looks for its own."""
     Interaction.__getitem__ = rows_of
     AbstractSampler.sample_by_key_ids = sample_by_key_ids
     recbole.data.utils.TrainDataLoader = Batches

@@ -103,14 +103,13 @@ class MHCR(MultimodalRecommender):
             nn.init.xavier_uniform_(table)
 
     def forward(self) -> Forward:
-        layers = self.adjacency.propagate(
-            torch.cat([self.user_embedding.weight, self.item_embedding.weight]), self.p.n_ui_layers
-        )
-        content = torch.stack(layers).mean(0)
+        n = self.p.n_ui_layers
+        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+        content, last = self.adjacency.propagate(table, [1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
         modal = [self._modal_nodes(m) for m in range(len(self.features))]
         hyper = [self._hypergraph_nodes(m, content[self.n_real_users :]) for m in range(len(self.features))]
         side = self._fuse(content, modal)
-        middle = side if self.p.reading == "paper" else layers[-1]
+        middle = side if self.p.reading == "paper" else last
         final = content + middle + self.p.alpha * F.normalize(torch.stack(hyper).sum(0), dim=1)
         return Forward(content, side, modal, hyper, final)
 
@@ -118,7 +117,7 @@ class MHCR(MultimodalRecommender):
         """E^m: gated items, over the item-item graph, and their mean at the users."""
         item_graph: Any = self.item_graphs[m]
         items = self.item_embedding.weight * self.gate(self.projections[m](self.features[m]))
-        items = item_graph.propagate(items, self.p.n_layers)[-1]
+        (items,) = item_graph.propagate(items, [0.0] * self.p.n_layers + [1.0])
         return torch.cat([self.user_mean(items), items])
 
     def _hypergraph_nodes(self, m: int, items: Tensor) -> Tensor:

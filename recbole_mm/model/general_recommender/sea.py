@@ -151,10 +151,11 @@ class SEA(MultimodalRecommender):
             ],
             dim=1,
         )  # (N, M d)
-        rep = torch.stack(self.adjacency.propagate(x, self.p.n_ui_layers)).sum(0)
+        (rep,) = self.adjacency.propagate(x, [1.0] * (self.p.n_ui_layers + 1))
         users, items = rep.split([self.n_real_users, self.n_real_items])
         users = (users.unflatten(1, (len(self.features), -1)) * self.modality_weight.unsqueeze(2)).flatten(1)
-        return users, items + self.item_graph.propagate(items, self.p.n_mm_layers)[-1], projections
+        (similar,) = self.item_graph.propagate(items, [0.0] * self.p.n_mm_layers + [1.0])
+        return users, items + similar, projections
 
     def _projections(self, m: int) -> Projections:
         """Fold W_m into each linear map of Z^m; g^m is the first half of its columns, q^m the second."""
