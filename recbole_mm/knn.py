@@ -1,0 +1,90 @@
+"""The nearest items of each item by the cosine of their features: exact in chunks, or approximate through faiss.
+
+Large results are kept on disk under a hash of the features, so that a second run reads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from recbole_mm.data.cache import cached_arrays
+from recbole_mm.errors import InputError
+
+METHODS = ("exact", "faiss")
+CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
+CACHED_FROM = 20_000  # items; fewer are computed faster than a cache is worth
+RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measured
+
+_LOG = logging.getLogger(__name__)
+
+
+def nearest(features: Tensor, k: int, method: str = "exact") -> tuple[np.ndarray, np.ndarray]:
+    """Return the `k` nearest rows of each row, itself among them, (n, k), and their cosines (n, k), largest first.
+
+    Parameters
+    ----------
+    features : Tensor, shape (n, dim)
+        Of any scale; a row of zeros has the cosine 0 with every row.
+    k : int
+        Between 1 and n.
+    method : str
+        `exact`: every row with every other, in chunks; memory is that of the features and `CHUNK_ELEMENTS`
+        similarities. `faiss`: by an inverted file; its recall on a sample is in the log.
+
+    Raises
+    ------
+    InputError
+        `faiss` is asked for and not installed.
+    """
+    compute = {"exact": _exact, "faiss": _approximate}[method]
+    if method == "faiss" and importlib.util.find_spec("faiss") is None:
+        raise InputError("knn_method is faiss, which is not installed: pip install 'recbole-mm[faiss]', or use exact")
+    if len(features) < CACHED_FROM:
+        return compute(features, k)
+    content = hashlib.sha256(features.detach().cpu().contiguous().numpy().data).hexdigest()
+    arrays = cached_arrays(
+        "knn",
+        lambda: dict(zip(("neighbours", "cosines"), compute(features, k), strict=True)),
+        parameters={"features": content, "shape": list(features.shape), "k": k, "method": method},
+    )
+    return arrays["neighbours"], arrays["cosines"]
+
+
+def _exact(features: Tensor, k: int, rows: Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Compare some rows, or all, with all."""
+    scale = 1 / features.norm(dim=1).clamp_min(1e-12)  # (n,)
+    rows = torch.arange(len(features), device=features.device) if rows is None else rows
+    chunks = rows.split(max(1, CHUNK_ELEMENTS // len(features)))
+    neighbours, cosines = [], []
+    for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=len(features) < CACHED_FROM):
+        similarity = (features[chunk] * scale[chunk].unsqueeze(1)) @ features.T  # (chunk, n)
+        top = similarity.mul_(scale).topk(k, dim=1)
+        neighbours.append(top.indices.cpu().numpy())
+        cosines.append(top.values.cpu().numpy())
+    return np.concatenate(neighbours), np.concatenate(cosines)
+
+
+def _approximate(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    faiss: Any = importlib.import_module("faiss")
+    unit = torch.nn.functional.normalize(features.float(), dim=1).cpu().contiguous().numpy()
+    n_cells = max(1, int(4 * len(unit) ** 0.5))
+    quantizer = faiss.IndexFlatIP(unit.shape[1])
+    index = faiss.IndexIVFFlat(quantizer, unit.shape[1], n_cells, faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = max(8, n_cells // 64)
+    sample = np.random.default_rng(0).choice(len(unit), min(len(unit), 64 * n_cells), replace=False)
+    index.train(unit[sample])
+    index.add(unit)
+    cosines, neighbours = index.search(unit, k)
+    some = torch.from_numpy(np.random.default_rng(1).permutation(len(unit))[:RECALL_SAMPLE]).to(features.device)
+    exact, _ = _exact(features, k, some)
+    found = [len(np.intersect1d(a, b)) for a, b in zip(exact, neighbours[some.cpu().numpy()], strict=True)]
+    _LOG.info("faiss finds %.1f%% of the %d nearest items (%d items looked at)", 100 * np.mean(found) / k, k, len(some))
+    return neighbours, cosines
