@@ -85,6 +85,14 @@ class SparseGraph(nn.Module):
         if not symmetric:
             self._register("transpose", matrix.T)
 
+    @classmethod
+    def of(cls, matrix: Tensor) -> SparseGraph:
+        """Return the graph of a COO tensor, on its device and in its type."""
+        entries = matrix.detach().coalesce().cpu()
+        csr = sp.csr_array(sp.coo_array((entries.values(), tuple(entries.indices())), shape=tuple(matrix.shape)))
+        symmetric = csr.shape[0] == csr.shape[1] and abs(csr - csr.T).nnz == 0
+        return cls(csr, symmetric).to(matrix.device, matrix.dtype)
+
     def _register(self, name: str, matrix: Any) -> None:
         # As three dense buffers: torch can neither deep-copy nor broadcast a CSR tensor.
         csr = sp.csr_array(matrix)
@@ -118,6 +126,21 @@ class SparseGraph(nn.Module):
         transpose = matrix if self.symmetric else self._csr("transpose", self.shape[::-1])
         out: tuple[Tensor, ...] = _Propagate.apply(x.to(matrix.dtype), matrix, transpose, weights)
         return out
+
+
+def constant_mm(matrix: Tensor, x: Tensor) -> Tensor:
+    """Multiply as `torch.sparse.mm` does; a constant matrix that is met again is kept as a `SparseGraph` and is faster.
+
+    RecBole's graph models multiply with the same COO matrix in every layer of every step, which torch sorts anew for
+    each product and each gradient. The graph lies on the tensor itself, so that it goes when the tensor goes.
+    """
+    kept = getattr(matrix, "_constant_graph", None)
+    if isinstance(kept, SparseGraph):
+        out: Tensor = kept(x)
+        return out
+    if not matrix.requires_grad and matrix.layout is torch.sparse_coo:
+        matrix._constant_graph = "met once" if kept is None else SparseGraph.of(matrix)  # type: ignore[attr-defined]
+    return torch.sparse.mm(matrix, x)
 
 
 def interaction_matrix(dataset: Any) -> sp.csr_array:

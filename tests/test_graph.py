@@ -289,3 +289,26 @@ def test_relatedness_blends_who_and_what() -> None:
         np.testing.assert_allclose(
             related_items(R, parts, masks[: len(parts)], 2, share).toarray(), cooccurrence_graph(R, 2).toarray()
         )
+
+
+class TestConstantMM:
+    @pytest.mark.parametrize("symmetric", [True, False])
+    def test_values_and_gradients_are_torchs_at_every_meeting(self, symmetric: bool) -> None:
+        dense = torch.rand(6, 6, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+        matrix = (dense + dense.T if symmetric else dense).to_sparse_coo()
+        for meeting in range(3):
+            x, plain = (torch.arange(12.0).view(6, 2).requires_grad_() for _ in range(2))
+            found, expected = graph.constant_mm(matrix, x), torch.sparse.mm(matrix, plain)
+            torch.testing.assert_close(found, expected)
+            found.sin().sum().backward()
+            expected.sin().sum().backward()
+            torch.testing.assert_close(x.grad, plain.grad)
+            assert isinstance(matrix._constant_graph, SparseGraph) == (meeting > 0)  # type: ignore[attr-defined]
+        assert matrix._constant_graph.symmetric == symmetric  # type: ignore[attr-defined]
+
+    def test_a_matrix_that_learns_stays_torchs(self) -> None:
+        matrix = torch.eye(3).to_sparse_coo().requires_grad_()
+        for _ in range(2):
+            graph.constant_mm(matrix, torch.ones(3, 1)).sum().backward()
+        assert matrix.grad is not None
+        assert not hasattr(matrix, "_constant_graph")
