@@ -14,14 +14,13 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
+
+from recbole_mm.knn import CHUNK_ELEMENTS, nearest
 
 # Said once a process about every CSR tensor; nobody who trains a model can act on it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", module=r"recbole_mm\.graph")
 
 Weights: TypeAlias = Sequence[Sequence[float]]  # of the powers of a matrix, by result
-
-KNN_CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
 
 
 class _MatMul(torch.autograd.Function):
@@ -182,39 +181,34 @@ def _inverse_root(degree: np.ndarray) -> sp.dia_array:
     return sp.diags_array(scale)
 
 
-def knn_graph(features: Tensor, k: int, mask: Tensor | None = None, binary: bool = False) -> sp.csr_array:
+def knn_graph(
+    features: Tensor, k: int, mask: Tensor | None = None, binary: bool = False, method: str = "exact"
+) -> sp.csr_array:
     """Return the cosine knn graph `K` of items: row i holds its `k` most similar items, itself among them.
 
     Parameters
     ----------
     features : Tensor, shape (n_items, dim)
-        Raw features; they are scaled to unit length here.
+        Raw features, of any scale.
     k : int
         Neighbours a row, at least 1 and at most the number of items.
     mask : bool Tensor, shape (n_items,), optional
         Real rows. The others are nobody's neighbour and keep only a self-loop of weight 1.
     binary : bool
         Whether every edge weighs 1 instead of its cosine.
-
-    Notes
-    -----
-    Rows are compared in chunks of `KNN_CHUNK_ELEMENTS` similarities: memory does not grow with n_items squared.
+    method : str
+        Of `recbole_mm.knn.nearest`.
     """
     n_items = features.shape[0]
-    real = torch.arange(n_items) if mask is None else mask.cpu().nonzero().squeeze(1)  # (n_real,)
-    unit = F.normalize(features[real.to(features.device)], dim=1)  # (n_real, dim)
-    k = min(k, len(real))
-    chunk = max(1, KNN_CHUNK_ELEMENTS // max(len(real), 1))
-    values, columns = [], []
-    for rows in unit.split(chunk):
-        top = torch.topk(rows @ unit.T, k, dim=1)  # (chunk, k)
-        values.append(top.values.cpu())
-        columns.append(real[top.indices.cpu()])
-    isolated = np.setdiff1d(np.arange(n_items), real.numpy())
-    similarity = torch.cat(values).double().numpy().ravel()
+    real = np.arange(n_items) if mask is None else mask.cpu().numpy().nonzero()[0]  # (n_real,)
+    rows = features if len(real) == n_items else features[torch.from_numpy(real).to(features.device)]
+    neighbours, cosines = nearest(rows, min(k, len(real)), method)  # (n_real, k)
+    found = neighbours.ravel() >= 0  # an approximation may find fewer
+    isolated = np.setdiff1d(np.arange(n_items), real)
+    similarity = cosines.astype(np.float64).ravel()[found]
     weight = np.concatenate([np.ones_like(similarity) if binary else similarity, np.ones(len(isolated))])
-    row = np.concatenate([np.repeat(real.numpy(), k), isolated])
-    column = np.concatenate([torch.cat(columns).numpy().ravel(), isolated])
+    row = np.concatenate([np.repeat(real, neighbours.shape[1])[found], isolated])
+    column = np.concatenate([real[neighbours.ravel()[found]], isolated])
     return sp.csr_array((weight, (row, column)), shape=(n_items, n_items))
 
 
@@ -231,7 +225,7 @@ def cooccurrence_graph(interactions: sp.csr_array, k: int) -> sp.csr_array:
     n_items = interactions.shape[1]
     unit = sp.csr_array(interactions @ _inverse_root(interactions.sum(axis=0)))  # columns of length 1
     rows = sp.csr_array(unit.T)
-    chunk = max(1, KNN_CHUNK_ELEMENTS // max(n_items, 1))
+    chunk = max(1, CHUNK_ELEMENTS // max(n_items, 1))
     blocks = [
         top_k(_without_self(sp.csr_array(rows[start : start + chunk] @ unit), start), k)
         for start in range(0, n_items, chunk)

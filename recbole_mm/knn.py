@@ -62,11 +62,11 @@ def _exact(features: Tensor, k: int, rows: Tensor | None = None) -> tuple[np.nda
     """Compare some rows, or all, with all."""
     scale = 1 / features.norm(dim=1).clamp_min(1e-12)  # (n,)
     rows = torch.arange(len(features), device=features.device) if rows is None else rows
-    chunks = rows.split(max(1, CHUNK_ELEMENTS // len(features)))
+    chunks = rows.split(max(1, CHUNK_ELEMENTS // max(len(features), 1)))
     neighbours, cosines = [], []
     for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=len(features) < CACHED_FROM):
         similarity = (features[chunk] * scale[chunk].unsqueeze(1)) @ features.T  # (chunk, n)
-        top = similarity.mul_(scale).topk(k, dim=1)
+        top = torch.topk(similarity.mul_(scale), k, dim=1)
         neighbours.append(top.indices.cpu().numpy())
         cosines.append(top.values.cpu().numpy())
     return np.concatenate(neighbours), np.concatenate(cosines)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from model_contract import StandInDataset
 from torch import Tensor
 
-from recbole_mm import graph
+from recbole_mm import graph, knn
 from recbole_mm.graph import (
     SparseGraph,
     bipartite_adjacency,
@@ -101,12 +101,12 @@ def test_chunks_give_the_same_graph(elements: int, monkeypatch: pytest.MonkeyPat
     features = torch.randn(20, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     mask = torch.arange(20) % 5 != 2
     whole = knn_graph(features, 4, mask).toarray()
-    monkeypatch.setattr(graph, "KNN_CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(knn, "CHUNK_ELEMENTS", elements)
     np.testing.assert_allclose(knn_graph(features, 4, mask).toarray(), whole, rtol=1e-12)
 
 
 def test_chunks_bound_what_is_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "KNN_CHUNK_ELEMENTS", 60)
+    monkeypatch.setattr(knn, "CHUNK_ELEMENTS", 60)
     sizes, topk = [], torch.topk
 
     def watched(similarity: Tensor, k: int, dim: int) -> tuple[Tensor, Tensor]:
@@ -266,7 +266,7 @@ def test_cooccurrence_by_hand() -> None:
 def test_cooccurrence_equals_brute_force_in_chunks(seed: int, k: int, elements: int) -> None:
     R = (np.random.default_rng(seed).random((8, 6)) < 0.4).astype(float)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "KNN_CHUNK_ELEMENTS", elements)
+        patch.setattr(graph, "CHUNK_ELEMENTS", elements)
         found = cooccurrence_graph(sp.csr_array(R), k).toarray()
     length = np.sqrt(R.sum(0))
     cosine = np.divide(R.T @ R, np.outer(length, length), out=np.zeros((6, 6)), where=np.outer(length, length) > 0)
