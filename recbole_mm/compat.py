@@ -34,7 +34,7 @@ from recbole_mm.errors import InputError
 Patch = Callable[[Any], None]
 
 
-class _Overlay(ModuleType):
+class Overlay(ModuleType):
     """A module as RecBole sees it: the original with some names replaced."""
 
     def __init__(self, original: Any, **names: Any) -> None:
@@ -75,7 +75,7 @@ class _PatchAfterImport(MetaPathFinder):
 # numpy 2: `Config()` raises AttributeError for np.float_; np.float, np.bool, np.str, ... are gone.
 # RecBole writes these names into numpy itself (Config.compatibility_settings); here only RecBole sees them.
 def _numpy_aliases(module: Any) -> None:
-    module.np = _Overlay(np, float=np.float64, int=np.int64, long=np.int64, bool=np.bool_, str=np.str_)
+    module.np = Overlay(np, float=np.float64, int=np.int64, long=np.int64, bool=np.bool_, str=np.str_)
 
 
 def _no_global_aliases(module: Any) -> None:
@@ -100,7 +100,7 @@ class _DokMatrix(sp.dok_matrix):
 
 
 def _dok_update(module: Any) -> None:
-    module.sp = _Overlay(sp, dok_matrix=_DokMatrix)
+    module.sp = Overlay(sp, dok_matrix=_DokMatrix)
 
 
 # pandas 3: dtype=str gives Arrow strings instead of objects, and df[c].fillna("", inplace=True) leaves the NaN of
@@ -132,8 +132,8 @@ def _writable(tensor: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Te
 # pandas 3: feat[field].fillna(value, inplace=True) changes a copy. A missing token becomes -9223372036854775808 and
 # one missing float makes a normalised column NaN, both silently.
 def _frames(module: Any) -> None:
-    module.pd = _Overlay(pd, read_csv=_read_csv)
-    module.torch = _Overlay(torch, LongTensor=_writable(torch.LongTensor), FloatTensor=_writable(torch.FloatTensor))
+    module.pd = Overlay(pd, read_csv=_read_csv)
+    module.torch = Overlay(torch, LongTensor=_writable(torch.LongTensor), FloatTensor=_writable(torch.FloatTensor))
     fill_sequences = module.Dataset._fill_nan
 
     @functools.wraps(fill_sequences)
@@ -219,7 +219,7 @@ def _save(state: Any, file: Any, pickle_protocol: int = 2) -> None:
 
 
 def _checkpoints(module: Any) -> None:
-    module.torch = _Overlay(torch, load=load_checkpoint, save=_save)
+    module.torch = Overlay(torch, load=load_checkpoint, save=_save)
 
 
 def _load_data_and_model(module: Any) -> None:
@@ -239,13 +239,13 @@ def _load_data_and_model(module: Any) -> None:
 def _tune_report(module: Any) -> None:
     tune = module.tune
     if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(tune.report).parameters.values()):
-        module.tune = _Overlay(tune, report=lambda **metrics: tune.report(metrics))
+        module.tune = Overlay(tune, report=lambda **metrics: tune.report(metrics))
 
 
 # Any version: RecBole reuses a pickled data set or data loader after its files, path or split changed, and
 # unpickles it to find out. Off: in this module os.path.exists is asked about these two caches only.
 def _no_stale_caches(module: Any) -> None:
-    module.os = _Overlay(os, path=_Overlay(os.path, exists=lambda path: False))
+    module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
 
 
 # Any version: values of the command line and of config_dict are run through eval().
@@ -266,13 +266,19 @@ def _teacher_by_name(module: Any) -> None:
 
 
 def _no_pickled_arrays(module: Any) -> None:
-    module.np = _Overlay(np, load=lambda file, allow_pickle: np.load(file))
+    module.np = Overlay(np, load=lambda file, allow_pickle: np.load(file))
 
 
 # Any version: SINE's module turns autograd's anomaly mode on for the whole process, and RecBole loads it with every
 # sequential model; every step then looks for NaN in every gradient. Whoever wants the mode turns it on afterwards.
 def _no_anomaly_mode(module: Any) -> None:
     torch.autograd.set_detect_anomaly(False)
+
+
+# Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient.
+def _constant_graphs(module: Any) -> None:
+    constant_mm = importlib.import_module("recbole_mm.graph").constant_mm
+    module.torch = Overlay(module.torch, sparse=Overlay(torch.sparse, mm=constant_mm))
 
 
 def _patches() -> dict[str, list[Patch]]:
@@ -302,6 +308,10 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _no_eval, ["recbole.config.configurator"]),
         (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
         (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
+        (True, _constant_graphs, [
+            "recbole.model.layers", *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf")),
+            *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
+        ]),
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
     ]  # fmt: skip
     patches: dict[str, list[Patch]] = {}

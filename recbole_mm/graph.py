@@ -20,6 +20,8 @@ from recbole_mm.knn import CHUNK_ELEMENTS, nearest
 # Said once a process about every CSR tensor; nobody who trains a model can act on it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", module=r"recbole_mm\.graph")
 
+MET_OFTEN = 16  # products with a matrix of RecBole's, after which it is worth a graph of ours
+
 Weights: TypeAlias = Sequence[Sequence[float]]  # of the powers of a matrix, by result
 
 
@@ -128,18 +130,20 @@ class SparseGraph(nn.Module):
 
 
 def constant_mm(matrix: Tensor, x: Tensor) -> Tensor:
-    """Multiply as `torch.sparse.mm` does; a constant matrix that is met again is kept as a `SparseGraph` and is faster.
+    """Multiply as `torch.sparse.mm` does; a constant matrix that is met often is kept as a `SparseGraph` and is faster.
 
     RecBole's graph models multiply with the same COO matrix in every layer of every step, which torch sorts anew for
-    each product and each gradient. The graph lies on the tensor itself, so that it goes when the tensor goes.
+    each product and each gradient. The graph lies on the tensor itself, so that it goes when the tensor goes; one that
+    is made for a single step, as by dropout of edges, is not worth it.
     """
-    kept = getattr(matrix, "_constant_graph", None)
-    if isinstance(kept, SparseGraph):
-        out: Tensor = kept(x)
-        return out
-    if not matrix.requires_grad and matrix.layout is torch.sparse_coo:
-        matrix._constant_graph = "met once" if kept is None else SparseGraph.of(matrix)  # type: ignore[attr-defined]
-    return torch.sparse.mm(matrix, x)
+    if matrix.requires_grad or matrix.layout is not torch.sparse_coo:
+        return torch.sparse.mm(matrix, x)
+    met: Any = getattr(matrix, "_met", 0)
+    if met == MET_OFTEN:
+        met = SparseGraph.of(matrix)
+    matrix._met = met if isinstance(met, SparseGraph) else met + 1  # type: ignore[attr-defined]
+    out: Tensor = met(x) if isinstance(met, SparseGraph) else torch.sparse.mm(matrix, x)
+    return out
 
 
 def interaction_matrix(dataset: Any) -> sp.csr_array:

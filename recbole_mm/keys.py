@@ -11,15 +11,14 @@ from pathlib import Path
 import yaml
 from recbole.utils import argument_list
 
+from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError, nearest
 from recbole_mm.parameters import defaults
 
 PACK = Path(__file__).resolve().parent
 
 # Settings that no source text or yaml file names, and arguments of the command line.
-EXTRA_KEYS = frozenset(
-    {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume", "eval_memory"}
-)
+EXTRA_KEYS = frozenset({"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"})
 
 # Packages of RecBole that read the configuration of every run; models are read one by one.
 CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
@@ -87,7 +86,7 @@ def known_keys(model_class: type) -> set[str]:
     Harvested from source text, where it reads the configuration, from the yaml files of default properties,
     from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
     """
-    keys = set(EXTRA_KEYS)
+    keys = EXTRA_KEYS.union(defaults(Engine))
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)

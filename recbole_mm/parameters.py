@@ -73,6 +73,11 @@ def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the co
     return declaration(**values)
 
 
+def read_config(declaration: type[P], config: Any) -> P:
+    """Build a declaration's instance from RecBole's configuration, which has None for what nobody set."""
+    return read(declaration, {field.name: config[field.name] for field in dataclasses.fields(declaration)})  # type: ignore[arg-type]
+
+
 def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
     name, rule = field.name, field.metadata
     if typing.get_origin(kind) is dict:

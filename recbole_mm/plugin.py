@@ -13,6 +13,7 @@ import recbole.data.dataset
 import recbole.trainer
 from recbole.config import Config
 
+from recbole_mm import engine
 from recbole_mm.data import loading
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
@@ -38,6 +39,7 @@ def register() -> None:
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     loading.register()
+    engine.register()
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
         Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)

@@ -15,8 +15,10 @@ from recbole.utils import get_model
 
 from recbole_mm import checks
 from recbole_mm.data.atomic import check_files
+from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
 from recbole_mm.keys import check_keys, check_model
+from recbole_mm.parameters import read_config
 from recbole_mm.plugin import dataset_yaml
 
 DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
@@ -81,6 +83,7 @@ def configure(request: Request) -> Config:
         except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
             raise InputError(f"the settings do not fit together: {error}") from error
     checks.check_config(config)
+    read_config(Engine, config)
     check_files(config)
     return config
 

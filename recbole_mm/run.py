@@ -20,7 +20,9 @@ from recbole_mm import checks, report
 from recbole_mm.compat import load_checkpoint
 from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
+from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
+from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, configure
 from recbole_mm.trainer import watched
 
@@ -58,7 +60,7 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     config = configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
-    with _logged(config), _flushed_denormals():
+    with _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, say)
 
 
@@ -167,16 +169,6 @@ def _new_folder(config: Config) -> Path:
             continue
         return base / name
     raise InputError(f"{base}: a thousand runs named {stem} exist; name another checkpoint_dir")
-
-
-@contextmanager
-def _flushed_denormals() -> Iterator[None]:
-    """Adam's second moments become denormal numbers, which a CPU multiplies slowly: 0 instead, for this run."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 @contextmanager

@@ -179,6 +179,7 @@ class ModelContract:
         """Return config, data, an untrained model and its trainer."""
         keys = {
             "data_path": str(DATASETS),
+            "eval_memory": 1,  # several batches of 300 users
             "use_gpu": False,
             "show_progress": False,
             "learning_rate": 0.01,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_contract import StandInDataset
 from torch import Tensor
+from training import train
 
 from recbole_mm import graph, knn
 from recbole_mm.graph import (
@@ -296,19 +297,28 @@ class TestConstantMM:
     def test_values_and_gradients_are_torchs_at_every_meeting(self, symmetric: bool) -> None:
         dense = torch.rand(6, 6, generator=torch.Generator().manual_seed(0)).round(decimals=1)
         matrix = (dense + dense.T if symmetric else dense).to_sparse_coo()
-        for meeting in range(3):
+        for meeting in range(graph.MET_OFTEN + 3):
             x, plain = (torch.arange(12.0).view(6, 2).requires_grad_() for _ in range(2))
             found, expected = graph.constant_mm(matrix, x), torch.sparse.mm(matrix, plain)
             torch.testing.assert_close(found, expected)
             found.sin().sum().backward()
             expected.sin().sum().backward()
             torch.testing.assert_close(x.grad, plain.grad)
-            assert isinstance(matrix._constant_graph, SparseGraph) == (meeting > 0)  # type: ignore[attr-defined]
-        assert matrix._constant_graph.symmetric == symmetric  # type: ignore[attr-defined]
+            assert isinstance(matrix._met, SparseGraph) == (meeting >= graph.MET_OFTEN)  # type: ignore[attr-defined]
+        assert matrix._met.symmetric == symmetric  # type: ignore[attr-defined]
 
     def test_a_matrix_that_learns_stays_torchs(self) -> None:
         matrix = torch.eye(3).to_sparse_coo().requires_grad_()
-        for _ in range(2):
+        for _ in range(graph.MET_OFTEN + 2):
             graph.constant_mm(matrix, torch.ones(3, 1)).sum().backward()
         assert matrix.grad is not None
-        assert not hasattr(matrix, "_constant_graph")
+        assert not hasattr(matrix, "_met")
+
+    @pytest.mark.parametrize("model", ["LightGCN", "NGCF", "SGL", "SpectralCF"])
+    def test_recboles_graph_models_train_as_before(self, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        losses = []
+        for often in (graph.MET_OFTEN, 10**9):
+            monkeypatch.setattr(graph, "MET_OFTEN", often)
+            losses.append(train(model, train_batch_size=500, epochs=3).losses)
+        np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+        assert losses[0][0] > losses[0][2]

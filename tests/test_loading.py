@@ -10,16 +10,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_contract import DATASETS
-from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
-from recbole.utils import get_model, get_trainer, init_seed
+from training import train
 
 from recbole_mm.data import loading
 
 QUICK = settings(deadline=None, max_examples=30)
+SMALL = {"MAX_ITEM_LIST_LENGTH": 5, "hidden_size": 8, "embedding_size": 8, "train_batch_size": 4096}
 OURS = (loading.rows_of, loading.sample_by_key_ids, loading.Batches, loading.FullSortBatches)
 
 
@@ -45,17 +43,10 @@ def use(parts: tuple[Any, ...], patch: pytest.MonkeyPatch) -> None:
 
 
 def run(model: str, **changes: Any) -> dict[str, Any]:
-    """Return the losses, weights and validation of two epochs."""
-    keys = {"data_path": str(DATASETS), "use_gpu": False, "show_progress": False, "epochs": 2, **changes}
-    config = Config(model=model, dataset="microvideo", config_dict=keys)
-    init_seed(config["seed"], config["reproducibility"])
-    train, valid, _ = data_preparation(config, create_dataset(config))
-    init_seed(config["seed"], config["reproducibility"])
-    built = get_model(model)(config, train._dataset)
-    trainer = get_trainer(config["MODEL_TYPE"], model)(config, built)
-    trainer.fit(train, None, verbose=False, saved=False)
-    found = trainer.evaluate(valid, load_best_model=False)
-    return {"losses": trainer.train_loss_dict, "weights": built.state_dict(), "valid": found, "loader": valid}
+    """Return the losses, weights and validation of a short training."""
+    done = train(model, **changes)
+    found = done.trainer.evaluate(done.loaders[1], load_best_model=False)
+    return {"losses": done.losses, "weights": done.model.state_dict(), "valid": found, "loader": done.loaders[1]}
 
 
 @pytest.mark.parametrize(
@@ -64,8 +55,8 @@ def run(model: str, **changes: Any) -> dict[str, Any]:
         ("BPR", {}),
         ("BPR", {"train_neg_sample_args": {"distribution": "popularity", "sample_num": 3, "alpha": 1.0}}),
         ("NeuMF", {"eval_args": {"mode": "uni20"}}),
-        ("GRU4Rec", {"train_neg_sample_args": None}),
-        ("GRU4Rec", {"loss_type": "BPR"}),
+        ("GRU4Rec", {**SMALL, "train_neg_sample_args": None}),
+        ("GRU4Rec", {**SMALL, "loss_type": "BPR"}),
         ("MHCR", {}),
     ],
 )
@@ -113,7 +104,7 @@ class TestEvaluationBatches:
         assert self.users(eval_batch_size=1000 * n_items, eval_memory=1) == 1000
 
     def test_histories_are_cut_to_the_memory(self) -> None:
-        keys = {"train_neg_sample_args": None, "epochs": 1}
+        keys = {**SMALL, "train_neg_sample_args": None, "epochs": 1}
         assert run("GRU4Rec", **keys)["loader"].step == loading.MOST_USERS
         assert run("GRU4Rec", eval_batch_size=100, **keys)["loader"].step == 100
         assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (24 * 241)

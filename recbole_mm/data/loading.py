@@ -13,9 +13,11 @@ from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
 
+from recbole_mm.engine import Engine
+from recbole_mm.parameters import read_config
+
 MOST_USERS = 512  # scored at a time; more are no faster
 BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
-EVAL_MEMORY = 256  # MiB
 
 
 class UsedPairs:
@@ -98,8 +100,8 @@ class FullSortBatches(FullSortEvalDataLoader):
     def _init_batch_size_and_step(self) -> None:
         super()._init_batch_size_and_step()
         n_items = self._dataset.item_num
-        memory = self.config["eval_memory"] or EVAL_MEMORY
-        users = min(MOST_USERS, max(1, memory * 2**20 // (BYTES_A_SCORE * n_items)))
+        memory = read_config(Engine, self.config).eval_memory * 2**20
+        users = min(MOST_USERS, max(1, memory // (BYTES_A_SCORE * n_items)))
         if self.is_sequential:
             self.step = min(self.step, users)
             self.set_batch_size(self.step)

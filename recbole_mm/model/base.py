@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, ClassVar
@@ -13,8 +12,9 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
-from recbole_mm.parameters import read
+from recbole_mm.parameters import read_config
 
 
 class Constants(nn.Module):
@@ -58,8 +58,8 @@ class Multimodal(nn.Module):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        declared = dataclasses.fields(self.parameter_class)
-        self.p: Any = read(self.parameter_class, {field.name: config[field.name] for field in declared})
+        self.p: Any = read_config(self.parameter_class, config)
+        self.engine = read_config(Engine, config)
         if not hasattr(dataset, "modality_names"):
             raise InputError(
                 f"{type(self).__name__} needs a multimodal data set; make it with recbole.data.create_dataset(config) "
