@@ -81,6 +81,25 @@ def cross_modal_contrast(
     return log_normaliser(torch.stack(unit, dim=1), negatives, share) - pairs.logsumexp(1) @ share
 
 
+def negatives(which: int | str, nodes: Tensor, batch: Tensor) -> Tensor:
+    """Return the nodes that a contrast is among.
+
+    Parameters
+    ----------
+    which : int or str
+        `all`, `batch`, or how many are drawn without replacement, at most all.
+    nodes : int Tensor, shape (n,)
+        All of them, ascending.
+    batch : int Tensor
+        The nodes of the batch, in any order; of those that are repeated or not in `nodes` nothing is kept twice.
+    """
+    if which == "all":
+        return nodes
+    if which == "batch":
+        return nodes[torch.isin(nodes, batch)]
+    return nodes[torch.randperm(len(nodes), device=nodes.device)[:which]]
+
+
 def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = None) -> Tensor:
     """Return `sum_i weight_i log sum_m sum_j count_j exp(a_im . b_j)` without keeping the logits of all rows.
 
@@ -97,6 +116,8 @@ def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = 
     -----
     Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, whose gradient is taken at once.
     """
+    if not len(a):
+        return (a.sum() + b.sum()) * 0
     dtype = torch.promote_types(a.dtype, torch.float32)
     log_count = None if count is None else count.to(dtype).log()
     out: Tensor = _LogNormaliser.apply(a.to(dtype), b.to(dtype), weight.to(dtype), log_count)
@@ -135,7 +156,7 @@ class _LogNormaliser(torch.autograd.Function):
 def _share(rows: Tensor, count: Tensor | None) -> Tensor:
     """Return the weight of each row in the mean, (n,)."""
     if count is None:
-        return rows.new_full((len(rows),), 1 / len(rows))
+        return rows.new_full((len(rows),), 1 / max(len(rows), 1))
     return count.to(rows.dtype) / count.sum()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -30,7 +31,7 @@ def parameter(
     low, high : float, optional
         The closed range of a number, or of each value of a dict.
     choices : sequence of str, optional
-        The values of a word.
+        The values of a word; a field of type `int | str` takes one of them or a number in the range.
     """
     rule = {"meaning": meaning, "low": low, "high": high, "choices": choices}
     if isinstance(default, dict):
@@ -87,16 +88,23 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -
         return {key: _checked(field, each, entry, f"{where}, {key}") for key, entry in value.items()}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if typing.get_origin(kind) is types.UnionType:  # one of the choices, or a whole number
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise InputError(
+                f"{where}: {name} must be {', '.join(rule['choices'])} or a whole number, not {value!r} "
+                f"({rule['meaning']}; default {_default(field)!r})"
+            )
+        kind = type(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InputError(
             f"{where}: {name} must be {_article(kind)}, not {value!r} ({rule['meaning']}; default {_default(field)!r})"
         )
-    if rule["choices"] is not None and value not in rule["choices"]:
+    if kind is str and rule["choices"] is not None and value not in rule["choices"]:
         raise InputError(
             f"{where}: {name} must be one of {', '.join(rule['choices'])}, not {value!r}."
             f"{nearest(str(value), rule['choices'])}"
         )
-    low, high = rule["low"], rule["high"]
+    low, high = (None, None) if kind is str else (rule["low"], rule["high"])
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         either = f"at least {low}" if high is None else f"at most {high}"
         limits = either if low is None or high is None else f"between {low} and {high}"

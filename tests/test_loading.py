@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,39 @@ class TestEvaluationBatches:
     def test_the_metrics_do_not_depend_on_it(self) -> None:
         found = [run("BPR", eval_batch_size=size, eval_memory=1)["valid"] for size in (1, 10_000, 1_000_000)]
         assert all(one == other for one, other in pairwise(found))
+
+
+class TestFeaturesInBatches:
+    @pytest.fixture
+    def with_genres(self, tmp_path: Path) -> dict[str, Any]:
+        """Return the settings of a data set whose items have a column beside their id."""
+        (tmp_path / "films").mkdir()
+        pairs = [f"u{user}\ti{(user * step) % 17}" for user in range(1, 21) for step in (1, 2, 3, 5, 7)]
+        films = [f"i{item}\t{('comedy', 'drama')[item % 2]}" for item in range(17)]
+        for suffix, lines in (
+            ("inter", ["user_id:token\titem_id:token", *pairs]),
+            ("item", ["item_id:token\tgenre:token", *films]),
+        ):
+            (tmp_path / "films" / f"films.{suffix}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        load = {"inter": ["user_id", "item_id"], "item": ["item_id", "genre"]}
+        drawn = {"train_neg_sample_args": {"distribution": "uniform", "sample_num": 1}}  # for FM, too
+        return {"dataset": "films", "data_path": str(tmp_path), "load_col": load, **drawn}
+
+    @pytest.mark.parametrize(("model", "joined"), [("BPR", False), ("LightGCN", False), ("FM", True)])
+    def test_only_models_that_read_them_get_them(self, with_genres: dict[str, Any], model: str, joined: bool) -> None:
+        batch = next(iter(train(model, **with_genres, epochs=1).loaders[0]))
+        assert ("genre" in batch.columns) == joined
+
+    def test_a_setting_brings_them_back(self, with_genres: dict[str, Any]) -> None:
+        batch = next(iter(train("BPR", **with_genres, epochs=1, join_features=True).loaders[0]))
+        assert {"genre", "neg_genre"} <= set(batch.columns)
+
+    def test_training_is_the_same_with_and_without(self, with_genres: dict[str, Any]) -> None:
+        one, other = (run("BPR", **with_genres, join_features=join) for join in (False, True))
+        assert one["losses"] == other["losses"]
+        assert one["valid"] == other["valid"]
+
+    def test_a_model_that_asks_for_one_is_told(self, with_genres: dict[str, Any]) -> None:
+        batch = next(iter(train("BPR", **with_genres, epochs=1).loaders[0]))
+        with pytest.raises(KeyError, match="no field 'genre' among .*join_features"):
+            batch["genre"]

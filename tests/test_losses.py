@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -338,3 +339,27 @@ class TestOverContrast:
         over_contrast(similarity, torch.tensor([[0.9, 0.2]])).backward()
         assert similarity.grad is not None
         assert similarity.grad[0, 0] < 0 < similarity.grad[0, 1]
+
+
+class TestNegatives:
+    NODES = torch.tensor([3, 5, 6, 9, 10])
+
+    def test_all_and_the_batch_s(self) -> None:
+        assert losses.negatives("all", self.NODES, torch.tensor([5])).tolist() == self.NODES.tolist()
+        assert losses.negatives("batch", self.NODES, torch.tensor([9, 4, 5, 9])).tolist() == [5, 9]
+        assert losses.negatives("batch", self.NODES, torch.tensor([4])).tolist() == []
+
+    @pytest.mark.parametrize("n", [1, 3, 5, 8])
+    def test_so_many_are_drawn_once_each_and_anew(self, n: int) -> None:
+        torch.manual_seed(0)
+        drawn = [losses.negatives(n, self.NODES, torch.tensor([5])).tolist() for _ in range(200)]
+        assert all(len(set(one)) == len(one) == min(n, 5) for one in drawn)
+        assert {node for one in drawn for node in one} == set(self.NODES.tolist())
+        counts = np.bincount(np.concatenate(drawn))[self.NODES.numpy()]
+        assert counts.min() > 0.5 * counts.mean()
+
+    def test_a_contrast_among_none_is_0(self) -> None:
+        empty = torch.zeros(0, 4, requires_grad=True)
+        value = losses.info_nce(empty, empty, 0.2)
+        value.backward()
+        assert value == 0

@@ -145,3 +145,29 @@ def test_values_by_modality_are_checked_one_by_one(given_: Any, message: str) ->
     with pytest.raises(InputError) as caught:
         read(ByModality, {"weights": given_}, where="mine.yaml")
     assert message in str(caught.value)
+
+
+@dataclass(frozen=True, slots=True)
+class WordOrNumber:
+    negatives: int | str = parameter("batch", "what it contrasts with", choices=("all", "batch"), low=1)
+
+
+@pytest.mark.parametrize("value", ["all", "batch", 1, 512])
+def test_a_word_or_a_number(value: int | str) -> None:
+    assert read(WordOrNumber, {"negatives": value}).negatives == value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (0, "negatives must be at least 1, not 0"),
+        ("bath", "negatives must be one of all, batch, not 'bath'. Did you mean 'batch'?"),
+        (True, "negatives must be all, batch or a whole number, not True"),
+        (1.5, "negatives must be all, batch or a whole number, not 1.5"),
+        (["all"], "negatives must be all, batch or a whole number, not ['all']"),
+    ],
+)
+def test_neither_that_word_nor_that_number(value: Any, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(WordOrNumber, {"negatives": value}, where="mine.yaml")
+    assert str(caught.value).startswith(f"mine.yaml: {message}")

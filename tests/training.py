@@ -11,10 +11,10 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
 
-def train(model: str, **changes: Any) -> SimpleNamespace:
-    """Return config, loaders, model and trainer after two epochs on the committed set of micro-videos, from one seed."""
+def train(model: str, dataset: str = "microvideo", **changes: Any) -> SimpleNamespace:
+    """Return config, loaders, model and trainer after two epochs, from one seed."""
     keys = {"data_path": str(DATASETS), "use_gpu": False, "show_progress": False, "epochs": 2, **changes}
-    config = Config(model=model, dataset="microvideo", config_dict=keys)
+    config = Config(model=model, dataset=dataset, config_dict=keys)
     init_seed(config["seed"], config["reproducibility"])
     loaders = data_preparation(config, create_dataset(config))
     init_seed(config["seed"], config["reproducibility"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import recbole.data.utils
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
+from recbole.utils import ModelType
 
 from recbole_mm.engine import Engine
 from recbole_mm.parameters import read_config
@@ -113,14 +116,35 @@ class FullSortBatches(FullSortEvalDataLoader):
 def rows_of(self: Interaction, index: Any) -> Any:
     """Return a column by name, or the rows at the index as an `Interaction`; RecBole makes a list of the index."""
     if isinstance(index, str):
+        if index not in self.interaction:
+            raise KeyError(
+                f"no field '{index}' among {', '.join(self.interaction)}: columns of .user and .item files are in the "
+                "batches of context-aware models, and of others where join_features is true"
+            )
         return self.interaction[index]
     if isinstance(index, np.ndarray):
         index = torch.from_numpy(index)
     return Interaction({name: column[index] for name, column in self.interaction.items()})
 
 
+def _join_where_read(join: Any) -> Any:
+    """Leave the columns of users and items out of the batches of models that are trained on ids.
+
+    RecBole copies them into each batch, although only context-aware models and trees read them there.
+    """
+
+    @functools.wraps(join)
+    def wrapped(self: Any, interactions: Any) -> Any:
+        by_ids = self.config["MODEL_TYPE"] not in (ModelType.CONTEXT, ModelType.DECISIONTREE)
+        return interactions if by_ids and not read_config(Engine, self.config).join_features else join(self, interactions)
+
+    return wrapped
+
+
 def register() -> None:
-    """Put all four in the places where RecBole looks for its own."""
+    """Put all five in the places where RecBole looks for its own; a second call changes nothing."""
+    if not hasattr(Dataset.join, "__wrapped__"):
+        Dataset.join = _join_where_read(Dataset.join)
     Interaction.__getitem__ = rows_of
     AbstractSampler.sample_by_key_ids = sample_by_key_ids
     recbole.data.utils.TrainDataLoader = Batches

@@ -44,7 +44,10 @@ class MHCRParameters:
     hc_loss_weight: float = parameter(0.02, "weight of the hypergraph contrast [1e-5 of the sum]", low=0.0)
     hc_reduction: str = parameter("mean", "over the batch [sum]", choices=("mean", "sum"))
     hc_reference: str = parameter("", "modality of the negatives, the first where empty [text]")
-    contrast_negatives: str = parameter("batch", "nodes it contrasts with [all]", choices=("all", "batch"))
+    contrast_negatives: int | str = parameter(
+        "batch", "nodes it contrasts with: the batch's, so many drawn anew each step, or all [all]",
+        choices=("all", "batch"), low=1,
+    )  # fmt: skip
     ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
 
 
@@ -176,14 +179,12 @@ class MHCR(MultimodalRecommender):
         return terms
 
     def _hypergraph_contrast(self, hyper: list[Tensor], node: Tensor, count: Tensor) -> Tensor:
-        """Contrast nodes of one side across modalities with the batch's, or all, nodes of that side."""
-        if self.p.contrast_negatives == "batch":
-            negatives = node
-        else:
-            side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
-            negatives = torch.arange(len(hyper[0]), device=node.device)[side]
-        reference = F.embedding(negatives, hyper[self.reference])
-        return losses.cross_modal_contrast([F.embedding(node, G) for G in hyper], reference, 0.2, count)
+        """Contrast nodes of one side across modalities with nodes of that side."""
+        side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
+        reference = hyper[self.reference]
+        negatives = losses.negatives(self.p.contrast_negatives, torch.arange(len(reference), device=node.device)[side], node)
+        anchors = [F.embedding(node, G) for G in hyper]
+        return losses.cross_modal_contrast(anchors, F.embedding(negatives, reference), 0.2, count)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         return torch.stack(list(self.losses(interaction).values())).sum()

@@ -40,6 +40,10 @@ class SEAParameters:
     bpr_log: str = parameter("natural", "logarithm of the BPR term [2]", choices=("natural", "2"))
     alpha_contrast: float = parameter(0.012, "weight of the generic alignment", low=0.0)
     temp: float = parameter(0.2, "temperature of the generic alignment", low=1e-6)
+    contrast_negatives: int | str = parameter(
+        "all", "items that the alignment is among: all, the batch's, or so many drawn anew each step",
+        choices=("all", "batch"), low=2,
+    )  # fmt: skip
     hidden_dim: int = parameter(64, "hidden width of the alignment's heads", low=1)
     out_dim: int = parameter(32, "output width of the alignment's heads", low=1)
     ureg: float = parameter(0.006, "weight of the unique distancing", low=0.0)
@@ -184,17 +188,21 @@ class SEA(MultimodalRecommender):
         unit = math.log(2) if p.bpr_log == "2" else 1.0
         terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / unit}
         if p.alpha_contrast:
-            terms["alignment"] = p.alpha_contrast * self._alignment([projected.head for projected in projections])
+            terms["alignment"] = p.alpha_contrast * self._alignment(
+                [projected.head for projected in projections],
+                torch.cat([interaction[field] - 1 for field in (self.ITEM_ID, self.NEG_ITEM_ID)]),
+            )
         if p.ureg:
             terms["distancing"] = p.ureg * self._distancing(projections)
         return terms
 
-    def _alignment(self, hidden: list[Tensor]) -> Tensor:
-        """Solosimloss: the generic halves of every two modalities agree on the item, among all items."""
+    def _alignment(self, hidden: list[Tensor], batch: Tensor) -> Tensor:
+        """Solosimloss: the generic halves of every two modalities agree on the item, among items."""
         generic = [head[1:](x) for head, x in zip(self.heads, hidden, strict=True)]  # each (I, out_dim)
         each = [
             losses.info_nce(F.embedding(rows, generic[b]), F.embedding(rows, generic[a]), self.p.temp)
-            for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True)
+            for (a, b), real in zip(self.pairs, self.real_in_both, strict=True)
+            for rows in [losses.negatives(self.p.contrast_negatives, real, batch)]
         ]
         return torch.stack(each).mean()
 
