@@ -86,7 +86,7 @@ def known_keys(model_class: type) -> set[str]:
     Harvested from source text, where it reads the configuration, from the yaml files of default properties,
     from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
     """
-    keys = EXTRA_KEYS.union(defaults(Engine))
+    keys = {*EXTRA_KEYS, *defaults(Engine)}
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -175,9 +176,15 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     temperature : float
         Greater than 0.
     """
-    a = F.normalize(a.sort(dim=1).values, dim=1)
-    b = F.normalize(b.sort(dim=1).values, dim=1)
+    a, b = (F.normalize(_ascending(x), dim=1) for x in (a, b))
     return F.softplus(((a * F.embedding(permutation, b)).sum(1) - (a * b).sum(1)) / temperature).mean()
+
+
+def _ascending(x: Tensor) -> Tensor:
+    """Return each row in ascending order; on a CPU numpy sorts several times faster than torch."""
+    if x.device.type != "cpu":
+        return x.sort(dim=1).values
+    return x.gather(1, torch.from_numpy(np.argsort(x.detach().float().numpy(), axis=1)))
 
 
 class CLUB(nn.Module):

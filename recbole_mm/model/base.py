@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -33,6 +34,22 @@ class Constants(nn.Module):
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter([self[index] for index in range(len(self))])
+
+
+@contextmanager
+def counted(module: nn.Module, times: int) -> Iterator[None]:
+    """Let the running statistics of the module's BatchNorms take a pass within the block for several equal ones."""
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm1d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1 - (1 - (norm.momentum or 0.0)) ** times
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            if norm.training and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked += times - 1
 
 
 def padded(table: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from recbole_mm.graph import (
     knn_graph,
     symmetric_normalise,
 )
-from recbole_mm.model.base import MultimodalRecommender
+from recbole_mm.model.base import MultimodalRecommender, counted
 from recbole_mm.parameters import parameter
 
 
@@ -109,30 +109,40 @@ class MHCR(MultimodalRecommender):
         n = self.p.n_ui_layers
         table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
         content, last = self.adjacency.propagate(table, [1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
-        modal = [self._modal_nodes(m) for m in range(len(self.features))]
-        hyper = [self._hypergraph_nodes(m, content[self.n_real_users :]) for m in range(len(self.features))]
+        projected, logits = zip(*map(self._features, range(len(self.features))), strict=True)
+        modal = [self._modal_nodes(m, F_m) for m, F_m in enumerate(projected)]
+        hyper = [self._hypergraph_nodes(Z, content[self.n_real_users :]) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
         final = content + middle + self.p.alpha * F.normalize(torch.stack(hyper).sum(0), dim=1)
         return Forward(content, side, modal, hyper, final)
 
-    def _modal_nodes(self, m: int) -> Tensor:
+    def _features(self, m: int) -> tuple[Tensor, Tensor]:
+        """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product."""
+        W, b = self.projections[m].weight, self.projections[m].bias
+        both = self.features[m] @ torch.cat([W, self.hyperedges[m].T]).T
+        return both[:, : len(W)] + b, both[:, len(W) :]
+
+    def _modal_nodes(self, m: int, projected: Tensor) -> Tensor:
         """E^m: gated items, over the item-item graph, and their mean at the users."""
         item_graph: Any = self.item_graphs[m]
-        items = self.item_embedding.weight * self.gate(self.projections[m](self.features[m]))
+        items = self.item_embedding.weight * self.gate(projected)
         (items,) = item_graph.propagate(items, [0.0] * self.p.n_layers + [1.0])
         return torch.cat([self.user_mean(items), items])
 
-    def _hypergraph_nodes(self, m: int, items: Tensor) -> Tensor:
-        """G^m: items to hyperedges and back, `n_hyper_layer` times, starting from the content of the items."""
-        logits = self.features[m] @ self.hyperedges[m]  # Z_I (I, hyper_num)
+    def _hypergraph_nodes(self, logits: Tensor, items: Tensor) -> Tensor:
+        """G^m: items to hyperedges and back, `n_hyper_layer` times, starting from the content of the items.
+
+        From one layer to the next the hyperedges L change by `H_I^T H_I` alone, so that only the last `H_I L` is taken.
+        """
         H_I, H_U = (self._memberships(Z) for Z in (logits, self.interactions(logits)))
-        for _ in range(self.p.n_hyper_layer):
-            edges = H_I.T @ items  # (hyper_num, d)
-            if self.p.hyper_norm:
-                edges = edges / H_I.sum(0).clamp_min(1e-12).unsqueeze(1)
-            items = H_I @ edges
-        return torch.cat([H_U @ edges, items])
+        scale = 1 / H_I.sum(0).clamp_min(1e-12).unsqueeze(1) if self.p.hyper_norm else 1.0
+        edges = scale * (H_I.T @ items)  # L (hyper_num, d)
+        if self.p.n_hyper_layer > 1:
+            again = scale * (H_I.T @ H_I)  # (hyper_num, hyper_num)
+            for _ in range(self.p.n_hyper_layer - 1):
+                edges = again @ edges
+        return torch.cat([H_U @ edges, H_I @ edges])
 
     def _memberships(self, logits: Tensor) -> Tensor:
         if self.training:
@@ -144,8 +154,9 @@ class MHCR(MultimodalRecommender):
         """E_side: what the modalities share, and what each adds to it behind the content's gate."""
         attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
         common = (attention.unsqueeze(2) * torch.stack(modal, dim=1)).sum(1)
-        # One gate call a modality, as in the released code: BatchNorm's running statistics count each of them.
-        separate = [self.gate(content) * (E - common) for E in modal]
+        with counted(self.gate, len(modal)):  # one call a modality in the released code
+            gate = self.gate(content)
+        separate = [gate * (E - common) for E in modal]
         return (sum(separate) + common) / (len(modal) + 1)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
@@ -154,7 +165,7 @@ class MHCR(MultimodalRecommender):
         user = interaction[self.USER_ID] - 1
         positive, negative = (interaction[field] - 1 + n_users for field in (self.ITEM_ID, self.NEG_ITEM_ID))
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
-        u, i, j = (F.embedding(node, out.final) for node in (user, positive, negative))
+        u, i, j = F.embedding(torch.stack([user, positive, negative]), out.final)
         terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
             "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
