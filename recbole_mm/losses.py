@@ -176,15 +176,16 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     temperature : float
         Greater than 0.
     """
-    a, b = (F.normalize(_ascending(x), dim=1) for x in (a, b))
-    return F.softplus(((a * F.embedding(permutation, b)).sum(1) - (a * b).sum(1)) / temperature).mean()
+    a, b = _ascending(a), F.normalize(_ascending(b), dim=1)
+    difference = (a * (F.embedding(permutation, b) - b)).sum(1) / a.norm(dim=1).clamp_min(1e-12)
+    return F.softplus(difference / temperature).mean()
 
 
 def _ascending(x: Tensor) -> Tensor:
     """Return each row in ascending order; on a CPU numpy sorts several times faster than torch."""
     if x.device.type != "cpu":
         return x.sort(dim=1).values
-    return x.gather(1, torch.from_numpy(np.argsort(x.detach().float().numpy(), axis=1)))
+    return x.gather(1, torch.from_numpy(np.argsort(x.detach().to(torch.promote_types(x.dtype, torch.float32)).numpy(), axis=1)))
 
 
 class CLUB(nn.Module):

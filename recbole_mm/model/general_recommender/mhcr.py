@@ -111,7 +111,8 @@ class MHCR(MultimodalRecommender):
         content, last = self.adjacency.propagate(table, [1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
         projected, logits = zip(*map(self._features, range(len(self.features))), strict=True)
         modal = [self._modal_nodes(m, F_m) for m, F_m in enumerate(projected)]
-        hyper = [self._hypergraph_nodes(Z, content[self.n_real_users :]) for Z in logits]
+        _, items = content.split([self.n_real_users, self.n_real_items])
+        hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
         final = content + middle + self.p.alpha * F.normalize(torch.stack(hyper).sum(0), dim=1)
@@ -121,7 +122,8 @@ class MHCR(MultimodalRecommender):
         """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product."""
         W, b = self.projections[m].weight, self.projections[m].bias
         both = self.features[m] @ torch.cat([W, self.hyperedges[m].T]).T
-        return both[:, : len(W)] + b, both[:, len(W) :]
+        projected, logits = both.split([len(W), both.shape[1] - len(W)], dim=1)
+        return projected + b, logits
 
     def _modal_nodes(self, m: int, projected: Tensor) -> Tensor:
         """E^m: gated items, over the item-item graph, and their mean at the users."""
@@ -153,11 +155,11 @@ class MHCR(MultimodalRecommender):
     def _fuse(self, content: Tensor, modal: list[Tensor]) -> Tensor:
         """E_side: what the modalities share, and what each adds to it behind the content's gate."""
         attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
-        common = (attention.unsqueeze(2) * torch.stack(modal, dim=1)).sum(1)
+        common = sum(a.unsqueeze(1) * E for a, E in zip(attention.unbind(1), modal, strict=True))
         with counted(self.gate, len(modal)):  # one call a modality in the released code
             gate = self.gate(content)
-        separate = [gate * (E - common) for E in modal]
-        return (sum(separate) + common) / (len(modal) + 1)
+        separate = gate * (sum(modal) - len(modal) * common)  # the sum over modalities
+        return (separate + common) / (len(modal) + 1)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
@@ -166,10 +168,11 @@ class MHCR(MultimodalRecommender):
         positive, negative = (interaction[field] - 1 + n_users for field in (self.ITEM_ID, self.NEG_ITEM_ID))
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
         u, i, j = F.embedding(torch.stack([user, positive, negative]), out.final)
+        norms = [side.norm() for side in out.final.split([n_users, self.n_real_items])]
         terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
             "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
-            "emb": p.embloss_weight * (out.final[:n_users].norm() + out.final[n_users:].norm()) / self.n_real_items,
+            "emb": p.embloss_weight * sum(norms) / self.n_real_items,
         }
         # Contrasts see each node of the batch once, with how often it occurs: equal to repeating it, and cheaper.
         batch = [node.unique(return_counts=True) for node in (user, positive)]
