@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recbole_mm.knn import CHUNK_ELEMENTS, nearest
+from recbole_mm.knn import CHUNK_ELEMENTS, nearest_items
 
 # Said once a process about every CSR tensor; nobody who trains a model can act on it.
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", module=r"recbole_mm\.graph")
@@ -201,12 +201,12 @@ def knn_graph(
     binary : bool
         Whether every edge weighs 1 instead of its cosine.
     method : str
-        Of `recbole_mm.knn.nearest`.
+        Of `recbole_mm.knn.nearest_items`.
     """
     n_items = features.shape[0]
     real = np.arange(n_items) if mask is None else mask.cpu().numpy().nonzero()[0]  # (n_real,)
     rows = features if len(real) == n_items else features[torch.from_numpy(real).to(features.device)]
-    neighbours, cosines = nearest(rows, min(k, len(real)), method)  # (n_real, k)
+    neighbours, cosines = nearest_items(rows, min(k, len(real)), method)  # (n_real, k)
     found = neighbours.ravel() >= 0  # an approximation may find fewer
     isolated = np.setdiff1d(np.arange(n_items), real)
     similarity = cosines.astype(np.float64).ravel()[found]
@@ -253,7 +253,12 @@ def top_k(matrix: sp.csr_array, k: int) -> sp.csr_array:
 
 
 def related_items(
-    interactions: sp.csr_array, features: list[Tensor], masks: list[Tensor], k: int, modality_share: float
+    interactions: sp.csr_array,
+    features: list[Tensor],
+    masks: list[Tensor],
+    k: int,
+    modality_share: float,
+    method: str = "exact",
 ) -> sp.csr_array:
     """Return the relatedness of each item to its `k` most related others, in (0, 1], shape (n_items, n_items).
 
@@ -270,12 +275,14 @@ def related_items(
         Neighbours a row, at most.
     modality_share : float
         Weight of the modalities in the blend, in [0, 1].
+    method : str
+        Of `recbole_mm.knn.nearest_items`, for the features.
     """
     blend = cooccurrence_graph(interactions, k)
     if features and modality_share:
         blend = (1 - modality_share) * blend
         for X, mask in zip(features, masks, strict=True):
-            similar = _without_self(knn_graph(X, k + 1, mask), 0)
+            similar = _without_self(knn_graph(X, k + 1, mask, method=method), 0)
             similar.data = similar.data.clip(min=0)
             blend = blend + modality_share / len(features) * similar
         blend = sp.csr_array(blend)

@@ -18,7 +18,6 @@ from tqdm import tqdm
 from recbole_mm.data.cache import cached_arrays
 from recbole_mm.errors import InputError
 
-METHODS = ("exact", "faiss")
 CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
 CACHED_FROM = 20_000  # items; fewer are computed faster than a cache is worth
 RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measured
@@ -26,7 +25,7 @@ RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measu
 _LOG = logging.getLogger(__name__)
 
 
-def nearest(features: Tensor, k: int, method: str = "exact") -> tuple[np.ndarray, np.ndarray]:
+def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.ndarray, np.ndarray]:
     """Return the `k` nearest rows of each row, itself among them, (n, k), and their cosines (n, k), largest first.
 
     Parameters

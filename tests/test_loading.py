@@ -11,36 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
-from recbole.data.interaction import Interaction
 from training import train
 
+from benchmarks.plain import recboles_data
 from recbole_mm.data import loading
 
 QUICK = settings(deadline=None, max_examples=30)
 SMALL = {"MAX_ITEM_LIST_LENGTH": 5, "hidden_size": 8, "embedding_size": 8, "train_batch_size": 4096}
-OURS = (loading.rows_of, loading.sample_by_key_ids, loading.Batches, loading.FullSortBatches)
-
-
-@pytest.fixture(scope="module")
-def recbole() -> tuple[Any, ...]:
-    """Return RecBole's own four, from the source that the pack replaces."""
-    source: dict[str, Any] = {}
-    for module, name in (("recbole.data.interaction", "Interaction"), ("recbole.sampler.sampler", "AbstractSampler")):
-        spec = __import__("importlib.util", fromlist=["util"]).find_spec(module)
-        fresh = __import__("importlib.util", fromlist=["util"]).module_from_spec(spec)
-        spec.loader.exec_module(fresh)
-        source[name] = getattr(fresh, name)
-    getitem, sample = source["Interaction"].__getitem__, source["AbstractSampler"].sample_by_key_ids
-    return getitem, sample, TrainDataLoader, FullSortEvalDataLoader
-
-
-def use(parts: tuple[Any, ...], patch: pytest.MonkeyPatch) -> None:
-    getitem, sample, train, evaluate = parts
-    patch.setattr(Interaction, "__getitem__", getitem)
-    patch.setattr(loading.AbstractSampler, "sample_by_key_ids", sample)
-    patch.setattr("recbole.data.utils.TrainDataLoader", train)
-    patch.setattr("recbole.data.utils.FullSortEvalDataLoader", evaluate)
 
 
 def run(model: str, **changes: Any) -> dict[str, Any]:
@@ -61,14 +38,10 @@ def run(model: str, **changes: Any) -> dict[str, Any]:
         ("MHCR", {}),
     ],
 )
-def test_a_run_is_the_same_to_the_last_bit(
-    model: str, changes: dict[str, Any], recbole: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = []
-    for parts in (recbole, OURS):
-        use(parts, monkeypatch)
-        found.append(run(model, **changes))
-    plain, fast = found
+def test_a_run_is_the_same_to_the_last_bit(model: str, changes: dict[str, Any]) -> None:
+    with recboles_data():
+        plain = run(model, **changes)
+    fast = run(model, **changes)
     assert plain["losses"] == fast["losses"]
     assert all(torch.equal(plain["weights"][name], fast["weights"][name]) for name in plain["weights"])
     assert plain["valid"] == fast["valid"]

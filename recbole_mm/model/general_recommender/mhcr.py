@@ -90,7 +90,9 @@ class MHCR(MultimodalRecommender):
         self.interactions = SparseGraph(interactions)  # R (U, I)
         self.user_mean = SparseGraph(adjacency[:n_users, n_users:])  # R_hat (U, I)
         self.item_graphs = nn.ModuleList(
-            SparseGraph(symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask)))  # S^m (I, I)
+            SparseGraph(  # S^m (I, I)
+                symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask, method=self.engine.knn_method))
+            )
             for X, mask in zip(self.features, self.masks, strict=True)
         )
 

@@ -78,7 +78,9 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         if self.contrasts:  # of what `views` needs, the neighbours of a large catalogue are dear
             interactions = history_matrix(dataset, self.ITEM_SEQ, self.ITEM_SEQ_LEN)
             self.related = RelatedItems(
-                related_items(interactions, list(used), list(self.masks), p.related_k, p.related_share)
+                related_items(
+                    interactions, list(used), list(self.masks), p.related_k, p.related_share, self.engine.knn_method
+                )
             )
             self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
             self.register_buffer("negative_shares", self._shares(p.n_negatives), persistent=False)

@@ -1,0 +1,78 @@
+"""How a run computes: threads, denormal numbers and the optimizer's kernels change no result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import recbole.trainer.trainer
+import torch
+from training import train
+
+from benchmarks.plain import recboles_own
+from recbole_mm import graph
+from recbole_mm.engine import Engine, computing
+from recbole_mm.errors import InputError
+from recbole_mm.request import Request, configure
+
+
+@pytest.mark.parametrize("model", ["BPR", "LightGCN", "NGCF", "SGL", "SpectralCF", "MHCR"])
+def test_models_train_as_on_recboles_own_parts(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MET_OFTEN", 4)
+    settings: dict[str, Any] = {"train_batch_size": 500, "epochs": 3}
+    with recboles_own():
+        plain = train(model, **settings)
+    fast = train(model, **settings)
+    np.testing.assert_allclose(fast.losses, plain.losses, rtol=1e-4)
+    assert fast.losses[0] > fast.losses[2]
+    assert fast.trainer.optimizer.defaults["fused"]
+    assert not plain.trainer.optimizer.defaults["fused"]
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_the_one_kernel_steps_as_torchs_plain_optimizer(name: str) -> None:
+    torch.manual_seed(0)
+    start, gradients = torch.randn(1000), torch.randn(5, 1000)
+    weights = []
+    for module in (recbole.trainer.trainer.optim, torch.optim):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = getattr(module, name)([weight], lr=0.01, weight_decay=0.1)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        weights.append(weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-7)
+
+
+class TestComputing:
+    def test_threads_for_the_block_alone(self) -> None:
+        before = torch.get_num_threads()
+        with computing(Engine(threads=before + 1)):
+            assert torch.get_num_threads() == before + 1
+        with pytest.raises(ValueError, match="within"), computing(Engine(threads=before + 1)):
+            raise ValueError("within")
+        assert torch.get_num_threads() == before
+        with computing(Engine()):
+            assert torch.get_num_threads() == before
+
+    def test_denormal_numbers_are_0_in_the_block_alone(self) -> None:
+        tiny = torch.tensor([1e-40])
+        assert tiny * 0.5 > 0
+        with computing(Engine()):
+            assert tiny * 0.5 == 0
+        assert tiny * 0.5 > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("threads", -1, "threads must be at least 0, not -1"),
+        ("eval_memory", 0, "eval_memory must be at least 1, not 0"),
+        ("eval_memory", "much", "eval_memory must be a whole number, not 'much'"),
+        ("knn_method", "fais", "knn_method must be one of exact, faiss, not 'fais'. Did you mean 'faiss'?"),
+    ],
+)
+def test_settings_are_checked_for_every_model(key: str, value: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        configure(Request(model="BPR", settings={key: value}))
