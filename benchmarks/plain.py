@@ -18,8 +18,6 @@ from recbole.sampler.sampler import AbstractSampler
 
 from recbole_mm import graph
 
-NEVER = 2**62
-
 
 def _from_source(module: str) -> Any:
     """Return a new module object of RecBole's source, which nothing has changed."""
@@ -56,5 +54,5 @@ def recboles_data() -> Iterator[None]:
 @contextmanager
 def recboles_own() -> Iterator[None]:
     """Let optimizers and sparse products be RecBole's own, too."""
-    with recboles_data(), _with([(recbole.trainer.trainer, "optim", torch.optim), (graph, "MET_OFTEN", NEVER)]):
+    with recboles_data(), _with([(recbole.trainer.trainer, "optim", torch.optim), (graph, "constant_mm", torch.sparse.mm)]):
         yield

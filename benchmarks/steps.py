@@ -36,6 +36,7 @@ BASELINE = "LightGCN"
 BATCH_SIZE = 2048
 GPU = torch.cuda.is_available()
 WARM_UP = 2  # rounds
+MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,8 +277,9 @@ def _no_anomaly_mode(module: Any) -> None:
 
 # Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient.
 def _constant_graphs(module: Any) -> None:
-    constant_mm = importlib.import_module("recbole_mm.graph").constant_mm
-    module.torch = Overlay(module.torch, sparse=Overlay(torch.sparse, mm=constant_mm))
+    graph = importlib.import_module("recbole_mm.graph")
+    product = Overlay(torch.sparse, mm=lambda matrix, x: graph.constant_mm(matrix, x))
+    module.torch = Overlay(module.torch, sparse=product)
 
 
 def _patches() -> dict[str, list[Patch]]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from recbole_mm.knn import CHUNK_ELEMENTS, nearest_items
 
@@ -25,14 +26,31 @@ MET_OFTEN = 16  # products with a matrix of RecBole's, after which it is worth a
 Weights: TypeAlias = Sequence[Sequence[float]]  # of the powers of a matrix, by result
 
 
+class _Matrix(NamedTuple):
+    """A sparse matrix in CSR form."""
+
+    rows: Tensor  # (n + 1,), where each row's entries start
+    columns: Tensor  # (entries,)
+    values: Tensor  # (entries,)
+    shape: tuple[int, int]
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        rows, columns, values, shape = self
+        with torch.autocast(x.device.type, enabled=False):  # torch has no sparse product in bfloat16
+            if x.device.type == "cpu":  # a weighted sum of rows of x, in which torch is several times faster
+                return F.embedding_bag(
+                    columns, x, rows, mode="sum", per_sample_weights=values, include_last_offset=True
+                )
+            return torch.sparse_csr_tensor(rows, columns, values, size=shape, check_invariants=False) @ x
+
+
 class _MatMul(torch.autograd.Function):
     """`A @ x` for a constant sparse `A`, whose backward is `A^T @ grad` on the transpose kept beside it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, matrix: _Matrix, transpose: _Matrix) -> Tensor:
         ctx.transpose = transpose
-        with torch.autocast(x.device.type, enabled=False):  # torch has no sparse product in bfloat16
-            return matrix @ x
+        return matrix @ x
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, None, None]:
@@ -43,15 +61,14 @@ class _Propagate(torch.autograd.Function):
     """`sum_l w_kl A^l x` for every k; nothing is kept for the backward, which is Horner's scheme on the transpose."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, matrix: Tensor, transpose: Tensor, weights: Weights) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, x: Tensor, matrix: _Matrix, transpose: _Matrix, weights: Weights) -> tuple[Tensor, ...]:
         ctx.transpose, ctx.weights = transpose, weights
         sums, power = [w[0] * x for w in weights], x
-        with torch.autocast(x.device.type, enabled=False):
-            for layer in range(1, len(weights[0])):
-                power = matrix @ power
-                for total, w in zip(sums, weights, strict=True):
-                    if w[layer]:
-                        total.add_(power, alpha=w[layer])
+        for layer in range(1, len(weights[0])):
+            power = matrix @ power
+            for total, w in zip(sums, weights, strict=True):
+                if w[layer]:
+                    total.add_(power, alpha=w[layer])
         return tuple(sums)
 
     @staticmethod
@@ -98,19 +115,21 @@ class SparseGraph(nn.Module):
         # As three dense buffers: torch can neither deep-copy nor broadcast a CSR tensor.
         csr = sp.csr_array(matrix)
         csr.sum_duplicates()
-        self.register_buffer(f"{name}_rows", torch.from_numpy(csr.indptr.astype(np.int64)), persistent=False)
-        self.register_buffer(f"{name}_columns", torch.from_numpy(csr.indices.astype(np.int64)), persistent=False)
+        self.register_buffer(f"{name}_rows", torch.from_numpy(csr.indptr.astype(np.int32)), persistent=False)
+        self.register_buffer(f"{name}_columns", torch.from_numpy(csr.indices.astype(np.int32)), persistent=False)
         values = torch.from_numpy(csr.data).to(torch.get_default_dtype())
         self.register_buffer(f"{name}_values", values, persistent=False)
 
-    def _csr(self, name: str, shape: tuple[int, int]) -> Tensor:
-        rows, columns, values = (getattr(self, f"{name}_{part}") for part in ("rows", "columns", "values"))
-        return torch.sparse_csr_tensor(rows, columns, values, size=shape, check_invariants=False)
+    def _both(self) -> tuple[_Matrix, _Matrix]:
+        """Return the matrix and its transpose."""
+        matrix = _Matrix(self.matrix_rows, self.matrix_columns, self.matrix_values, self.shape)
+        if self.symmetric:
+            return matrix, matrix
+        shape = self.shape[1], self.shape[0]
+        return matrix, _Matrix(self.transpose_rows, self.transpose_columns, self.transpose_values, shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (m, d) -> (n, d)
-        matrix = self._csr("matrix", self.shape)
-        transpose = matrix if self.symmetric else self._csr("transpose", self.shape[::-1])
-        out: Tensor = _MatMul.apply(x.to(matrix.dtype), matrix, transpose)
+        out: Tensor = _MatMul.apply(x.to(self.matrix_values.dtype), *self._both())
         return out
 
     def propagate(self, x: Tensor, *weights: Sequence[float]) -> tuple[Tensor, ...]:
@@ -123,9 +142,7 @@ class SparseGraph(nn.Module):
         weights : sequences of float
             Such as `[1, 1, 1]` for the sum of two layers and what they start from, `[0, 0, 1]` for the last alone.
         """
-        matrix = self._csr("matrix", self.shape)
-        transpose = matrix if self.symmetric else self._csr("transpose", self.shape[::-1])
-        out: tuple[Tensor, ...] = _Propagate.apply(x.to(matrix.dtype), matrix, transpose, weights)
+        out: tuple[Tensor, ...] = _Propagate.apply(x.to(self.matrix_values.dtype), *self._both(), weights)
         return out
 
 
