@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
-PRODUCTS = {aten.mm.default, aten.addmm.default, aten.addmm_.default, aten.bmm.default, aten.mv.default}
+PRODUCTS = {
+    aten.mm.default, aten.addmm.default, aten.addmm_.default, aten.bmm.default, aten.mv.default,
+    aten._embedding_bag.default, aten._embedding_bag_forward_only.default,  # sparse products on a CPU
+}  # fmt: skip
 
 
 class _Products(TorchDispatchMode):
@@ -27,8 +30,8 @@ class _Products(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _alike(self, value: Any) -> Any:
-        """Return a tensor of the same shape and strides, one for all uses; a sparse matrix is kept as it is."""
-        if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        """Return a tensor of the same shape and strides, one for all uses; what makes a sparse matrix is kept."""
+        if not isinstance(value, Tensor) or value.layout is not torch.strided or not value.is_floating_point():
             return value
         key = (value.shape, value.stride(), value.dtype, value.device)
         if key not in self._numbers:

@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.histories import COMMON
+from benchmarks.measuring import prepare, some_of, whole_numbers, workplace
 from benchmarks.problem import SEQUENCES, find_sequences
-from benchmarks.steps import prepare, some_of, whole_numbers, workplace
 
 KNOBS: dict[str, Sequence[float]] = {
     "r_max": (0.2, 0.5, 0.8, 1.0),

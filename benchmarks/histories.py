@@ -23,8 +23,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.histories_table import TOP, markdown
+from benchmarks.measuring import prepare, some_of, whole_numbers, workplace
 from benchmarks.problem import SEQUENCES, find_sequences
-from benchmarks.steps import prepare, some_of, whole_numbers, workplace
 
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
 BASELINE = "SASRec"

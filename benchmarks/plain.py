@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from recbole.sampler.sampler import AbstractSampler
 from recbole_mm import graph
 
 
+@functools.cache
 def _from_source(module: str) -> Any:
     """Return a new module object of RecBole's source, which nothing has changed."""
     spec: Any = importlib.util.find_spec(module)
@@ -54,5 +56,8 @@ def recboles_data() -> Iterator[None]:
 @contextmanager
 def recboles_own() -> Iterator[None]:
     """Let optimizers and sparse products be RecBole's own, too."""
-    with recboles_data(), _with([(recbole.trainer.trainer, "optim", torch.optim), (graph, "constant_mm", torch.sparse.mm)]):
+    with (
+        recboles_data(),
+        _with([(recbole.trainer.trainer, "optim", torch.optim), (graph, "constant_mm", torch.sparse.mm)]),
+    ):
         yield

@@ -14,7 +14,7 @@ SEQUENCES = ("ml-100k", "microvideo", "microvideo-10k")  # RecBole's own, the co
 MICROVIDEO_10K = {"users": 10_000, "items": 3_000, "cold_items": 100, "interactions_per_user": 8}
 
 SKEW = 0.6  # exponent of the power laws of item popularity and of user activity
-HELD_OUT = 10  # rows of the training part that stand in for validation and test, which RecBole wants to exist
+STAND_IN = 10  # rows of the training part that stand in for validation and test, which RecBole wants to exist
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,12 @@ SIZES = {
     "small": Size(500, 300, 5_000, {"image": 16, "text": 8}),
     "tiktok": Size(9_308, 6_710, 59_541, {"image": 128, "audio": 128}),
     "baby": Size(19_445, 7_050, 118_551, {"image": 4_096, "text": 384}),
+    "elec": Size(192_403, 63_001, 1_251_418, {"image": 4_096, "text": 384}),
 }
 
 
-def write(size: str, out: Path, seed: int = 2024) -> Path:
-    """Write a graph, of which all interactions are in the training part, into the folder `out/size`; return the folder.
+def write(size: str, out: Path, held_out: float = 0.0, seed: int = 2024) -> Path:
+    """Write a graph into the folder `out/size`; return the folder.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def write(size: str, out: Path, seed: int = 2024) -> Path:
         A key of `SIZES`, and the name of the data set.
     out : path
         RecBole's `data_path`.
+    held_out : float
+        Share of the interactions in the validation part, and again in the test part; at 0 all are in the training part.
     seed : int
         The same seed gives the same data set.
     """
@@ -50,7 +53,9 @@ def write(size: str, out: Path, seed: int = 2024) -> Path:
     folder = out / size
     folder.mkdir(parents=True, exist_ok=True)
     pairs = draw_interactions(wanted, rng)
-    for part, rows in (("train", pairs), ("valid", pairs[:HELD_OUT]), ("test", pairs[:HELD_OUT])):
+    n = int(held_out * len(pairs))
+    parts = (pairs[2 * n :], pairs[:n], pairs[n : 2 * n]) if n else (pairs, pairs[:STAND_IN], pairs[:STAND_IN])
+    for part, rows in zip(("train", "valid", "test"), parts, strict=True):
         _write_ids(folder / f"{size}.{part}.inter", "user_id:token\titem_id:token", rows)
     _write_ids(folder / f"{size}.item", "item_id:token", np.arange(wanted.items))
     for name, dim in wanted.modalities.items():

@@ -7,21 +7,28 @@ RecBole's layers are its `LightGCN.forward` as it is, on torch's product of a CO
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tabulate import tabulate
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks import problem
+from benchmarks.measuring import (
+    MIB,
+    machine,
+    measure,
+    peak_bytes,
+    prepare,
+    summarise,
+    told,
+    whole_numbers,
+    workplace,
+    write_results,
+)
 from benchmarks.plain import recboles_own
-from benchmarks.steps import MIB, machine, measure, prepare, summarise, told, whole_numbers, workplace
 from recbole_mm.graph import MET_OFTEN, SparseGraph, bipartite_adjacency, interaction_matrix
 
 BASELINE = "RecBole's LightGCN layers"
@@ -58,15 +65,6 @@ def entrants(folder: Path, size: str, n_layers: int) -> dict[str, Callable[[], o
         layers()
     torch.testing.assert_close(ours(), plain(), rtol=1e-4, atol=0)
     return {BASELINE: plain, "the same, pack's product": layers, "SparseGraph.propagate": ours}
-
-
-def peak_bytes(work: Callable[[], object]) -> int:
-    """Return how much memory beyond what is there before the work holds at once, on the CPU."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        work()
-    events: Any = watched.profiler.kineto_results.events()  # type: ignore[union-attr]
-    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
-    return max(accumulate((change for _, change in changes), initial=0))
 
 
 def bench(size: str, n_layers: Sequence[int], repeats: int, threads: int) -> dict[str, Any]:
@@ -109,11 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     result = bench(args.size, args.layers, args.repeats, args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
-    stem = args.out / f"propagation-{args.size}"
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    stem.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
-    sys.stdout.write(markdown(result))
+    write_results(args.out, f"propagation-{args.size}", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ All models train on the same batch and score the same histories, in turns, in on
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,19 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
+from benchmarks.measuring import (
+    BATCH_SIZE,
+    Entrant,
+    build,
+    check_same_batch,
+    machine,
+    measure,
+    summarise,
+    told,
+    workplace,
+    write_results,
+)
 from benchmarks.problem import SEQUENCES, find_sequences
-from benchmarks.steps import BATCH_SIZE, Entrant, build, check_same_batch, machine, measure, summarise, told, workplace
 
 BASELINE = "SASRec"
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -50,7 +59,7 @@ def bench(data: str, repeats: int, history: int, threads: int) -> dict[str, Any]
     """Return the machine, and by model the parameters and the times of a training step and of scoring a batch."""
     with workplace(threads) as folder:
         found = machine()
-        where = {"MAX_ITEM_LIST_LENGTH": history, **find_sequences(data, folder)}
+        where: dict[str, Any] = {"MAX_ITEM_LIST_LENGTH": history, **find_sequences(data, folder)}
         entrants = {name: build(model, data, **settings, **where) for name, (model, settings) in MODELS.items()}
         check_same_batch(list(entrants.values()))
         steps = summarise(measure({name: entrant.step for name, entrant in entrants.items()}, repeats), BASELINE)
@@ -106,11 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error("--repeats, --history and --threads must be at least 1")
     out = args.out.resolve()
     result = bench(args.data, args.repeats, args.history, args.threads)
-    table = markdown(result)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"sequences-{args.data}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (out / f"sequences-{args.data}.md").write_text(table, encoding="utf-8")
-    sys.stdout.write(table)
+    write_results(out, f"sequences-{args.data}", result, markdown(result))
 
 
 if __name__ == "__main__":

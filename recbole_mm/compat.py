@@ -278,8 +278,11 @@ def _no_anomaly_mode(module: Any) -> None:
 # Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient.
 def _constant_graphs(module: Any) -> None:
     graph = importlib.import_module("recbole_mm.graph")
-    product = Overlay(torch.sparse, mm=lambda matrix, x: graph.constant_mm(matrix, x))
-    module.torch = Overlay(module.torch, sparse=product)
+
+    def mm(matrix: torch.Tensor, x: torch.Tensor) -> Any:
+        return graph.constant_mm(matrix, x)  # looked up at each call, so that it can be replaced
+
+    module.torch = Overlay(module.torch, sparse=Overlay(torch.sparse, mm=mm))
 
 
 def _patches() -> dict[str, list[Patch]]:

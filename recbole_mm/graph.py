@@ -122,14 +122,16 @@ class SparseGraph(nn.Module):
 
     def _both(self) -> tuple[_Matrix, _Matrix]:
         """Return the matrix and its transpose."""
-        matrix = _Matrix(self.matrix_rows, self.matrix_columns, self.matrix_values, self.shape)
-        if self.symmetric:
-            return matrix, matrix
-        shape = self.shape[1], self.shape[0]
-        return matrix, _Matrix(self.transpose_rows, self.transpose_columns, self.transpose_values, shape)
+        matrix = self._stored("matrix", self.shape)
+        return matrix, matrix if self.symmetric else self._stored("transpose", (self.shape[1], self.shape[0]))
+
+    def _stored(self, name: str, shape: tuple[int, int]) -> _Matrix:
+        rows, columns, values = (self.get_buffer(f"{name}_{part}") for part in ("rows", "columns", "values"))
+        return _Matrix(rows, columns, values, shape)
 
     def forward(self, x: Tensor) -> Tensor:  # (m, d) -> (n, d)
-        out: Tensor = _MatMul.apply(x.to(self.matrix_values.dtype), *self._both())
+        matrix, transpose = self._both()
+        out: Tensor = _MatMul.apply(x.to(matrix.values.dtype), matrix, transpose)
         return out
 
     def propagate(self, x: Tensor, *weights: Sequence[float]) -> tuple[Tensor, ...]:
@@ -142,7 +144,8 @@ class SparseGraph(nn.Module):
         weights : sequences of float
             Such as `[1, 1, 1]` for the sum of two layers and what they start from, `[0, 0, 1]` for the last alone.
         """
-        out: tuple[Tensor, ...] = _Propagate.apply(x.to(self.matrix_values.dtype), *self._both(), weights)
+        matrix, transpose = self._both()
+        out: tuple[Tensor, ...] = _Propagate.apply(x.to(matrix.values.dtype), matrix, transpose, weights)
         return out
 
 
@@ -275,6 +278,7 @@ def related_items(
     masks: list[Tensor],
     k: int,
     modality_share: float,
+    *,
     method: str = "exact",
 ) -> sp.csr_array:
     """Return the relatedness of each item to its `k` most related others, in (0, 1], shape (n_items, n_items).

@@ -185,7 +185,9 @@ def _ascending(x: Tensor) -> Tensor:
     """Return each row in ascending order; on a CPU numpy sorts several times faster than torch."""
     if x.device.type != "cpu":
         return x.sort(dim=1).values
-    return x.gather(1, torch.from_numpy(np.argsort(x.detach().to(torch.promote_types(x.dtype, torch.float32)).numpy(), axis=1)))
+    return x.gather(
+        1, torch.from_numpy(np.argsort(x.detach().to(torch.promote_types(x.dtype, torch.float32)).numpy(), axis=1))
+    )
 
 
 class CLUB(nn.Module):

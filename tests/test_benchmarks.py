@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import hardness, histories, problem, sequences, steps
+from benchmarks import data, floor, hardness, histories, problem, propagation, sequences, steps
 from benchmarks.histories_table import markdown
+from recbole_mm.graph import SparseGraph
 
 
 def test_a_size_has_what_it_says(tmp_path: Path) -> None:
@@ -32,23 +34,65 @@ def test_a_size_has_what_it_says(tmp_path: Path) -> None:
 
 
 def test_steps_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    steps.main(["--size=small", "--models=SEA", "--repeats=2", "--threads=1", f"--out={tmp_path}"])
+    steps.main(["--size=small", "--models=SEA,LightGCN-7", "--repeats=2", "--threads=1", f"--out={tmp_path}"])
     result = json.loads((tmp_path / "steps-small.json").read_text())
-    assert set(result["models"]) == {"SEA", "LightGCN"}
+    assert set(result["models"]) == {"SEA", "LightGCN", "LightGCN-7"}
     assert result["models"]["LightGCN"]["ratio"] == [1, 1, 1]
+    assert result["models"]["LightGCN-7"]["to_7_layers"] == [1, 1, 1]
     sea = result["models"]["SEA"]
     assert len(sea["rounds"]) == 2
+    assert sea["to_floor"][1] > 1
+    assert sea["memory_mib"] > 4 * 500 * 2 * 64 * 4 / 2**20  # users' two tables, their gradients and Adam's two
     assert sea["seconds"][1] == pytest.approx(np.median(sea["rounds"]))
     assert 0 < sea["club_share"] < 1
     printed = capsys.readouterr().out
     assert printed == (tmp_path / "steps-small.md").read_text()
-    assert f"{sea['seconds'][1]:.3f}" in printed
+    assert f"{sea['seconds'][1]:.2f}" in printed
+
+
+def test_the_floor_is_the_products_of_the_step() -> None:
+    x, weight = torch.randn(30, 20), torch.randn(20, 10, requires_grad=True)
+    matrix = SparseGraph(sp.random_array((25, 30), density=0.2, rng=np.random.default_rng(0)))
+
+    def step() -> None:
+        (matrix(x) @ weight).relu().sum().backward()
+
+    with floor._Products() as products:
+        step()
+    noted = [str(function) for function, _, _ in products.found]
+    assert noted.count("aten.mm.default") == 2  # forward, and the gradient of the weight
+    assert noted.count("aten._embedding_bag_forward_only.default") == 1
+    before = weight.grad.clone()  # type: ignore[union-attr]
+    floor.floor_of(step)()
+    assert torch.equal(weight.grad, 2 * before), "once to note the products, and alone they change nothing"
+
+
+def test_propagation_is_measured_beside_recboles_own(tmp_path: Path) -> None:
+    propagation.main(["--size=small", "--layers=2", "--repeats=2", "--threads=1", f"--out={tmp_path}"])
+    models = json.loads((tmp_path / "propagation-small.json").read_text())["layers"]["2"]
+    ours, theirs = models["SparseGraph.propagate"], models[propagation.BASELINE]
+    assert 500 * 64 * 4 / 2**20 < ours["peak_mib"] < theirs["peak_mib"]
+    assert len(ours["rounds"]) == len(theirs["rounds"]) == 2
+
+
+def test_the_data_path_is_measured_beside_recboles_own(tmp_path: Path) -> None:
+    data.main(["--size=small", "--repeats=1", "--threads=1", f"--out={tmp_path}"])
+    pieces = json.loads((tmp_path / "data-small.json").read_text())["pieces"]
+    assert len(pieces) == 4
+    assert all(set(ways) == {"RecBole", "recbole-mm"} for ways in pieces.values())
+
+
+def test_held_out_interactions_are_in_no_other_part(tmp_path: Path) -> None:
+    folder = problem.write("small", tmp_path, held_out=0.1)
+    parts = [np.loadtxt(folder / f"small.{name}.inter", skiprows=1, dtype=int) for name in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [4000, 500, 500]
+    assert len(np.unique(np.concatenate(parts), axis=0)) == 5000
 
 
 def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         steps.main(["--models=SEE", "--size=small"])
-    assert "'SEE' is no model" in capsys.readouterr().err
+    assert "no such model: SEE" in capsys.readouterr().err
 
 
 class TestHistories:

@@ -120,5 +120,5 @@ class TestFeaturesInBatches:
 
     def test_a_model_that_asks_for_one_is_told(self, with_genres: dict[str, Any]) -> None:
         batch = next(iter(train("BPR", **with_genres, epochs=1).loaders[0]))
-        with pytest.raises(KeyError, match="no field 'genre' among .*join_features"):
+        with pytest.raises(KeyError, match=r"no field 'genre' among .*join_features"):
             batch["genre"]

@@ -327,7 +327,10 @@ def test_filled_in_features_take_no_part_in_alignment_and_distancing(monkeypatch
     model = small(masks={"m1": mask})
     model.eval()  # BatchNorm's statistics see every item
     projections = model.forward()[2]
-    before = model._alignment([projected.head for projected in projections], torch.arange(1)), model._distancing(projections)
+    before = (
+        model._alignment([projected.head for projected in projections], torch.arange(1)),
+        model._distancing(projections),
+    )
     for changed in projections[1]:
         changed.data[2] += 100
     assert torch.equal(before[0], model._alignment([projected.head for projected in projections], torch.arange(1)))

@@ -136,7 +136,9 @@ def _join_where_read(join: Any) -> Any:
     @functools.wraps(join)
     def wrapped(self: Any, interactions: Any) -> Any:
         by_ids = self.config["MODEL_TYPE"] not in (ModelType.CONTEXT, ModelType.DECISIONTREE)
-        return interactions if by_ids and not read_config(Engine, self.config).join_features else join(self, interactions)
+        return (
+            interactions if by_ids and not read_config(Engine, self.config).join_features else join(self, interactions)
+        )
 
     return wrapped
 

@@ -122,7 +122,8 @@ class MHCR(MultimodalRecommender):
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
         """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product."""
-        W, b = self.projections[m].weight, self.projections[m].bias
+        projection: Any = self.projections[m]
+        W, b = projection.weight, projection.bias
         both = self.features[m] @ torch.cat([W, self.hyperedges[m].T]).T
         projected, logits = both.split([len(W), both.shape[1] - len(W)], dim=1)
         return projected + b, logits
@@ -198,7 +199,9 @@ class MHCR(MultimodalRecommender):
         """Contrast nodes of one side across modalities with nodes of that side."""
         side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
         reference = hyper[self.reference]
-        negatives = losses.negatives(self.p.contrast_negatives, torch.arange(len(reference), device=node.device)[side], node)
+        negatives = losses.negatives(
+            self.p.contrast_negatives, torch.arange(len(reference), device=node.device)[side], node
+        )
         anchors = [F.embedding(node, G) for G in hyper]
         return losses.cross_modal_contrast(anchors, F.embedding(negatives, reference), 0.2, count)
 

@@ -99,7 +99,8 @@ class SEA(MultimodalRecommender):
         self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
         self.item_graph = SparseGraph(  # T (I, I)
             sum(
-                weights[name] * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True, method=self.engine.knn_method))
+                weights[name]
+                * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True, method=self.engine.knn_method))
                 for name, X, mask in zip(names, self.features, self.masks, strict=True)
             )
         )

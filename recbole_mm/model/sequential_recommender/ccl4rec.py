@@ -79,7 +79,12 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             interactions = history_matrix(dataset, self.ITEM_SEQ, self.ITEM_SEQ_LEN)
             self.related = RelatedItems(
                 related_items(
-                    interactions, list(used), list(self.masks), p.related_k, p.related_share, self.engine.knn_method
+                    interactions,
+                    list(used),
+                    list(self.masks),
+                    p.related_k,
+                    p.related_share,
+                    method=self.engine.knn_method,
                 )
             )
             self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
