@@ -35,37 +35,39 @@ SIZES = {
 }
 
 
-def write(size: str, out: Path, held_out: float = 0.0, seed: int = 2024) -> Path:
-    """Write a graph into the folder `out/size`; return the folder.
+def write(name: str, out: Path, size: Size | None = None, held_out: float = 0.0, seed: int = 2024) -> Path:
+    """Write a graph into the folder `out/name`; return the folder.
 
     Parameters
     ----------
-    size : str
-        A key of `SIZES`, and the name of the data set.
+    name : str
+        Of the data set.
     out : path
         RecBole's `data_path`.
+    size : Size, optional
+        Of `SIZES` by its name where it is not given.
     held_out : float
         Share of the interactions in the validation part, and again in the test part; at 0 all are in the training part.
     seed : int
         The same seed gives the same data set.
     """
-    wanted, rng = SIZES[size], np.random.default_rng(seed)
-    folder = out / size
+    wanted, rng = size or SIZES[name], np.random.default_rng(seed)
+    folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     pairs = draw_interactions(wanted, rng)
     n = int(held_out * len(pairs))
     parts = (pairs[2 * n :], pairs[:n], pairs[n : 2 * n]) if n else (pairs, pairs[:STAND_IN], pairs[:STAND_IN])
     for part, rows in zip(("train", "valid", "test"), parts, strict=True):
-        _write_ids(folder / f"{size}.{part}.inter", "user_id:token\titem_id:token", rows)
-    _write_ids(folder / f"{size}.item", "item_id:token", np.arange(wanted.items))
-    for name, dim in wanted.modalities.items():
-        np.save(folder / f"{name}.npy", rng.standard_normal((wanted.items, dim), dtype=np.float32))
+        _write_ids(folder / f"{name}.{part}.inter", "user_id:token\titem_id:token", rows)
+    _write_ids(folder / f"{name}.item", "item_id:token", np.arange(wanted.items))
+    for modality, dim in wanted.modalities.items():
+        np.save(folder / f"{modality}.npy", rng.standard_normal((wanted.items, dim), dtype=np.float32))
     settings = {
         "benchmark_filename": ["train", "valid", "test"],
         "load_col": {"inter": ["user_id", "item_id"], "item": ["item_id"]},
-        "modalities": {name: {"file": f"{name}.npy"} for name in wanted.modalities},
+        "modalities": {modality: {"file": f"{modality}.npy"} for modality in wanted.modalities},
     }
-    (folder / f"{size}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return folder
 
 

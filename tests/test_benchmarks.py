@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import data, floor, hardness, histories, problem, propagation, sequences, steps
+from benchmarks import data, floor, hardness, histories, neighbours, problem, propagation, scale, sequences, steps
 from benchmarks.histories_table import markdown
 from recbole_mm.graph import SparseGraph
 
@@ -188,3 +188,26 @@ def test_harder_views_are_of_lower_quality(tmp_path: Path) -> None:
     assert damage == sorted(damage)
     assert quality[0] > quality[-1]
     assert (tmp_path / "hardness-microvideo.png").stat().st_size > 10_000
+
+
+def test_growth_is_fitted_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "BASE", problem.Size(300, 200, 2_000, {"image": 16, "text": 8}))
+    monkeypatch.setattr(scale, "FACTORS", (1, 4))
+    scale.main(["--knobs=users,dims", "--steps=1", "--threads=1", f"--out={tmp_path}"])
+    knobs = json.loads((tmp_path / "scale.json").read_text())["knobs"]
+    assert set(knobs) == {"users", "dims"}
+    small, large = (one["memory_mib"] for one in knobs["users"]["LightGCN"])
+    assert large > small
+    assert (tmp_path / "scale.png").stat().st_size > 10_000
+
+
+def test_the_exponent_by_hand() -> None:
+    assert scale.exponent([3 * factor**1.5 for factor in scale.FACTORS]) == pytest.approx(1.5)
+
+
+def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "CENTRES", 20)
+    neighbours.main(["--items=2000", "--dim=16", "--threads=1", f"--out={tmp_path}"])
+    found = json.loads((tmp_path / "neighbours-2000x16-exact.json").read_text())
+    assert found["recall"] == 1
+    assert found["peak_mib"] > 50
