@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 import recbole.trainer.trainer
 import torch
+from recbole.model.general_recommender import BPR
 from training import train
 
 from benchmarks.plain import recboles_own
@@ -62,6 +65,28 @@ class TestComputing:
         with computing(Engine()):
             assert tiny * 0.5 == 0
         assert tiny * 0.5 > 0
+
+    def test_so_they_are_in_threads_that_torch_starts_later(self) -> None:
+        script = (
+            "import torch\nfrom recbole_mm.engine import Engine, computing\n"
+            "with computing(Engine(threads=2)):\n    print(int((torch.full((4_000_000,), 1e-40) * 0.5 != 0).sum()))"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout == "0\n"
+
+    def test_training_through_recboles_own_functions_has_both(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = set()
+        compute = BPR.calculate_loss
+
+        def watched(model: Any, batch: Any) -> torch.Tensor:
+            seen.add((torch.get_num_threads(), float(torch.tensor([1e-40]) * 0.5)))
+            return compute(model, batch)
+
+        monkeypatch.setattr(BPR, "calculate_loss", watched)
+        before = torch.get_num_threads()
+        train("BPR", threads=before + 1, epochs=1)
+        assert seen == {(before + 1, 0.0)}
+        assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize(
