@@ -11,9 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recbole.data.interaction import Interaction
 from training import train
 
-from benchmarks.plain import recboles_data
+from benchmarks.plain import _from_source, recboles_data
 from recbole_mm.data import loading
 
 QUICK = settings(deadline=None, max_examples=30)
@@ -57,6 +58,47 @@ class TestUsedPairs:
         keys, values = (grid.ravel() for grid in np.indices((n_keys, n_values + 3)))
         expected = np.pad(held, ((0, 0), (0, 3))).ravel()
         assert np.array_equal(pairs.contains(keys, values), expected)
+
+
+class Urn:
+    """A sampler of RecBole's kind over the values 0 to 9."""
+
+    def __init__(self, used: list[set[int]]) -> None:
+        self.used_ids = np.array([*used, None])[:-1]
+
+    def sampling(self, n: int) -> np.ndarray:
+        return np.random.randint(0, 10, n)
+
+
+@QUICK
+@given(
+    used=st.lists(st.sets(st.integers(0, 9), max_size=9), min_size=1, max_size=5),
+    keys=st.lists(st.integers(0, 4), min_size=1, max_size=12),
+    num=st.integers(1, 3),
+)
+def test_samples_are_recboles_draw_by_draw(used: list[set[int]], keys: list[int], num: int) -> None:
+    urn, keys = Urn(used), [key % len(used) for key in keys]
+    plain = _from_source("recbole.sampler.sampler").AbstractSampler.sample_by_key_ids
+    found = []
+    for sample in (plain, loading.sample_by_key_ids):
+        np.random.seed(0)
+        found.append(sample(urn, np.array(keys), num))
+    assert torch.equal(*found)
+    assert not any(int(value) in used[key] for key, value in zip(keys * num, found[1], strict=True))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [3, slice(1, 5), [4, 0], np.array([4, 0, 4]), np.arange(6)[::-1], np.arange(6) % 2 == 0, torch.tensor([2, 1]), []],
+)
+def test_rows_are_recboles(index: Any) -> None:
+    columns = {"user_id": torch.arange(6), "history": torch.arange(12).view(6, 2)}
+    plain = _from_source("recbole.data.interaction").Interaction.__getitem__
+    batch = Interaction(columns)
+    found, expected = batch[index], plain(batch, index)
+    assert found.columns == expected.columns
+    assert all(torch.equal(found[name], expected[name]) for name in columns)
+    assert torch.equal(batch["user_id"], columns["user_id"])
 
 
 def test_a_key_without_used_values_is_an_error() -> None:

@@ -20,6 +20,7 @@ from recbole_mm.engine import Engine
 from recbole_mm.parameters import read_config
 
 MOST_USERS = 512  # scored at a time; more are no faster
+READERS = (ModelType.CONTEXT, ModelType.DECISIONTREE)  # of the columns of users and items in a batch
 BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
 
 
@@ -123,7 +124,7 @@ def rows_of(self: Interaction, index: Any) -> Any:
             )
         return self.interaction[index]
     if isinstance(index, np.ndarray):
-        index = torch.from_numpy(index)
+        index = torch.from_numpy(np.ascontiguousarray(index))
     return Interaction({name: column[index] for name, column in self.interaction.items()})
 
 
@@ -135,10 +136,9 @@ def _join_where_read(join: Any) -> Any:
 
     @functools.wraps(join)
     def wrapped(self: Any, interactions: Any) -> Any:
-        by_ids = self.config["MODEL_TYPE"] not in (ModelType.CONTEXT, ModelType.DECISIONTREE)
-        return (
-            interactions if by_ids and not read_config(Engine, self.config).join_features else join(self, interactions)
-        )
+        if self.config["MODEL_TYPE"] in READERS or read_config(Engine, self.config).join_features:
+            return join(self, interactions)
+        return interactions
 
     return wrapped
 
