@@ -359,6 +359,17 @@ def test_contrasts_on_distinct_nodes_equal_those_with_the_duplicates(
         torch.testing.assert_close(ours_, torch.zeros_like(ours_) if plain.grad is None else plain.grad)
 
 
+def test_so_many_negatives_are_drawn_of_each_side() -> None:
+    def contrast(negatives: int | str) -> Tensor:
+        torch.manual_seed(0)
+        model = small(3, contrast_negatives=negatives, hc_loss_weight=1.0, keep_rate=1.0, cl_loss=0.0, ghc_weight=0.0)
+        model.eval()  # no noise
+        return model.losses(BATCH)["hc"]
+
+    torch.testing.assert_close(contrast(max(N_USERS, N_ITEMS)), contrast("all"))
+    assert contrast(2) < contrast("all")
+
+
 def test_a_term_of_weight_0_is_left_out() -> None:
     model = small(cl_loss=0.0, hc_loss_weight=0.0, ghc_weight=0.0)
     assert list(model.losses(BATCH)) == ["bpr", "reg", "emb"]

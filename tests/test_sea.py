@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from recbole_mm import losses
 from recbole_mm.errors import InputError
 from recbole_mm.model.general_recommender.sea import SEA, Projections
 from recbole_mm.trainer import SEATrainer
@@ -475,3 +476,23 @@ class TestSEA(ModelContract):
     def test_features_stay_out_of_the_checkpoint(self, trained: SimpleNamespace) -> None:
         assert not any(name.startswith("features") for name in trained.model.state_dict())
         assert not any(X.requires_grad for X in trained.model.features)
+
+
+def test_the_alignment_is_among_the_items_that_the_setting_names() -> None:
+    batch = {field: column[:2] for field, column in BATCH.items()}
+
+    def alignment(**settings: Any) -> Tensor:
+        model = small(masks={"m1": np.arange(N_ITEMS) != 4}, ureg=0.0, **settings)
+        torch.manual_seed(0)
+        return model.losses(batch)["alignment"]
+
+    model = small(masks={"m1": np.arange(N_ITEMS) != 4})
+    hidden = [projected.head for projected in model.forward()[2]]
+    generic = [head[1:](x) for head, x in zip(model.heads, hidden, strict=True)]
+    in_batch = torch.cat([batch["item_id"], batch["neg_item_id"]]).unique() - 1
+    rows = in_batch[in_batch != 4]
+    assert 2 < len(rows) < N_ITEMS - 1
+    expected = model.p.alpha_contrast * losses.info_nce(generic[1][rows], generic[0][rows], model.p.temp)
+    torch.testing.assert_close(alignment(contrast_negatives="batch"), expected)
+    torch.testing.assert_close(alignment(contrast_negatives=N_ITEMS), alignment(contrast_negatives="all"))
+    assert alignment(contrast_negatives=3) < alignment(contrast_negatives="all")
