@@ -46,7 +46,7 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
     count : int Tensor, shape (n,), optional
         How often each row occurs: the same value as with the rows repeated, at the cost of the distinct ones.
     """
-    a, b = F.normalize(anchor, dim=1) / temperature, F.normalize(positive, dim=1)
+    a, b = unit(anchor) / temperature, unit(positive)
     share = _share(a, count)
     return log_normaliser(a.unsqueeze(1), b, share, count) - (a * b).sum(1) @ share
 
@@ -75,11 +75,37 @@ def cross_modal_contrast(
     """
     if len(anchors) < 2:
         return reference.new_zeros(())
-    unit = [F.normalize(anchor, dim=1) for anchor in anchors]
-    pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(unit, 2)], dim=1)  # (n, pairs)
-    negatives = F.normalize(reference, dim=1) / temperature  # (n_negatives, d)
+    each = [unit(anchor) for anchor in anchors]
+    pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(each, 2)], dim=1)  # (n, pairs)
+    negatives = unit(reference) / temperature  # (n_negatives, d)
     share = _share(anchors[0], count)
-    return log_normaliser(torch.stack(unit, dim=1), negatives, share) - pairs.logsumexp(1) @ share
+    return log_normaliser(torch.stack(each, dim=1), negatives, share) - pairs.logsumexp(1) @ share
+
+
+def unit(x: Tensor) -> Tensor:
+    """Divide each row by its length; one of length 0 stays 0. As `F.normalize`, whose gradient takes twice the time.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, d)
+    """
+    out: Tensor = _Unit.apply(x)
+    return out
+
+
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        scale = 1 / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        out = x * scale
+        ctx.save_for_backward(out, scale)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        out, scale = ctx.saved_tensors
+        return (grad - out * (grad * out).sum(1, keepdim=True)) * scale
 
 
 def negatives(which: int | str, nodes: Tensor, batch: Tensor) -> Tensor:
@@ -176,8 +202,8 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     temperature : float
         Greater than 0.
     """
-    a, b = _ascending(a), F.normalize(_ascending(b), dim=1)
-    difference = (a * (F.embedding(permutation, b) - b)).sum(1) / a.norm(dim=1).clamp_min(1e-12)
+    a, b = unit(_ascending(a)), unit(_ascending(b))
+    difference = (a * (F.embedding(permutation, b) - b)).sum(1)
     return F.softplus(difference / temperature).mean()
 
 

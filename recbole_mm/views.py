@@ -9,6 +9,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from recbole_mm.randomness import gumbel
+
 
 class Views(NamedTuple):
     """V views of each history; positions of no history stay 0."""
@@ -103,7 +105,7 @@ def make_views(history: Tensor, attention: Tensor, related: RelatedItems, shares
     length = (history > 0).sum(1, keepdim=True)  # (B, 1)
     wanted = (shares * length - 1e-6).ceil().clamp_min(0)  # (B, V)
     odds = attention.clamp_min(1e-12).log() * (-1 if positive else 1)  # (B, L)
-    keys = odds.unsqueeze(1) + _gumbel((len(history), len(shares), history.shape[1]), odds)
+    keys = odds.unsqueeze(1) + gumbel((len(history), len(shares), history.shape[1]), odds)
     keys = keys.masked_fill(~replaceable.unsqueeze(1), -torch.inf)
     rank = keys.argsort(dim=2, descending=True).argsort(dim=2)  # (B, V, L)
     chosen = (rank < wanted.unsqueeze(2)) & replaceable.unsqueeze(1)
@@ -115,7 +117,3 @@ def make_views(history: Tensor, attention: Tensor, related: RelatedItems, shares
     relatedness = torch.ones_like(keys)
     relatedness[user, view, position] = similarity
     return Views(items, damage(attention.unsqueeze(1), relatedness))
-
-
-def _gumbel(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    return -torch.empty(shape, dtype=like.dtype, device=like.device).exponential_().log()

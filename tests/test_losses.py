@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from recbole_mm import losses
@@ -36,6 +37,19 @@ e = math.exp
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 0.0])
+def test_unit_is_f_normalize(scale: float) -> None:
+    x, weight = scale * normal(5, 3).detach(), normal(5, 3, seed=1).detach()
+    found = []
+    for normalise in (losses.unit, F.normalize):
+        rows = x.clone().requires_grad_()
+        out = normalise(rows)
+        (gradient,) = torch.autograd.grad((out * weight).sum(), rows)
+        found.append((out, gradient))
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-10, atol=1e-10)
 
 
 def test_bpr_by_hand() -> None:

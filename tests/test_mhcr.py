@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from recbole_mm import losses
 from recbole_mm.errors import InputError
+from recbole_mm.model.general_recommender import mhcr
 from recbole_mm.model.general_recommender.mhcr import MHCR
 
 SMALL = Path(__file__).parent / "fixtures" / "mhcr_small.npz"
@@ -34,7 +35,7 @@ BEFORE_BATCH_NORM = frozenset(
 
 def without_noise(monkeypatch: pytest.MonkeyPatch, permutation: Any) -> None:
     """Hyperedges by plain softmax, and a known permutation in the rank contrast; `keep_rate` is the caller's."""
-    monkeypatch.setattr(F, "gumbel_softmax", lambda x, tau, dim: F.softmax(x / tau, dim=dim))
+    monkeypatch.setattr(mhcr, "gumbel", lambda shape, like: torch.zeros(shape, dtype=like.dtype))
     monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.as_tensor(permutation(n)))
 
 
@@ -379,7 +380,7 @@ def test_evaluation_draws_nothing_and_training_does(monkeypatch: pytest.MonkeyPa
     model = small()
     assert model.calculate_loss(BATCH) != model.calculate_loss(BATCH)
     first = all_scores(model)
-    monkeypatch.setattr(F, "gumbel_softmax", None)
+    monkeypatch.setattr(mhcr, "gumbel", None)
     monkeypatch.setattr(F, "dropout", None)
     model.train()  # forgets the scores
     assert torch.equal(all_scores(model), first)

@@ -17,6 +17,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_mm.compat import load_checkpoint
+from recbole_mm.randomness import gumbel
 from recbole_mm.trainer import Resumable, watched
 
 
@@ -98,3 +99,13 @@ def test_a_loader_with_two_loaders_inside() -> None:
     drawn = [torch.rand(3, generator=loader.generator) for loader in (general, graph)]
     assert all(torch.equal(a, b) for a, b in zip(expected, drawn, strict=True))
     assert not torch.equal(*drawn)
+
+
+def test_gumbel_draws_have_its_distribution() -> None:
+    torch.manual_seed(0)
+    drawn = gumbel((100, 1000), torch.empty(0, dtype=torch.float64))
+    assert drawn.dtype is torch.float64
+    below = torch.stack([(drawn < x).double().mean() for x in torch.arange(-2.0, 6.0)])
+    torch.testing.assert_close(
+        below, torch.exp(-torch.exp(-torch.arange(-2.0, 6.0, dtype=torch.float64))), atol=0.01, rtol=0
+    )

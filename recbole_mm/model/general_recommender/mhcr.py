@@ -20,6 +20,7 @@ from recbole_mm.graph import (
 )
 from recbole_mm.model.base import MultimodalRecommender, counted
 from recbole_mm.parameters import parameter
+from recbole_mm.randomness import gumbel
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class MHCR(MultimodalRecommender):
         hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
-        final = content + middle + self.p.alpha * F.normalize(torch.stack(hyper).sum(0), dim=1)
+        final = content + middle + self.p.alpha * losses.unit(torch.stack(hyper).sum(0))
         return Forward(content, side, modal, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
@@ -151,7 +152,7 @@ class MHCR(MultimodalRecommender):
 
     def _memberships(self, logits: Tensor) -> Tensor:
         if self.training:
-            H = F.gumbel_softmax(logits, self.p.tau, dim=1)
+            H = F.softmax((logits + gumbel(logits.shape, logits)) / self.p.tau, dim=1)
             return F.dropout(H, 1 - self.p.keep_rate)
         return F.softmax(logits / self.p.tau, dim=1)
 

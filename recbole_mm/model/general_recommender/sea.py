@@ -151,7 +151,7 @@ class SEA(MultimodalRecommender):
         projections = [self._projections(m) for m in range(len(self.features))]
         x = torch.cat(
             [
-                F.normalize(torch.cat([P, node[1:](projected.node)]), dim=1)
+                losses.unit(torch.cat([P, node[1:](projected.node)]))
                 for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
             ],
             dim=1,
