@@ -18,9 +18,9 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-# Times beside RecBole's on the same data, in benchmarks/results; on an otherwise idle machine.
+# Times and memory beside RecBole's on the same data, in benchmarks/results; an hour on an otherwise idle machine.
 bench: $(VENV)/.installed
-	$(PY) -m benchmarks.steps $(ARGS)
+	$(PY) -m benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

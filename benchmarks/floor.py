@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,14 +15,16 @@ PRODUCTS = {
     aten._embedding_bag.default, aten._embedding_bag_forward_only.default,  # sparse products on a CPU
 }  # fmt: skip
 
+Numbers: TypeAlias = dict[tuple[Any, ...], Tensor]
+
 
 class _Products(TorchDispatchMode):
     """Notes every product that is computed within the block."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Numbers) -> None:
         super().__init__()
         self.found: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
-        self._numbers: dict[tuple[Any, ...], Tensor] = {}
+        self._numbers = numbers
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in PRODUCTS:
@@ -40,15 +42,17 @@ class _Products(TorchDispatchMode):
         return self._numbers[key]
 
 
-def floor_of(step: Callable[[], object]) -> Callable[[], None]:
+def floor_of(step: Callable[[], object], numbers: Numbers) -> Callable[[], None]:
     """Return what runs the products of a step, forward and backward, in their order and alone.
 
     Parameters
     ----------
     step : callable
         Is run once, to note them.
+    numbers : dict
+        What the products are run on is drawn into it; several floors may share one.
     """
-    with _Products() as products:
+    with _Products(numbers) as products:
         step()
 
     def alone() -> None:

@@ -19,7 +19,7 @@ from benchmarks.measuring import build, machine, seconds, some_of, told, workpla
 from benchmarks.problem import Size
 from benchmarks.steps import memory
 
-BASE = Size(8_000, 4_000, 48_000, {"image": 256, "text": 128})
+BASE = Size(4_000, 4_000, 48_000, {"image": 256, "text": 128})
 FACTORS = (1, 2, 4, 8)
 KNOBS = ("users", "items", "interactions", "dims")
 MODELS = ("MHCR", "SEA", "LightGCN")

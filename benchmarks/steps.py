@@ -17,7 +17,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks import problem
-from benchmarks.floor import floor_of
+from benchmarks.floor import Numbers, floor_of
 from benchmarks.measuring import (
     BATCH_SIZE,
     MIB,
@@ -80,7 +80,8 @@ def bench(size: str, names: Sequence[str], repeats: int, threads: int) -> dict[s
         check_same_batch(list(entrants.values()))
         for entrant in entrants.values():
             entrant.step()
-        floors = {name: floor_of(entrants[name].step) for name in names if name not in YARDSTICKS}
+        numbers: Numbers = {}
+        floors = {name: floor_of(entrants[name].step, numbers) for name in names if name not in YARDSTICKS}
         times = measure(
             {name: entrant.step for name, entrant in entrants.items()}
             | {f"floor of {name}": alone for name, alone in floors.items()},

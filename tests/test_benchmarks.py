@@ -14,6 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import __main__ as everything
 from benchmarks import data, floor, hardness, histories, neighbours, problem, propagation, scale, sequences, steps
 from benchmarks.histories_table import markdown
 from recbole_mm.graph import SparseGraph
@@ -57,14 +58,23 @@ def test_the_floor_is_the_products_of_the_step() -> None:
     def step() -> None:
         (matrix(x) @ weight).relu().sum().backward()
 
-    with floor._Products() as products:
+    with floor._Products({}) as products:
         step()
     noted = [str(function) for function, _, _ in products.found]
     assert noted.count("aten.mm.default") == 2  # forward, and the gradient of the weight
     assert noted.count("aten._embedding_bag_forward_only.default") == 1
     before = weight.grad.clone()  # type: ignore[union-attr]
-    floor.floor_of(step)()
+    floor.floor_of(step, {})()
     assert torch.equal(weight.grad, 2 * before), "once to note the products, and alone they change nothing"
+
+
+def test_all_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = ("neighbours --items=300 --dim=8", "propagation --size=small --layers=2 --repeats=1")
+    monkeypatch.setattr(everything, "COMMANDS", small)
+    everything.main(["--only=neighbours", "--threads=1", f"--out={tmp_path}"])
+    assert {file.name for file in tmp_path.iterdir()} == {f"neighbours-300x8-exact.{kind}" for kind in ("json", "md")}
+    everything.main(["--threads=1", f"--out={tmp_path}"])
+    assert (tmp_path / "propagation-small.md").is_file()
 
 
 def test_propagation_is_measured_beside_recboles_own(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""All benchmarks of time and memory, one after the other, each in a process of its own; `make bench` runs this."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.measuring import some_of
+
+COMMANDS = (
+    "propagation",
+    "data",
+    "steps --size=tiktok,baby",
+    "steps --size=elec --repeats=3",
+    "neighbours",
+    "neighbours --method=faiss",
+    "neighbours --method=faiss --items=1000000 --dim=128",
+    "scale",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    names = tuple(dict.fromkeys(command.split()[0] for command in COMMANDS))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", default=",".join(names), type=some_of("benchmark", names), help="comma between")
+    parser.add_argument("--threads", default=2, type=int)
+    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
+    args = parser.parse_args(argv)
+    common = [f"--threads={args.threads}", f"--out={args.out.resolve()}"]
+    for command in tqdm([command for command in COMMANDS if command.split()[0] in args.only], unit="benchmark"):
+        name, *own = shlex.split(command)
+        root = Path(__file__).resolve().parents[1]
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *own, *common], cwd=root, check=True)  # noqa: S603 - our own
+
+
+if __name__ == "__main__":
+    main()
