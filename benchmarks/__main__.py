@@ -22,6 +22,7 @@ COMMANDS = (
     "neighbours --method=faiss",
     "neighbours --method=faiss --items=1000000 --dim=128",
     "scale",
+    "loading",
 )
 
 

@@ -15,7 +15,19 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as everything
-from benchmarks import data, floor, hardness, histories, neighbours, problem, propagation, scale, sequences, steps
+from benchmarks import (
+    data,
+    floor,
+    hardness,
+    histories,
+    loading,
+    neighbours,
+    problem,
+    propagation,
+    scale,
+    sequences,
+    steps,
+)
 from benchmarks.histories_table import markdown
 from recbole_mm.graph import SparseGraph
 
@@ -213,6 +225,16 @@ def test_growth_is_fitted_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_exponent_by_hand() -> None:
     assert scale.exponent([3 * factor**1.5 for factor in scale.FACTORS]) == pytest.approx(1.5)
+
+
+def test_loading_is_measured_by_interactions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loading.main(["--interactions=2000,100000", "--threads=1", f"--out={tmp_path}"])
+    result = json.loads((tmp_path / "loading.json").read_text())
+    small, large = (one["memory_mib"] for one in result["counts"])
+    assert large > small + 100_000 * 2 * 4 / 2**20  # two columns of ids, at the least
+    each = (large - small) * 2**20 / 98_000
+    assert loading.slope(result, "memory_mib") * 2**20 == pytest.approx(each)
+    assert f"{each:,.0f} bytes an interaction" in capsys.readouterr().out
 
 
 def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

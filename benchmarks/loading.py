@@ -1,0 +1,76 @@
+"""Seconds and peak memory from files to the first batch: loading, splits, samplers, graph; by interactions."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from benchmarks import problem
+from benchmarks.measuring import MIB, machine, prepare, seconds, told, whole_numbers, workplace, write_results
+from benchmarks.problem import Size
+from recbole_mm import report
+
+COUNTS = [1_000_000, 2_000_000, 4_000_000]
+PER_USER, PER_ITEM = 10, 100  # interactions
+
+
+def load(name: str, folder: str) -> tuple[float, float]:
+    """Return the seconds, and the MiB by which the peak of this process, which must be new, grows."""
+    before = report.peak_memory()["ram"]
+    took = seconds(lambda: next(iter(prepare("LightGCN", name, data_path=folder)[1][0])))
+    return took, report.peak_memory()["ram"] - before
+
+
+def bench(counts: Sequence[int], threads: int) -> dict[str, Any]:
+    """Return the machine, and by number of interactions the seconds and the memory."""
+    found = []
+    with workplace(threads) as folder:
+        about = machine()
+        for n in counts:
+            name = f"interactions-{n}"
+            problem.write(name, folder, size=Size(n // PER_USER, n // PER_ITEM, n, {}))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                took, memory = pool.submit(load, name, str(folder)).result()
+            found.append({"interactions": n, "seconds": took, "memory_mib": memory})
+    return {"machine": about, "counts": found}
+
+
+def slope(result: dict[str, Any], key: str) -> float:
+    """Return by how much a value grows with an interaction."""
+    counts = result["counts"]
+    return float(np.polyfit([one["interactions"] for one in counts], [one[key] for one in counts], 1)[0])
+
+
+def markdown(result: dict[str, Any]) -> str:
+    rows = [
+        (f"{one['interactions']:,}", f"{one['seconds']:.1f}", f"{one['memory_mib']:,.0f}") for one in result["counts"]
+    ]
+    each = (
+        f"{1e6 * slope(result, 'seconds'):.1f} us and {MIB * slope(result, 'memory_mib'):,.0f} bytes an interaction, "
+        f"with a user for {PER_USER} of them and an item for {PER_ITEM}"
+    )
+    headers = ("interactions", "seconds", "peak, MiB")
+    about = f"From files to the first batch of LightGCN; {told(result['machine'])}. {each}."
+    return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
+    parser.add_argument("--interactions", default=COUNTS, type=whole_numbers, help="two counts or more, comma between")
+    parser.add_argument("--threads", default=2, type=int)
+    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
+    args = parser.parse_args(argv)
+    out = args.out.resolve()
+    result = bench(args.interactions, args.threads)
+    write_results(out, "loading", result, markdown(result))
+
+
+if __name__ == "__main__":
+    main()
