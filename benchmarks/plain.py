@@ -16,6 +16,7 @@ from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
+from recbole.trainer import Trainer
 
 from recbole_mm import graph
 
@@ -48,6 +49,7 @@ def recboles_data() -> Iterator[None]:
         (Dataset, "join", Dataset.join.__wrapped__),
         (recbole.data.utils, "TrainDataLoader", TrainDataLoader),
         (recbole.data.utils, "FullSortEvalDataLoader", FullSortEvalDataLoader),
+        (Trainer, "_full_sort_batch_eval", Trainer._full_sort_batch_eval.__wrapped__),
     ]
     with _with(parts):
         yield

@@ -14,7 +14,7 @@ import recbole.trainer
 from recbole.config import Config
 
 from recbole_mm import engine
-from recbole_mm.data import loading
+from recbole_mm.data import evaluation, loading
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
@@ -39,6 +39,7 @@ def register() -> None:
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     loading.register()
+    evaluation.register()
     engine.register()
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data.interaction import Interaction
-from training import train
+from training import SMALL, run, train
 
 from benchmarks.plain import _from_source, recboles_data
 from recbole_mm.data import loading
 
 QUICK = settings(deadline=None, max_examples=30)
-SMALL = {"MAX_ITEM_LIST_LENGTH": 5, "hidden_size": 8, "embedding_size": 8, "train_batch_size": 4096}
-
-
-def run(model: str, **changes: Any) -> dict[str, Any]:
-    """Return the losses, weights and validation of a short training."""
-    done = train(model, **changes)
-    found = done.trainer.evaluate(done.loaders[1], load_best_model=False)
-    return {"losses": done.losses, "weights": done.model.state_dict(), "valid": found, "loader": done.loaders[1]}
 
 
 @pytest.mark.parametrize(
@@ -107,27 +98,6 @@ def test_a_key_without_used_values_is_an_error() -> None:
 
     with pytest.raises(IndexError, match=r"\[0, 2\)"):
         loading.sample_by_key_ids(Sampler(), [0, 2], 1)
-
-
-class TestEvaluationBatches:
-    def users(self, **changes: Any) -> int:
-        return int(run("BPR", epochs=1, **changes)["loader"].step)
-
-    def test_more_users_than_recbole_has_up_to_the_memory(self) -> None:
-        n_items = 241
-        assert self.users(eval_batch_size=n_items) == loading.MOST_USERS
-        assert self.users(eval_batch_size=n_items, eval_memory=1) == 2**20 // (24 * n_items)
-        assert self.users(eval_batch_size=1000 * n_items, eval_memory=1) == 1000
-
-    def test_histories_are_cut_to_the_memory(self) -> None:
-        keys = {**SMALL, "train_neg_sample_args": None, "epochs": 1}
-        assert run("GRU4Rec", **keys)["loader"].step == loading.MOST_USERS
-        assert run("GRU4Rec", eval_batch_size=100, **keys)["loader"].step == 100
-        assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (24 * 241)
-
-    def test_the_metrics_do_not_depend_on_it(self) -> None:
-        found = [run("BPR", eval_batch_size=size, eval_memory=1)["valid"] for size in (1, 10_000, 1_000_000)]
-        assert all(one == other for one, other in pairwise(found))
 
 
 class TestFeaturesInBatches:

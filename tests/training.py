@@ -10,6 +10,8 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
+SMALL = {"MAX_ITEM_LIST_LENGTH": 5, "hidden_size": 8, "embedding_size": 8, "train_batch_size": 4096}  # for histories
+
 
 def train(model: str, dataset: str = "microvideo", **changes: Any) -> SimpleNamespace:
     """Return config, loaders, model and trainer after two epochs, from one seed."""
@@ -23,3 +25,10 @@ def train(model: str, dataset: str = "microvideo", **changes: Any) -> SimpleName
     trainer.fit(loaders[0], None, verbose=False, saved=False)
     losses = [trainer.train_loss_dict[epoch] for epoch in range(config["epochs"])]
     return SimpleNamespace(config=config, loaders=loaders, model=built, trainer=trainer, losses=losses)
+
+
+def run(model: str, **changes: Any) -> dict[str, Any]:
+    """Return the losses, weights and validation of a short training."""
+    done = train(model, **changes)
+    found = done.trainer.evaluate(done.loaders[1], load_best_model=False)
+    return {"losses": done.losses, "weights": done.model.state_dict(), "valid": found, "loader": done.loaders[1]}

@@ -1,4 +1,4 @@
-"""RecBole's data path, vectorised: for the same seed the same batches and samples, and more users an evaluation."""
+"""RecBole's way from rows to batches, vectorised: for the same seed the same batches and samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import recbole.data.utils
 import torch
-from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.dataloader import TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
@@ -19,9 +19,7 @@ from recbole.utils import ModelType
 from recbole_mm.engine import Engine
 from recbole_mm.parameters import read_config
 
-MOST_USERS = 512  # scored at a time; more are no faster
 READERS = (ModelType.CONTEXT, ModelType.DECISIONTREE)  # of the columns of users and items in a batch
-BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
 
 
 class UsedPairs:
@@ -92,28 +90,6 @@ class Batches(TrainDataLoader):
             yield self.collate_fn(order[start : start + self.step])
 
 
-class FullSortBatches(FullSortEvalDataLoader):
-    """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
-
-    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger;
-    histories, of which RecBole takes `eval_batch_size` whatever the catalogue, are cut to the memory.
-    """
-
-    step: int
-
-    def _init_batch_size_and_step(self) -> None:
-        super()._init_batch_size_and_step()
-        n_items = self._dataset.item_num
-        memory = read_config(Engine, self.config).eval_memory * 2**20
-        users = min(MOST_USERS, max(1, memory // (BYTES_A_SCORE * n_items)))
-        if self.is_sequential:
-            self.step = min(self.step, users)
-            self.set_batch_size(self.step)
-        else:
-            self.step = max(self.step, users)
-            self.set_batch_size(self.step * n_items)
-
-
 def rows_of(self: Interaction, index: Any) -> Any:
     """Return a column by name, or the rows at the index as an `Interaction`; RecBole makes a list of the index."""
     if isinstance(index, str):
@@ -144,10 +120,9 @@ def _join_where_read(join: Any) -> Any:
 
 
 def register() -> None:
-    """Put all five in the places where RecBole looks for its own; a second call changes nothing."""
+    """Put all four in the places where RecBole looks for its own; a second call changes nothing."""
     if not hasattr(Dataset.join, "__wrapped__"):
         Dataset.join = _join_where_read(Dataset.join)
     Interaction.__getitem__ = rows_of
     AbstractSampler.sample_by_key_ids = sample_by_key_ids
     recbole.data.utils.TrainDataLoader = Batches
-    recbole.data.utils.FullSortEvalDataLoader = FullSortBatches

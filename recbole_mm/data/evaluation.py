@@ -1,0 +1,121 @@
+"""Full-sort evaluation of as many users at a time as the memory allows, for every model."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import recbole.data.utils
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.trainer import Trainer
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from recbole_mm.engine import Engine
+from recbole_mm.parameters import read_config
+from recbole_mm.randomness import random_states, restore
+
+MOST_USERS = 512  # scored at a time; more are no faster
+BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
+HELD_AT_ONCE = 3  # tensors as large as the largest that a model makes of a user
+
+
+class FullSortBatches(FullSortEvalDataLoader):
+    """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
+
+    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger;
+    histories, of which RecBole takes `eval_batch_size` whatever the catalogue, are cut to the memory.
+    """
+
+    step: int
+
+    def _init_batch_size_and_step(self) -> None:
+        super()._init_batch_size_and_step()
+        n_items = self._dataset.item_num
+        users = min(MOST_USERS, max(1, _memory(self.config) // (BYTES_A_SCORE * n_items)))
+        if self.is_sequential:
+            self.step = min(self.step, users)
+            self.set_batch_size(self.step)
+        else:
+            self.step = max(self.step, users)
+            self.set_batch_size(self.step * n_items)
+
+
+def _memory(config: Any) -> int:
+    return read_config(Engine, config).eval_memory * 2**20
+
+
+class _Made(TorchDispatchMode):
+    """Notes the bytes of every tensor that is made within the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nbytes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        dense = [one for one in tree_leaves(out) if isinstance(one, Tensor) and one.layout is torch.strided]
+        self.nbytes += [one.untyped_storage().nbytes() for one in dense]
+        return out
+
+
+def bytes_of_a_user(model: Any, users: Any) -> int:
+    """Return by how much the largest tensor that `full_sort_predict` makes grows with a user.
+
+    A dot product makes a number an item; some models make a vector an item, or one for each of its neighbours.
+
+    Parameters
+    ----------
+    model : torch module
+        Is asked for the scores of one user and of two; random states are left as they were.
+    users : recbole.data.interaction.Interaction
+        Two or more.
+    """
+    states, made = random_states(), []
+    try:
+        model.full_sort_predict(users[:2])  # what a model keeps from one call to the next is made here
+    except NotImplementedError:  # RecBole asks it pair by pair, `eval_batch_size` at a time
+        return 1
+    for n in (1, 2):
+        with _Made() as watched:
+            model.full_sort_predict(users[:n])
+        made.append(watched.nbytes)
+    restore(states)
+    one, two = made
+    if len(one) != len(two):  # user after user
+        return max(1, max(two) - max(one))
+    return max(1, *(more - less for less, more in zip(one, two, strict=True)))
+
+
+def _within_memory(score: Any) -> Any:
+    """Let the model score a part of the batch at a time where all of it would take more than `eval_memory`."""
+
+    @functools.wraps(score)
+    def wrapped(self: Any, batch: Any) -> Any:
+        users, model = batch[0].to(self.device), self.model
+        if len(users) < 2:
+            return score(self, batch)
+        if not hasattr(self, "_bytes_of_a_user"):
+            self._bytes_of_a_user = bytes_of_a_user(model, users)
+        most = max(1, _memory(self.config) // (HELD_AT_ONCE * self._bytes_of_a_user))
+        if most >= len(users):
+            return score(self, batch)
+        own = model.full_sort_predict
+        model.full_sort_predict = lambda users: torch.cat(
+            [own(users[first : first + most]).view(-1) for first in range(0, len(users), most)]
+        )
+        try:
+            return score(self, batch)
+        finally:
+            del model.full_sort_predict
+
+    return wrapped
+
+
+def register() -> None:
+    """Put both in the places where RecBole looks for its own; a second call changes nothing."""
+    recbole.data.utils.FullSortEvalDataLoader = FullSortBatches
+    if not hasattr(Trainer._full_sort_batch_eval, "__wrapped__"):
+        Trainer._full_sort_batch_eval = _within_memory(Trainer._full_sort_batch_eval)
