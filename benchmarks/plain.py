@@ -18,7 +18,7 @@ from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
 from recbole.trainer import Trainer
 
-from recbole_mm import graph
+from recbole_mm import sparse
 
 
 @functools.cache
@@ -60,6 +60,6 @@ def recboles_own() -> Iterator[None]:
     """Let optimizers and sparse products be RecBole's own, too."""
     with (
         recboles_data(),
-        _with([(recbole.trainer.trainer, "optim", torch.optim), (graph, "constant_mm", torch.sparse.mm)]),
+        _with([(recbole.trainer.trainer, "optim", torch.optim), (sparse, "constant_mm", torch.sparse.mm)]),
     ):
         yield

@@ -277,10 +277,10 @@ def _no_anomaly_mode(module: Any) -> None:
 
 # Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient.
 def _constant_graphs(module: Any) -> None:
-    graph = importlib.import_module("recbole_mm.graph")
+    sparse = importlib.import_module("recbole_mm.sparse")
 
     def mm(matrix: torch.Tensor, x: torch.Tensor) -> Any:
-        return graph.constant_mm(matrix, x)  # looked up at each call, so that it can be replaced
+        return sparse.constant_mm(matrix, x)  # looked up at each call, so that it can be replaced
 
     module.torch = Overlay(module.torch, sparse=Overlay(torch.sparse, mm=mm))
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-CONTRAST_CHUNK_ELEMENTS = 500_000  # logits held at a time: 2 MB in float32, near a core's cache
+from recbole_mm.contrast import log_normaliser, unit
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
@@ -80,104 +78,6 @@ def cross_modal_contrast(
     negatives = unit(reference) / temperature  # (n_negatives, d)
     share = _share(anchors[0], count)
     return log_normaliser(torch.stack(each, dim=1), negatives, share) - pairs.logsumexp(1) @ share
-
-
-def unit(x: Tensor) -> Tensor:
-    """Divide each row by its length; one of length 0 stays 0. As `F.normalize`, whose gradient takes twice the time.
-
-    Parameters
-    ----------
-    x : Tensor, shape (n, d)
-    """
-    out: Tensor = _Unit.apply(x)
-    return out
-
-
-class _Unit(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        scale = 1 / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        out = x * scale
-        ctx.save_for_backward(out, scale)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        out, scale = ctx.saved_tensors
-        return (grad - out * (grad * out).sum(1, keepdim=True)) * scale
-
-
-def negatives(which: int | str, nodes: Tensor, batch: Tensor) -> Tensor:
-    """Return the nodes that a contrast is among.
-
-    Parameters
-    ----------
-    which : int or str
-        `all`, `batch`, or how many are drawn without replacement, at most all.
-    nodes : int Tensor, shape (n,)
-        All of them, ascending.
-    batch : int Tensor
-        The nodes of the batch, in any order; of those that are repeated or not in `nodes` nothing is kept twice.
-    """
-    if which == "all":
-        return nodes
-    if which == "batch":
-        return nodes[torch.isin(nodes, batch)]
-    return nodes[torch.randperm(len(nodes), device=nodes.device)[:which]]
-
-
-def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = None) -> Tensor:
-    """Return `sum_i weight_i log sum_m sum_j count_j exp(a_im . b_j)` without keeping the logits of all rows.
-
-    Parameters
-    ----------
-    a, b : Tensor, shapes (n, M, d) and (n_negatives, d)
-        M anchors a row, and what each is compared with.
-    weight : Tensor, shape (n,)
-        A constant, such as each row's share of a mean.
-    count : int Tensor, shape (n_negatives,), optional
-        How often each row of b counts; once by default.
-
-    Notes
-    -----
-    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, whose gradient is taken at once.
-    """
-    if not len(a):
-        return (a.sum() + b.sum()) * 0
-    dtype = torch.promote_types(a.dtype, torch.float32)
-    log_count = None if count is None else count.to(dtype).log()
-    out: Tensor = _LogNormaliser.apply(a.to(dtype), b.to(dtype), weight.to(dtype), log_count)
-    return out
-
-
-class _LogNormaliser(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor, log_count: Tensor | None) -> Tensor:
-        total, grad_a, grad_b = weight.new_zeros(()), torch.empty_like(a), torch.zeros_like(b)
-        size = max(1, CONTRAST_CHUNK_ELEMENTS // max(a.shape[1] * len(b), 1))
-        with torch.autocast(a.device.type, enabled=False):
-            for anchors, weights, out in zip(a.split(size), weight.split(size), grad_a.split(size), strict=True):
-                flat = anchors.flatten(0, 1)  # (chunk * M, d)
-                logits = flat @ b.T
-                if log_count is not None:
-                    logits.add_(log_count)
-                rows = logits.view(len(anchors), -1)  # (chunk, M * n_negatives)
-                largest = rows.amax(1, keepdim=True)
-                sums = rows.sub_(largest).exp_().sum(1, keepdim=True)
-                total += weights @ (largest + sums.log()).squeeze(1)
-                if any(ctx.needs_input_grad):
-                    rows.mul_(weights.unsqueeze(1) / sums)  # the softmax, weighted
-                    out.copy_((logits @ b).view_as(out))
-                    grad_b.addmm_(logits.T, flat)
-        ctx.save_for_backward(grad_a, grad_b)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        grad_a, grad_b = ctx.saved_tensors
-        return grad * grad_a, grad * grad_b, None, None
 
 
 def _share(rows: Tensor, count: Tensor | None) -> Tensor:

@@ -29,7 +29,7 @@ from benchmarks import (
     steps,
 )
 from benchmarks.histories_table import markdown
-from recbole_mm.graph import SparseGraph
+from recbole_mm.sparse import SparseGraph
 
 
 def test_a_size_has_what_it_says(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from recbole.model.general_recommender import BPR
 from training import train
 
 from benchmarks.plain import recboles_own
-from recbole_mm import graph
+from recbole_mm import sparse
 from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request, configure
@@ -22,7 +22,7 @@ from recbole_mm.request import Request, configure
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "NGCF", "SGL", "SpectralCF", "MHCR"])
 def test_models_train_as_on_recboles_own_parts(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "MET_OFTEN", 4)
+    monkeypatch.setattr(sparse, "MET_OFTEN", 4)
     settings: dict[str, Any] = {"train_batch_size": 500, "epochs": 3}
     with recboles_own():
         plain = train(model, **settings)

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recbole_mm import losses
+from recbole_mm import contrast
+from recbole_mm.contrast import log_normaliser
 from recbole_mm.losses import (
     CLUB,
     bpr,
     cross_modal_contrast,
     info_nce,
-    log_normaliser,
     over_contrast,
     pull,
     rank_contrast,
@@ -43,7 +43,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def test_unit_is_f_normalize(scale: float) -> None:
     x, weight = scale * normal(5, 3).detach(), normal(5, 3, seed=1).detach()
     found = []
-    for normalise in (losses.unit, F.normalize):
+    for normalise in (contrast.unit, F.normalize):
         rows = x.clone().requires_grad_()
         out = normalise(rows)
         (gradient,) = torch.autograd.grad((out * weight).sum(), rows)
@@ -226,7 +226,7 @@ def test_the_normaliser_in_chunks_equals_the_plain_one(
     a, b, weight = normal(n, n_anchors, 4, seed=seed), normal(m, 4, seed=seed + 1000), torch.rand(n).double()
     count = torch.arange(1, m + 1) if counted else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "CONTRAST_CHUNK_ELEMENTS", elements)
+        patch.setattr(contrast, "CONTRAST_CHUNK_ELEMENTS", elements)
         chunked = log_normaliser(a, b, weight, count)
         ours = torch.autograd.grad(3 * chunked, (a, b))
     each = (a @ b.T).exp() * (1 if count is None else count)  # (n, anchors, m)
@@ -247,7 +247,7 @@ def test_the_normaliser_holds_a_bounded_number_of_logits(monkeypatch: pytest.Mon
 
     anchor, positive = normal(300, 2), normal(300, 2, seed=1)
     for elements, most in ((1200, 1200), (10**6, 300 * 300)):
-        monkeypatch.setattr(losses, "CONTRAST_CHUNK_ELEMENTS", elements)
+        monkeypatch.setattr(contrast, "CONTRAST_CHUNK_ELEMENTS", elements)
         with Recorder():
             info_nce(anchor, positive, 0.2).backward()
         assert max(sizes) == most
@@ -359,14 +359,14 @@ class TestNegatives:
     NODES = torch.tensor([3, 5, 6, 9, 10])
 
     def test_all_and_the_batch_s(self) -> None:
-        assert losses.negatives("all", self.NODES, torch.tensor([5])).tolist() == self.NODES.tolist()
-        assert losses.negatives("batch", self.NODES, torch.tensor([9, 4, 5, 9])).tolist() == [5, 9]
-        assert losses.negatives("batch", self.NODES, torch.tensor([4])).tolist() == []
+        assert contrast.negatives("all", self.NODES, torch.tensor([5])).tolist() == self.NODES.tolist()
+        assert contrast.negatives("batch", self.NODES, torch.tensor([9, 4, 5, 9])).tolist() == [5, 9]
+        assert contrast.negatives("batch", self.NODES, torch.tensor([4])).tolist() == []
 
     @pytest.mark.parametrize("n", [1, 3, 5, 8])
     def test_so_many_are_drawn_once_each_and_anew(self, n: int) -> None:
         torch.manual_seed(0)
-        drawn = [losses.negatives(n, self.NODES, torch.tensor([5])).tolist() for _ in range(200)]
+        drawn = [contrast.negatives(n, self.NODES, torch.tensor([5])).tolist() for _ in range(200)]
         assert all(len(set(one)) == len(one) == min(n, 5) for one in drawn)
         assert {node for one in drawn for node in one} == set(self.NODES.tolist())
         counts = np.bincount(np.concatenate(drawn))[self.NODES.numpy()]
@@ -374,6 +374,6 @@ class TestNegatives:
 
     def test_a_contrast_among_none_is_0(self) -> None:
         empty = torch.zeros(0, 4, requires_grad=True)
-        value = losses.info_nce(empty, empty, 0.2)
+        value = info_nce(empty, empty, 0.2)
         value.backward()
         assert value == 0

@@ -10,17 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm import losses
+from recbole_mm.contrast import negatives, unit
 from recbole_mm.errors import InputError
-from recbole_mm.graph import (
-    SparseGraph,
-    bipartite_adjacency,
-    interaction_matrix,
-    knn_graph,
-    symmetric_normalise,
-)
+from recbole_mm.graph import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
 from recbole_mm.model.base import MultimodalRecommender, counted
 from recbole_mm.parameters import parameter
 from recbole_mm.randomness import gumbel
+from recbole_mm.sparse import SparseGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +114,7 @@ class MHCR(MultimodalRecommender):
         hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
-        final = content + middle + self.p.alpha * losses.unit(torch.stack(hyper).sum(0))
+        final = content + middle + self.p.alpha * unit(torch.stack(hyper).sum(0))
         return Forward(content, side, modal, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
@@ -200,11 +196,9 @@ class MHCR(MultimodalRecommender):
         """Contrast nodes of one side across modalities with nodes of that side."""
         side = slice(0, self.n_real_users) if node[0] < self.n_real_users else slice(self.n_real_users, None)
         reference = hyper[self.reference]
-        negatives = losses.negatives(
-            self.p.contrast_negatives, torch.arange(len(reference), device=node.device)[side], node
-        )
+        among = negatives(self.p.contrast_negatives, torch.arange(len(reference), device=node.device)[side], node)
         anchors = [F.embedding(node, G) for G in hyper]
-        return losses.cross_modal_contrast(anchors, F.embedding(negatives, reference), 0.2, count)
+        return losses.cross_modal_contrast(anchors, F.embedding(among, reference), 0.2, count)
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         return torch.stack(list(self.losses(interaction).values())).sum()

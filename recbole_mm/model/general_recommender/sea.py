@@ -13,16 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm import losses
+from recbole_mm.contrast import negatives, unit
 from recbole_mm.errors import InputError, nearest
-from recbole_mm.graph import (
-    SparseGraph,
-    bipartite_adjacency,
-    interaction_matrix,
-    knn_graph,
-    symmetric_normalise,
-)
+from recbole_mm.graph import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
 from recbole_mm.model.base import Constants, MultimodalRecommender
 from recbole_mm.parameters import parameter
+from recbole_mm.sparse import SparseGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +147,7 @@ class SEA(MultimodalRecommender):
         projections = [self._projections(m) for m in range(len(self.features))]
         x = torch.cat(
             [
-                losses.unit(torch.cat([P, node[1:](projected.node)]))
+                unit(torch.cat([P, node[1:](projected.node)]))
                 for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
             ],
             dim=1,
@@ -203,7 +199,7 @@ class SEA(MultimodalRecommender):
         each = [
             losses.info_nce(F.embedding(rows, generic[b]), F.embedding(rows, generic[a]), self.p.temp)
             for (a, b), real in zip(self.pairs, self.real_in_both, strict=True)
-            for rows in [losses.negatives(self.p.contrast_negatives, real, batch)]
+            for rows in [negatives(self.p.contrast_negatives, real, batch)]
         ]
         return torch.stack(each).mean()
 

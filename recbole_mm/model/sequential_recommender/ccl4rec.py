@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm import losses
+from recbole_mm.contrast import unit
 from recbole_mm.errors import InputError
 from recbole_mm.graph import history_matrix, related_items
 from recbole_mm.model.base import Multimodal, padded
@@ -162,7 +163,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     ) -> dict[str, Tensor]:
         p = self.p
         good, bad = self.views(history, attention)
-        anchor = F.normalize(self.contrast_head(users), dim=1)
+        anchor = unit(self.contrast_head(users))
         near, far = (self._similarity(anchor, views, items, logits) for views in (good, bad))  # (B, P), (B, N)
         terms = {}
         if p.cl_weight:
@@ -176,7 +177,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     def _similarity(self, anchor: Tensor, views: Views, items: Tensor, logits: Tensor) -> Tensor:
         """Return c(v) = cos(f(u), f(u_v)) / tau, (B, V)."""
         encoded, _ = self.encode(views.items.flatten(0, 1), items, logits)
-        encoded = F.normalize(self.contrast_head(encoded), dim=1).unflatten(0, views.damage.shape)
+        encoded = unit(self.contrast_head(encoded)).unflatten(0, views.damage.shape)
         return (anchor.unsqueeze(1) * encoded).sum(2) / self.p.tau
 
     def _strengths(self, good: Views, bad: Views) -> tuple[Tensor, Tensor]:
