@@ -78,8 +78,8 @@ def _approximate(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     quantizer = faiss.IndexFlatIP(unit.shape[1])
     index = faiss.IndexIVFFlat(quantizer, unit.shape[1], n_cells, faiss.METRIC_INNER_PRODUCT)
     index.nprobe = max(8, n_cells // 64)
-    sample = np.random.default_rng(0).choice(len(unit), min(len(unit), 64 * n_cells), replace=False)
-    index.train(unit[sample])
+    enough = 64 * n_cells
+    index.train(unit if len(unit) <= enough else unit[np.random.default_rng(0).permutation(len(unit))[:enough]])
     index.add(unit)
     cosines, neighbours = index.search(unit, k)
     some = torch.from_numpy(np.random.default_rng(1).permutation(len(unit))[:RECALL_SAMPLE]).to(features.device)
