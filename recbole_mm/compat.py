@@ -275,7 +275,8 @@ def _no_anomaly_mode(module: Any) -> None:
     torch.autograd.set_detect_anomaly(False)
 
 
-# Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient.
+# Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient;
+# under autocast it raises RuntimeError for want of a sparse product in bfloat16.
 def _constant_graphs(module: Any) -> None:
     sparse = importlib.import_module("recbole_mm.sparse")
 
@@ -313,7 +314,7 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
         (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
         (True, _constant_graphs, [
-            "recbole.model.layers", *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf")),
+            "recbole.model.layers", *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf", "gcmc", "dmf")),
             *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
         ]),
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),

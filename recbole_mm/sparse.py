@@ -149,13 +149,19 @@ def constant_mm(matrix: Tensor, x: Tensor) -> Tensor:
 
     RecBole's graph models multiply with the same COO matrix in every layer of every step, which torch sorts anew for
     each product and each gradient. The graph lies on the tensor itself, so that it goes when the tensor goes; one that
-    is made for a single step, as by dropout of edges, is not worth it.
+    is made for a single step, as by dropout of edges, is not worth it. Under autocast, too, products are made in the
+    precision of the matrix: torch has no sparse product in bfloat16.
     """
     if matrix.requires_grad or matrix.layout is not torch.sparse_coo:
-        return torch.sparse.mm(matrix, x)
+        return _full_precision_mm(matrix, x)
     met: Any = getattr(matrix, "_met", 0)
     if met == MET_OFTEN:
         met = SparseGraph.of(matrix)
     matrix._met = met if isinstance(met, SparseGraph) else met + 1  # type: ignore[attr-defined]
-    out: Tensor = met(x) if isinstance(met, SparseGraph) else torch.sparse.mm(matrix, x)
+    out: Tensor = met(x) if isinstance(met, SparseGraph) else _full_precision_mm(matrix, x)
     return out
+
+
+def _full_precision_mm(matrix: Tensor, x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.sparse.mm(matrix, x.to(matrix.dtype))

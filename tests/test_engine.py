@@ -33,6 +33,13 @@ def test_models_train_as_on_recboles_own_parts(model: str, monkeypatch: pytest.M
     assert not plain.trainer.optimizer.defaults["fused"]
 
 
+@pytest.mark.parametrize("model", ["LightGCN", "NGCF", "SGL", "SpectralCF", "DGCF", "GCMC"])
+def test_graph_models_train_in_mixed_precision(model: str) -> None:
+    settings: dict[str, Any] = {"train_batch_size": 1000, "epochs": 1}
+    full, mixed = (train(model, enable_amp=amp, **settings).losses for amp in (False, True))
+    np.testing.assert_allclose(mixed, full, rtol=1e-2)
+
+
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 def test_the_one_kernel_steps_as_torchs_plain_optimizer(name: str) -> None:
     torch.manual_seed(0)
