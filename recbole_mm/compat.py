@@ -314,7 +314,8 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
         (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
         (True, _constant_graphs, [
-            "recbole.model.layers", *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf", "gcmc", "dmf")),
+            "recbole.model.layers",
+            *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf", "gcmc", "dmf")),
             *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
         ]),
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
