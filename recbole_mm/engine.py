@@ -17,12 +17,12 @@ from recbole_mm.parameters import parameter, read_config
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Settings that every model has and that leave its results alone, up to rounding and `knn_method`."""
+    """Settings that every model has and that leave its results alone, up to rounding and `neighbour_search`."""
 
     threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
     eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
     join_features: bool = parameter(False, "put the columns of .user and .item files into the batches of every model")
-    knn_method: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
+    neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
 
 
 @contextmanager

@@ -45,7 +45,9 @@ def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.n
     """
     compute = {"exact": _exact, "faiss": _approximate}[method]
     if method == "faiss" and importlib.util.find_spec("faiss") is None:
-        raise InputError("knn_method is faiss, which is not installed: pip install 'recbole-mm[faiss]', or use exact")
+        raise InputError(
+            "neighbour_search is faiss, which is not installed: pip install 'recbole-mm[faiss]', or use exact"
+        )
     if len(features) < CACHED_FROM:
         return compute(features, k)
     content = hashlib.sha256(features.detach().cpu().contiguous().numpy().data).hexdigest()

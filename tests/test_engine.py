@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import recbole
 import recbole.trainer.trainer
 import torch
+import yaml
 from recbole.model.general_recommender import BPR
 from training import train
 
@@ -96,13 +100,20 @@ class TestComputing:
         assert torch.get_num_threads() == before
 
 
+def test_no_setting_has_the_name_of_one_of_recboles() -> None:
+    files = sorted((Path(recbole.__file__).parent / "properties").rglob("*.yaml"))
+    taken = {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8")) or {}}
+    assert {"knn_method", "embedding_size"} <= taken
+    assert not taken & {field.name for field in dataclasses.fields(Engine)}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("threads", -1, "threads must be at least 0, not -1"),
         ("eval_memory", 0, "eval_memory must be at least 1, not 0"),
         ("eval_memory", "much", "eval_memory must be a whole number, not 'much'"),
-        ("knn_method", "fais", "knn_method must be one of exact, faiss, not 'fais'. Did you mean 'faiss'?"),
+        ("neighbour_search", "fais", "neighbour_search must be one of exact, faiss, not 'fais'. Did you mean 'faiss'?"),
     ],
 )
 def test_settings_are_checked_for_every_model(key: str, value: Any, message: str) -> None:

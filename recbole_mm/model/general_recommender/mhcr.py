@@ -88,7 +88,7 @@ class MHCR(MultimodalRecommender):
         self.user_mean = SparseGraph(adjacency[:n_users, n_users:])  # R_hat (U, I)
         self.item_graphs = nn.ModuleList(
             SparseGraph(  # S^m (I, I)
-                symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask, method=self.engine.knn_method))
+                symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask, method=self.engine.neighbour_search))
             )
             for X, mask in zip(self.features, self.masks, strict=True)
         )

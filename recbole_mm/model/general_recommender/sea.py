@@ -96,7 +96,7 @@ class SEA(MultimodalRecommender):
         self.item_graph = SparseGraph(  # T (I, I)
             sum(
                 weights[name]
-                * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True, method=self.engine.knn_method))
+                * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True, method=self.engine.neighbour_search))
                 for name, X, mask in zip(names, self.features, self.masks, strict=True)
             )
         )

@@ -85,7 +85,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
                     list(self.masks),
                     p.related_k,
                     p.related_share,
-                    method=self.engine.knn_method,
+                    method=self.engine.neighbour_search,
                 )
             )
             self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
