@@ -16,7 +16,6 @@ from itertools import accumulate
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -186,9 +185,9 @@ def whole_numbers(text: str) -> list[int]:
 
 @contextmanager
 def workplace(threads: int) -> Iterator[Path]:
-    """Go to a temporary folder, for RecBole's logs and the pack's cache; denormal numbers count as 0, as in a run."""
+    """Go to a temporary folder, where RecBole leaves its logs; denormal numbers count as 0, as in a run of the pack."""
     before, n_threads = Path.cwd(), torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, RECBOLE_MM_CACHE=str(folder)):
+    with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         torch.set_flush_denormal(True)
         torch.set_num_threads(threads)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ def draw_features(n_items: int, dim: int, seed: int = 2024) -> torch.Tensor:
 
 def bench(n_items: int, dim: int, k: int, method: str, threads: int) -> dict[str, Any]:
     """Return the machine, the seconds of the search alone, the peak memory, and the recall of an approximation."""
-    with workplace(threads):
+    with workplace(threads) as folder, patch.dict(os.environ, RECBOLE_MM_CACHE=str(folder)):
         about = machine()
         features = draw_features(n_items, dim)
         before = report.peak_memory()["ram"]

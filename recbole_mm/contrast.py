@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CONTRAST_CHUNK_ELEMENTS = 500_000  # logits held at a time: 2 MB in float32, near a core's cache
+LEAST_ROWS = 32  # of those at a time, so that a product is worth reading all negatives for
 
 
 def unit(x: Tensor) -> Tensor:
@@ -70,7 +71,8 @@ def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = 
 
     Notes
     -----
-    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, whose gradient is taken at once.
+    Rows of a are taken in chunks of `CONTRAST_CHUNK_ELEMENTS` logits, at least `LEAST_ROWS` rows, whose gradient is
+    taken at once.
     """
     if not len(a):
         return (a.sum() + b.sum()) * 0
@@ -84,7 +86,7 @@ class _LogNormaliser(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor, log_count: Tensor | None) -> Tensor:
         total, grad_a, grad_b = weight.new_zeros(()), torch.empty_like(a), torch.zeros_like(b)
-        size = max(1, CONTRAST_CHUNK_ELEMENTS // max(a.shape[1] * len(b), 1))
+        size = max(LEAST_ROWS, CONTRAST_CHUNK_ELEMENTS // max(a.shape[1] * len(b), 1))
         with torch.autocast(a.device.type, enabled=False):
             for anchors, weights, out in zip(a.split(size), weight.split(size), grad_a.split(size), strict=True):
                 flat = anchors.flatten(0, 1)  # (chunk * M, d)
