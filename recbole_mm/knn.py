@@ -20,6 +20,7 @@ from recbole_mm.errors import InputError
 
 CHUNK_ELEMENTS = 8_000_000  # similarities held at a time: 32 MB in float32
 CACHED_FROM = 20_000  # items; fewer are computed faster than a cache is worth
+SEARCHED_AT_A_TIME = 10_000  # items, by faiss
 RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measured
 
 _LOG = logging.getLogger(__name__)
@@ -83,9 +84,12 @@ def _approximate(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     enough = 64 * n_cells
     index.train(unit if len(unit) <= enough else unit[np.random.default_rng(0).permutation(len(unit))[:enough]])
     index.add(unit)
-    cosines, neighbours = index.search(unit, k)
+    chunks = np.array_split(unit, max(1, len(unit) // SEARCHED_AT_A_TIME))
+    quiet = len(unit) < CACHED_FROM
+    found = [index.search(chunk, k) for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=quiet)]
+    cosines, neighbours = (np.concatenate(parts) for parts in zip(*found, strict=True))
     some = torch.from_numpy(np.random.default_rng(1).permutation(len(unit))[:RECALL_SAMPLE]).to(features.device)
     exact, _ = _exact(features, k, some)
-    found = [len(np.intersect1d(a, b)) for a, b in zip(exact, neighbours[some.cpu().numpy()], strict=True)]
-    _LOG.info("faiss finds %.1f%% of the %d nearest items (%d items looked at)", 100 * np.mean(found) / k, k, len(some))
+    right = [len(np.intersect1d(a, b)) for a, b in zip(exact, neighbours[some.cpu().numpy()], strict=True)]
+    _LOG.info("faiss finds %.1f%% of the %d nearest items (%d items looked at)", 100 * np.mean(right) / k, k, len(some))
     return neighbours, cosines
