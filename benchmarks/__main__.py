@@ -19,7 +19,6 @@ COMMANDS = (
     "steps --size=tiktok,baby",
     "steps --size=elec --repeats=3",
     "neighbours",
-    "neighbours --method=faiss",
     "neighbours --method=faiss --items=1000000 --dim=128",
     "scale",
     "loading",
