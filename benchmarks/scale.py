@@ -17,8 +17,8 @@ from tqdm import tqdm
 from benchmarks import problem
 from benchmarks.measuring import build, machine, seconds, some_of, told, workplace, write_results
 from benchmarks.problem import Size
-from recbole_mm.sparse import MET_OFTEN
 from benchmarks.steps import memory
+from recbole_mm.sparse import MET_OFTEN
 
 BASE = Size(4_000, 4_000, 48_000, {"image": 256, "text": 128})
 FACTORS = (1, 2, 4, 8)
