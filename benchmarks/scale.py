@@ -90,6 +90,7 @@ def plot(result: dict[str, Any], file: Path) -> None:
                 axis.loglog(FACTORS, values, marker=".", label=f"{model} ^{exponent(values):.2f}")
             axis.set_title(knob, loc="left")
             axis.set_xticks(FACTORS, [f"x{factor}" for factor in FACTORS])
+            axis.set_xticks([], minor=True)
             axis.grid(alpha=0.3)
             axis.legend(fontsize="small")
             if column == 0:

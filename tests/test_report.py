@@ -4,6 +4,8 @@ import enum
 import json
 import platform
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,13 +53,22 @@ def test_peak_memory_is_at_least_what_is_used_now() -> None:
 
 @pytest.mark.parametrize(("system", "expected"), [("linux", 3.0), ("darwin", 3.0 / 1024)], ids=["KiB", "bytes"])
 def test_peak_memory_knows_the_unit_of_the_platform(
-    monkeypatch: pytest.MonkeyPatch, system: str, expected: float
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, expected: float
 ) -> None:
     resource = pytest.importorskip("resource")
     usage = type("Usage", (), {"ru_maxrss": 3072})
+    monkeypatch.setattr(report, "STATUS", tmp_path / "none")
     monkeypatch.setattr(report.sys, "platform", system)
     monkeypatch.setattr(resource, "getrusage", lambda who: usage)
     assert report.peak_memory()["ram"] == round(expected, 1)
+
+
+@pytest.mark.skipif(not report.STATUS.is_file(), reason="asks Linux")
+def test_peak_memory_is_of_this_process_alone() -> None:
+    held = np.ones(500 * 2**20, dtype=np.uint8)
+    ask = "from recbole_mm import report; print(report.peak_memory()['ram'])"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < report.peak_memory()["ram"] - held.nbytes / 2**21
 
 
 def test_write_result_is_sorted_plain_json(tmp_path: Path) -> None:
