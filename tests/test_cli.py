@@ -192,7 +192,13 @@ def test_interrupt_keeps_the_best_checkpoint_and_resume_goes_on(tmp_path: Path) 
         "--epochs=500",
         "--stopping_step=500",
     ]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a shell's background ignores it
+    ) as process:
         assert process.stderr is not None
         said = b""
         while b" 3/500 " not in said:  # the progress bar has counted three epochs, so that two are validated
