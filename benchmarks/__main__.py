@@ -32,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", default=2, type=int)
     parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
+    root = Path(__file__).resolve().parents[1]
     common = [f"--threads={args.threads}", f"--out={args.out.resolve()}"]
     for command in tqdm([command for command in COMMANDS if command.split()[0] in args.only], unit="benchmark"):
         name, *own = shlex.split(command)
-        root = Path(__file__).resolve().parents[1]
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *own, *common], cwd=root, check=True)  # noqa: S603 - our own
 
 

@@ -94,12 +94,13 @@ def _within_memory(score: Any) -> Any:
 
     @functools.wraps(score)
     def wrapped(self: Any, batch: Any) -> Any:
-        users, model = batch[0].to(self.device), self.model
+        users, model = batch[0], self.model
         if len(users) < 2:
             return score(self, batch)
-        if not hasattr(self, "_bytes_of_a_user"):
-            self._bytes_of_a_user = bytes_of_a_user(model, users)
-        most = max(1, _memory(self.config) // (HELD_AT_ONCE * self._bytes_of_a_user))
+        if not hasattr(self, "_users_at_a_time"):
+            each = bytes_of_a_user(model, users.to(self.device))
+            self._users_at_a_time = max(1, _memory(self.config) // (HELD_AT_ONCE * each))
+        most = self._users_at_a_time
         if most >= len(users):
             return score(self, batch)
         own = model.full_sort_predict
