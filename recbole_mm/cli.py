@@ -1,31 +1,40 @@
-"""The command line: `recbole-mm run`, and `run_recbole_mm.py`, which is the same."""
+"""The command line: `recbole-mm COMMAND`, and `run_recbole_mm.py`, which is `recbole-mm run`."""
 
 from __future__ import annotations
 
-import argparse
-import shlex
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+from recbole_mm.errors import InputError, nearest
 
-from recbole_mm.errors import InputError
-from recbole_mm.report import metrics_table
-from recbole_mm.request import Request, configure
-from recbole_mm.run import Interrupted, run
-
-USAGE = "recbole-mm run [--model=MHCR] [--dataset=ml-100k] [--config_files='a.yaml b.yaml'] [--key=value ...]"
+COMMANDS = {
+    "run": "train and test one model",
+    "convert": "make a data set of RecBole's out of somebody else's layout",
+    "inspect": "look at a data set: numbers, plots, and what is wrong with it",
+    "split": "write a cold-start split of a data set",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 2 for a mistake in the input (said in one line), 130 after Ctrl-C."""
+    """Run a command.
+
+    Returns
+    -------
+    int
+        0; 2 for a mistake in the input, said in one line; 130 after Ctrl-C; `inspect` also gives 1.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] != "run":
-        _say(f"usage: {USAGE}", sys.stdout if arguments[:1] in (["-h"], ["--help"]) else sys.stderr)
-        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    command = arguments[0] if arguments else ""
+    if command not in COMMANDS:
+        asked = command in ("-h", "--help")
+        _say(_usage(), sys.stdout if asked else sys.stderr)
+        if command and not asked:
+            _say(f"error: '{command}' is no command.{nearest(command, COMMANDS)}", sys.stderr)
+        return 0 if asked else 2
     try:
-        return _run(arguments[1:])
+        return int(importlib.import_module(f"recbole_mm.commands.{command}").main(arguments[1:], _say))
     except InputError as error:
         _say(f"error: {error}", sys.stderr)
         return 2
@@ -34,76 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="recbole-mm run",
-        usage=USAGE,
-        allow_abbrev=False,
-        epilog="Every setting of RecBole and of the model can be given as --key=value; it wins over the files.",
-    )
-    parser.add_argument("--model", default="", help="a model of the pack or of RecBole (default MHCR)")
-    parser.add_argument("--dataset", default="", help="folder name in data_path (default ml-100k, which is embedded)")
-    parser.add_argument("--config_files", default="", help="yaml files, separated by spaces")
-    parser.add_argument("--resume", default="", help="checkpoint of an interrupted run to train on from")
-    parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, one GPU each")
-    parser.add_argument("--ip", default="localhost", help="address of the first machine")
-    parser.add_argument("--port", default="5678", help="port of the first machine")
-    parser.add_argument("--world_size", type=int, default=-1, help="processes on all machines (default nproc)")
-    parser.add_argument("--group_offset", type=int, default=0, help="rank of this machine's first process")
-    known, rest = parser.parse_known_args(arguments)
-
-    request = Request(known.model, known.dataset, known.config_files.split(), _settings(rest), known.resume)
-    if known.nproc > 1 or known.world_size > 1:
-        return _run_distributed(known, request)
-    try:
-        run(request, _say)
-    except Interrupted as stop:
-        if stop.checkpoint is None:
-            _say(f"\n{stop}; nothing to resume from.", sys.stderr)
-        else:
-            # Of two --resume the last one counts.
-            command = shlex.join(["recbole-mm", "run", *arguments, f"--resume={stop.checkpoint}"])
-            _say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
-        return 130
-    return 0
-
-
-def _settings(rest: Sequence[str]) -> dict[str, str]:
-    """Read `--key=value` and `--key value`; values stay text, RecBole's Config gives them their types."""
-    settings: dict[str, str] = {}
-    words = iter(rest)
-    for word in words:
-        key, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not key:
-            raise InputError(f"command line: '{word}' is no setting; write --key=value")
-        if not equals:
-            value = next(words, "")
-            if not value or value.startswith("--"):
-                raise InputError(f"command line: --{key} has no value; write --{key}=value")
-        if settings.get(key, value) != value:
-            raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
-        settings[key] = value
-    return settings
-
-
-def _run_distributed(known: Any, request: Any) -> int:
-    """Hand the run to RecBole's own `run`, which starts one process a GPU."""
-    if torch.cuda.device_count() < known.nproc:
-        raise InputError(
-            f"--nproc={known.nproc} needs {known.nproc} GPUs and this machine has {torch.cuda.device_count()}: "
-            "RecBole trains in several processes only on GPUs (NCCL). Leave --nproc out to train in one process."
-        )
-    from recbole.quick_start import run as run_distributed  # noqa: PLC0415 (imports Ray)
-
-    config = configure(request)
-    result = run_distributed(
-        config["model"], config["dataset"], list(request.config_files), dict(request.settings),
-        nproc=known.nproc, world_size=known.world_size, ip=known.ip, port=known.port,
-        group_offset=known.group_offset,
-    )  # fmt: skip
-    if result is not None:
-        _say(metrics_table(result["best_valid_result"], result["test_result"]))
-    return 0
+def _usage() -> str:
+    lines = [f"  recbole-mm {name:<9}{meaning}" for name, meaning in COMMANDS.items()]
+    return "\n".join(["usage: (each with --help)", *lines])
 
 
 def _say(text: str, stream: Any = None) -> None:
