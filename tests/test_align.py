@@ -7,19 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
-from recbole_mm.data import features as module
+from recbole_mm.data import table as module
 from recbole_mm.data.align import align, normalize_rows
-from recbole_mm.data.folder import FeatureTable
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.errors import InputError
 
 
 class TestAlign:
     tokens = np.array(["[PAD]", "a", "b", "c"], dtype=object)
 
-    def align(self, rows: Any, ids: str, missing: str = "mean", normalize: str = "none") -> tuple[Any, Any]:
-        table = FeatureTable("x.npy", list(ids), np.array(rows))
-        return align(table, self.tokens, set("abcdefgh"), missing=missing, normalize=normalize, name="x")
+    def align(
+        self, rows: Any, ids: str, missing: str = "mean", normalize: str = "none", width: int | None = None
+    ) -> tuple[Any, Any]:
+        table = FeatureTable.of("x.npy", list(ids), np.array(rows))
+        return align(table, self.tokens, set("abcdefgh"), missing=missing, normalize=normalize, name="x", width=width)
 
     @pytest.mark.parametrize(("missing", "row"), [("mean", [3, 5]), ("zero", [0, 0])])
     def test_rows_follow_the_tokens(self, missing: str, row: list[float]) -> None:
@@ -48,7 +51,7 @@ class TestAlign:
         assert features.tolist() == [[0, 0], [-1, 0], [0, 0], [1, 0]]
 
     def test_standard_of_a_constant_column_is_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "_CHUNK", 100)
+        monkeypatch.setattr(module, "BLOCK", 100)
         features = np.full((1001, 1), 0.1, dtype=np.float32)
         normalize_rows(features, np.arange(1001), "standard")
         assert not features.any()
@@ -56,16 +59,47 @@ class TestAlign:
     def test_chunks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rows = np.random.default_rng(0).normal(size=(3, 4))
         for normalize in ("none", "l2", "standard"):
-            monkeypatch.setattr(module, "_CHUNK", 2**20)
+            monkeypatch.setattr(module, "BLOCK", 2**20)
             whole, _ = self.align(rows, "bca", normalize=normalize)
-            monkeypatch.setattr(module, "_CHUNK", 1)
+            monkeypatch.setattr(module, "BLOCK", 1)
             by_rows, _ = self.align(rows, "bca", normalize=normalize)
             torch.testing.assert_close(by_rows, whole)
 
     def test_table_is_not_changed(self) -> None:
-        table = FeatureTable("x.npy", ["a", "b"], np.array([[3, 4], [1, 0]], dtype=np.float32))
+        rows = np.array([[3, 4], [1, 0]], dtype=np.float32)
+        table = FeatureTable.of("x.npy", ["a", "b"], rows)
         align(table, self.tokens, set("ab"), missing="mean", normalize="l2", name="x")
-        assert table.rows.tolist() == [[3, 4], [1, 0]]
+        assert rows.tolist() == [[3, 4], [1, 0]]
+
+    def test_principal_component_by_hand(self) -> None:
+        rows = [
+            [15, 10],
+            [7, 4],
+            [11, 7],
+            [99, -50],
+        ]  # steps of 5 along (0.8, 0.6), and d left out
+        features, _ = self.align(rows, "cabd", width=1)
+        torch.testing.assert_close(features, torch.tensor([[0.0], [-5], [0], [5]]))
+        features, _ = self.align(rows, "cabd", width=1, normalize="standard")
+        torch.testing.assert_close(features, torch.tensor([[0.0], [-(1.5**0.5)], [0], [1.5**0.5]]))
+
+    def test_principal_components_are_those_of_scikit_learn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rows = np.random.default_rng(0).normal(size=(40, 6)) @ np.diag([5, 4, 3, 2, 1, 0.5]) + 1000
+        self.tokens = np.array(["[PAD]", *map(str, range(40))], dtype=object)
+        for block in (2**20, 18):
+            monkeypatch.setattr(module, "BLOCK", block)
+            table = FeatureTable.of("x.npy", self.tokens[1:].tolist(), rows)
+            features, _ = align(
+                table, self.tokens, set(self.tokens), missing="mean", normalize="none", name="x", width=3
+            )
+            pca = PCA(3).fit(rows)
+            signs = np.sign(pca.components_[np.arange(3), np.abs(pca.components_).argmax(axis=1)])
+            np.testing.assert_allclose(features[1:], pca.transform(rows) * signs, atol=1e-3)
+
+    @pytest.mark.parametrize(("rows", "most"), [([[1, 2], [3, 5], [4, 4]], 2), ([[1, 2, 3], [4, 5, 7]], 1)])
+    def test_more_components_than_there_are(self, rows: Any, most: int) -> None:
+        with pytest.raises(InputError, match=f"'x', x.npy: pca is 3, but .* at most {most} components: lower it"):
+            self.align(rows, "abc"[: len(rows)], width=3)
 
     def test_unknown_ids(self) -> None:
         with pytest.raises(InputError, match=r"'x', x.npy: 4 of 5 item ids .*: 'w', 'x', 'y' and 1 more"):

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.config import Config
 from recbole.data.utils import data_preparation
+from tables import FORMS, write_features
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.errors import InputError
@@ -223,11 +224,12 @@ def datasets(draw: st.DrawFn) -> dict[str, Any]:
         "missing": draw(st.sampled_from(["mean", "zero"])),
         "load_item": draw(st.booleans()),
         "sequential": draw(st.booleans()),
+        "form": draw(st.sampled_from(FORMS)),
         "seed": draw(st.integers(0, 1000)),
     }
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=60)
 @given(datasets())
 def test_every_row_belongs_to_its_item(toy: dict[str, Any]) -> None:
     interactions, items, chosen = toy["interactions"], toy["items"], toy["with_features"]
@@ -238,9 +240,8 @@ def test_every_row_belongs_to_its_item(toy: dict[str, Any]) -> None:
     whole = {item: random.normal(size=2).astype(np.float32) for item in items or ()}
     with tempfile.TemporaryDirectory() as root:
         folder = write(Path(root), interactions, items)
-        np.save(folder / "some.npy", np.stack(list(partial.values())))
-        (folder / "some.ids").write_text("".join(f"{item}\n" for item in partial))
-        given_rows = {"some": (partial, {"file": "some.npy", "ids": "some.ids"})}
+        spec = write_features(folder, "some", toy["form"], list(partial), np.stack(list(partial.values())))
+        given_rows = {"some": (partial, spec)}
         if items:
             np.save(folder / "all.npy", np.stack(list(whole.values())))
             given_rows["all"] = (whole, {"file": "all.npy"})

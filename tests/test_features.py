@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tables import rows_of
 
-from recbole_mm.data import features as module
+from recbole_mm.data import table as module
 from recbole_mm.data.features import feature_files, read_features
-from recbole_mm.data.folder import DatasetFolder, FeatureTable
+from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.errors import InputError
 
 ITEMS = "item_id:token\tprice:float\nc\t1\na\t2\n007\t3\n"
@@ -31,7 +33,7 @@ def write(folder: DatasetFolder, name: str, content: str | np.ndarray) -> None:
 
 
 def pairs(table: FeatureTable) -> dict[str, list[float]]:
-    return dict(zip(table.ids, table.rows.tolist(), strict=True))
+    return dict(zip(table.ids, rows_of(table).tolist(), strict=True))
 
 
 class TestReading:
@@ -39,7 +41,6 @@ class TestReading:
         write(folder, "image.npy", ROWS)
         table = read_features("image", {"file": "image.npy"}, folder)
         assert pairs(table) == {"c": [1, 2], "a": [3, 4], "007": [5, 6]}
-        assert isinstance(table.rows, np.memmap)
 
     def test_npy_in_the_order_of_an_ids_file(self, folder: DatasetFolder) -> None:
         write(folder, "audio.npy", ROWS[:2].astype(np.float16))
@@ -57,7 +58,7 @@ class TestReading:
         write(folder, "toy.text", "emb:float_seq\titem_id:token\n0.5 -1e2  3\ta\n\tc\n1 2 3\t007\n")
         table = read_features("text", {"file": "toy.text"}, folder)
         assert pairs(table) == {"a": [0.5, -100, 3], "007": [1, 2, 3]}  # the cell of c is empty
-        assert table.rows.dtype == np.float32
+        assert rows_of(table).dtype == np.float32
 
     def test_item_file_with_features_and_other_separators(self, tmp_path: Path) -> None:
         folder = DatasetFolder(tmp_path, "toy", "iid", ",", "|", "latin-1")
@@ -125,6 +126,11 @@ class TestReading:
             {"file": "x.npy", "normalize": None},
             "normalize must be one of.*not None.*Did you mean 'none'",
         ),
+        ("x", {"file": "x.npy", "key": "a"}, "unknown key 'key', a .npy file takes file, ids, normalize, pca"),
+        ("x", {"file": "x.npz", "field": "a"}, "unknown key 'field', a .npz file takes file, ids, key, normalize"),
+        ("x", {"file": "x.parquet", "ids": "a"}, "unknown key 'ids', a .parquet file takes file, field"),
+        ("x", {"file": "x.npy", "pca": 0}, "modality 'x': pca must be a whole number of at least 1.*not 0"),
+        ("x", {"file": "x.npy", "pca": "8"}, "pca must be a whole number of at least 1.*not '8'"),
         ("x", {"compute": "titel"}, "'titel'.*Did you mean 'title'"),
         ("x", {"file": "absent.npy"}, "absent.npy: cannot be read.*No such file"),
         ("x", {"file": "toy.absent"}, "toy.absent: cannot be read.*No such file"),
@@ -138,7 +144,7 @@ def test_wrong_description(name: Any, spec: Any, message: str, folder: DatasetFo
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.array([[1, None]] * 3), r"x.npy: is no .npy file of numbers.*Python objects.*float array"),
+        (np.array([[1, None]] * 3), r"x.npy: is no .npy file of numbers.*Python objects.*array of floats"),
         (
             np.array([["1"]] * 3),
             r"x.npy: must hold one matrix of numbers, an item a row, but holds <U1 \(3, 1\)",
@@ -198,12 +204,12 @@ def test_many_repeated_ids_are_counted(folder: DatasetFolder) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHUNK", 2)  # a row at a time
+    monkeypatch.setattr(module, "BLOCK", 2)  # a row at a time
     rows = np.ones((3, 2))
     rows[1, 1] = rows[2, 0] = rows[2, 1] = value
     write(folder, "x.npy", rows)
     with pytest.raises(InputError, match=r"x.npy: item 'a' has .* in column 1 \(from 0\).*; 2 of 3 rows.*remove them"):
-        read_features("x", {"file": "x.npy"}, folder)
+        list(read_features("x", {"file": "x.npy"}, folder).blocks())
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.Mon
 def test_malformed_atomic_file(text: str, message: str, folder: DatasetFolder) -> None:
     write(folder, "toy.text", text)
     with pytest.raises(InputError, match=message):
-        read_features("text", {"file": "toy.text"}, folder)
+        list(read_features("text", {"file": "toy.text"}, folder).blocks())
 
 
 def test_field_that_is_not_there(folder: DatasetFolder) -> None:
@@ -241,9 +247,9 @@ def test_field_that_is_not_there(folder: DatasetFolder) -> None:
 
 
 def test_binary_file_in_place_of_text(folder: DatasetFolder) -> None:
-    (folder.path / "x.npz").write_bytes(b"PK\x03\x04\xff\xfe\n")
-    with pytest.raises(InputError, match=r"x.npz: is no text in utf-8.*\.npy"):
-        read_features("x", {"file": "x.npz"}, folder)
+    (folder.path / "toy.x").write_bytes(b"PK\x03\x04\xff\xfe\n")
+    with pytest.raises(InputError, match=r"toy.x: is no text in utf-8.*\.npy, .npz, .safetensors or .parquet"):
+        read_features("x", {"file": "toy.x"}, folder)
 
 
 @pytest.mark.parametrize(

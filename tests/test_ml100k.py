@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import rows_of
 
 from recbole_mm.data import ml100k
 from recbole_mm.data.cache import cache_folder, cached_arrays, hash_files
-from recbole_mm.data.folder import FeatureTable
 from recbole_mm.data.ml100k import compute, inputs
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.errors import InputError
 
 ITEM = """item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq
@@ -71,7 +72,7 @@ def movielens() -> Path:
 
 def _cosines(kind: str, folder: Path) -> dict[tuple[str, str], float]:
     table = compute(kind, folder)
-    rows = table.rows.astype(np.float64)
+    rows = rows_of(table).astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return {(a, b): x @ y for a, x in zip(table.ids, rows, strict=True) for b, y in zip(table.ids, rows, strict=True)}
 
@@ -84,16 +85,16 @@ def test_inputs_are_named_after_the_folder(tmp_path: Path) -> None:
 def test_genre_is_multi_hot_in_sorted_order(tiny: Path) -> None:
     table = compute("genre", tiny)
     assert list(table.ids) == ["7", "3", "9", "8"]  # 5 has no genre
-    assert table.rows.dtype == np.float32
+    assert rows_of(table).dtype == np.float32
     # Comedy, Drama, War
-    np.testing.assert_array_equal(table.rows, [[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(rows_of(table), [[0, 1, 1], [1, 0, 0], [0, 0, 1], [1, 1, 0]])
 
 
 def test_title_rows_follow_the_letters(tiny: Path) -> None:
     table = compute("title", tiny)
     assert list(table.ids) == ["7", "3", "9", "5"]  # 8 has no title
-    assert table.rows.dtype == np.float32
-    np.testing.assert_array_equal(table.rows[0], table.rows[1])
+    assert rows_of(table).dtype == np.float32
+    np.testing.assert_array_equal(rows_of(table)[0], rows_of(table)[1])
     cosine = _cosines("title", tiny)
     assert cosine["7", "9"] > 0.3 > cosine["7", "5"]
 
@@ -101,7 +102,7 @@ def test_title_rows_follow_the_letters(tiny: Path) -> None:
 def test_knowledge_rows_follow_the_neighbours(tiny: Path) -> None:
     table = compute("knowledge", tiny)
     assert list(table.ids) == ["3", "5", "7", "9"]  # the neighbour of 8 is shared with no item
-    assert table.rows.dtype == np.float32
+    assert rows_of(table).dtype == np.float32
     cosine = _cosines("knowledge", tiny)
     assert cosine["3", "7"] == pytest.approx(1)
     assert cosine["3", "5"] == pytest.approx(0, abs=1e-6)
@@ -126,9 +127,9 @@ def test_item_without_link_or_triple_is_absent(tiny: Path) -> None:
 
 
 def test_dim_is_the_most_columns_and_an_svd_keeps_the_first_ones(tiny: Path) -> None:
-    full = compute("title", tiny).rows
+    full = rows_of(compute("title", tiny))
     assert full.shape == (4, 4)
-    two = compute("title", tiny, dim=2).rows
+    two = rows_of(compute("title", tiny, dim=2))
     assert two.shape == (4, 2)
     np.testing.assert_allclose(two, full[:, :2], atol=1e-5)
     assert full[:, 0].sum() > 0  # the sign is fixed: words weigh positive on the first axis
@@ -195,8 +196,8 @@ def test_sentence_transformers_is_asked_only_on_demand(
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(SentenceTransformer=Lengths))
     table = compute("title", tiny, encoder="sentence-transformers")
     assert list(table.ids) == ["7", "3", "9", "5"]
-    assert table.rows.dtype == np.float32
-    np.testing.assert_array_equal(table.rows, [[16, 1], [16, 1], [19, 1], [5, 1]])
+    assert rows_of(table).dtype == np.float32
+    np.testing.assert_array_equal(rows_of(table), [[16, 1], [16, 1], [19, 1], [5, 1]])
 
     with pytest.raises(InputError, match="'absent' cannot be loaded"):
         compute("title", tiny, encoder="sentence-transformers", encoder_model="absent")
@@ -204,7 +205,7 @@ def test_sentence_transformers_is_asked_only_on_demand(
     for weight in (2.0, 3.0):  # other weights in the same folder are another model
         (tmp_path / "local" / "weights").write_text(str(weight))
         local = compute("title", tiny, encoder="sentence-transformers", encoder_model=str(tmp_path / "local"))
-        assert local.rows[3, 0] == 5 * weight
+        assert rows_of(local)[3, 0] == 5 * weight
 
 
 def _lines(file: Path) -> list[list[str]]:
@@ -240,10 +241,10 @@ def test_movielens_is_covered(movielens: Path, tables: dict[str, FeatureTable]) 
     ):
         table = tables[kind]
         assert set(table.ids) == expected
-        assert table.rows.shape == (len(expected), dim)
-        assert table.rows.dtype == np.float32
-        assert np.linalg.norm(table.rows, axis=1).min() > 0
-    assert tables["genre"].rows.sum() == sum(len(row[3].split()) for row in items.values())
+        assert rows_of(table).shape == (len(expected), dim)
+        assert rows_of(table).dtype == np.float32
+        assert np.linalg.norm(rows_of(table), axis=1).min() > 0
+    assert rows_of(tables["genre"]).sum() == sum(len(row[3].split()) for row in items.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -252,34 +253,34 @@ def test_movielens_gives_the_same_bits_again_computed_and_cached(
 ) -> None:
     for again in (compute(kind, movielens), compute(kind, movielens)):
         assert list(again.ids) == list(tables[kind].ids)
-        assert again.rows.dtype == tables[kind].rows.dtype
-        np.testing.assert_array_equal(again.rows, tables[kind].rows)
+        assert rows_of(again).dtype == rows_of(tables[kind]).dtype
+        np.testing.assert_array_equal(rows_of(again), rows_of(tables[kind]))
 
 
 def test_cache_is_read_until_content_or_options_change(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = compute("title", tiny).rows
+    rows = rows_of(compute("title", tiny))
     with monkeypatch.context() as patch:
         patch.setattr(ml100k, "_compute", lambda *_: pytest.fail("computed again"))
-        np.testing.assert_array_equal(compute("title", tiny).rows, rows)
+        np.testing.assert_array_equal(rows_of(compute("title", tiny)), rows)
         for change in ({"dim": 2}, {"dim": 3}):
             with pytest.raises(pytest.fail.Exception):
                 compute("title", tiny, **change)
     (tiny / "tiny.item").write_text(ITEM.replace("Zebra", "Zebras"))
-    assert not np.array_equal(compute("title", tiny).rows, rows)
+    assert not np.array_equal(rows_of(compute("title", tiny)), rows)
     (tiny / "tiny.item").write_text(ITEM)
-    np.testing.assert_array_equal(compute("title", tiny).rows, rows)
+    np.testing.assert_array_equal(rows_of(compute("title", tiny)), rows)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_truncated_cache_file_is_replaced(
     tiny: Path, cache: Path, caplog: pytest.LogCaptureFixture, share: float
 ) -> None:
-    rows = compute("genre", tiny).rows
+    rows = rows_of(compute("genre", tiny))
     (file,) = cache.iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(compute("genre", tiny).rows, rows)
+        np.testing.assert_array_equal(rows_of(compute("genre", tiny)), rows)
     assert [record.getMessage().count(str(file)) for record in caplog.records] == [1]
     assert list(cache.iterdir()) == [file]  # and no temporary file is left
     assert file.stat().st_size == len(whole)
@@ -298,7 +299,7 @@ def test_unwritable_cache_folder_costs_a_warning(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RECBOLE_MM_CACHE", str(tmp_path / "file" / "cache"))
     with caplog.at_level(logging.WARNING):
-        assert compute("genre", tiny).rows.shape == (4, 3)
+        assert rows_of(compute("genre", tiny)).shape == (4, 3)
     assert "Cannot write to the cache folder" in caplog.text
 
 

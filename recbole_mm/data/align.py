@@ -1,14 +1,15 @@
-"""Features brought into the order of RecBole's internal item ids, normalised, and filled in where missing."""
+"""Features brought into the order of RecBole's internal item ids, reduced, normalised, filled in where missing."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import numpy as np
+import scipy.linalg
 import torch
 
-from recbole_mm.data.features import NORMALIZE, check_choice, chunks, some
-from recbole_mm.data.folder import FeatureTable
+from recbole_mm.data.features import NORMALIZE, check_choice, some
+from recbole_mm.data.table import FeatureTable, chunks
 from recbole_mm.errors import InputError
 
 MISSING = ("mean", "zero", "error")
@@ -22,8 +23,11 @@ def align(
     missing: str,
     normalize: str,
     name: str,
+    width: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Bring features into the order of the internal item ids.
+
+    Beside the result, a block of the table is in memory at a time, and with `width` a matrix (dim, dim).
 
     Parameters
     ----------
@@ -40,10 +44,12 @@ def align(
         As in `normalize_rows`, over the rows of the items that are left.
     name : str
         Name of the modality, for messages.
+    width : int, optional
+        Reduce the rows to their first principal components, so many, before they are normalised; see `principal`.
 
     Returns
     -------
-    features : float32 tensor (n_items, dim)
+    features : float32 tensor (n_items, dim) or (n_items, width)
         Row 0, the padding, is zero.
     mask : bool tensor (n_items,)
         True where the row is real; False for the padding.
@@ -51,7 +57,8 @@ def align(
     Raises
     ------
     InputError
-        On ids that are not in `known`, when no item is left with features, or on missing rows if asked for.
+        On ids that are not in `known`, values that are not finite, when no item is left with features, on missing
+        rows if asked for, or where there are not `width` components.
     """
     check_choice("missing_modality", missing, MISSING)
     where = f"modality '{name}', {table.source}"
@@ -62,9 +69,16 @@ def align(
             "Ids are compared as text ('007' is not '7'), and RecBole takes NA, null, None, nan for no id: "
             "correct the ids, or remove their rows."
         )
-    row_of = {item: row for row, item in enumerate(table.ids)}
-    rows = np.array([-1] + [row_of.get(str(token), -1) for token in tokens[1:]])  # (n_items,), -1 without
-    mask = rows >= 0
+    internal = {str(token): number for number, token in enumerate(tokens[1:], start=1)}
+    item_of_row = np.array([internal.get(item, 0) for item in table.ids])  # 0: filtered away
+    project = None if width is None else principal(table, item_of_row > 0, width, where)
+    features = np.zeros((len(tokens), table.dim if width is None else width), dtype=np.float32)
+    mask = np.zeros(len(tokens), dtype=bool)
+    for rows, values in table.blocks():
+        left = item_of_row[rows] > 0
+        items = item_of_row[rows[left]]
+        features[items] = values[left] if project is None else project(values[left])
+        mask[items] = True
     real, absent = np.flatnonzero(mask), np.flatnonzero(~mask)[1:]
     if not len(real):
         raise InputError(f"{where}: no item that RecBole's filters leave has a row; loosen the filters, or add rows.")
@@ -73,13 +87,55 @@ def align(
             f"{where}: {len(absent)} of {len(tokens) - 1} items have no row: {some(list(tokens[absent]))}; "
             "add their rows, or set missing_modality to mean or zero."
         )
-    features = np.zeros((len(tokens), table.rows.shape[1]), dtype=np.float32)
-    for ids in chunks(real, features.shape[1]):
-        features[ids] = table.rows[rows[ids]]
     normalize_rows(features, real, normalize)
     if missing == "mean":
         features[absent] = _column_means(features, real)
     return torch.from_numpy(features), torch.from_numpy(mask)
+
+
+def principal(table: FeatureTable, left: np.ndarray, width: int, where: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the projection of rows (n, dim) on their first principal components (n, width).
+
+    The components are the eigenvectors of the covariance of the rows that are `left`, those of the largest eigenvalues
+    first, each with its largest entry positive; the rows are centred before.
+
+    Parameters
+    ----------
+    table : FeatureTable
+        Is read through once.
+    left : bool array (n_rows,)
+        Which rows count.
+    width : int
+        At most `dim` and one less than the rows that count.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        `width` is too large.
+    """
+    count, shift = 0, np.zeros(table.dim)
+    total, products = np.zeros(table.dim), np.zeros((table.dim, table.dim))
+    for rows, values in table.blocks():
+        block = values[left[rows]].astype(np.float64)
+        if not count and len(block):
+            shift = block.mean(axis=0)  # keeps the products small where the mean is far from zero
+        block -= shift
+        count += len(block)
+        total += block.sum(axis=0)
+        products += block.T @ block
+    if width > min(table.dim, count - 1):
+        raise InputError(
+            f"{where}: pca is {width}, but {count} rows of width {table.dim} have at most "
+            f"{max(0, min(table.dim, count - 1))} components: lower it."
+        )
+    mean = total / count
+    covariance = products / count - np.outer(mean, mean)
+    _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(table.dim - width, table.dim - 1))
+    components = vectors[:, ::-1]  # (dim, width), ascending eigenvalues before
+    components = components * np.sign(components[np.abs(components).argmax(axis=0), np.arange(width)])
+    return lambda rows: (rows.astype(np.float64) - shift - mean) @ components
 
 
 def normalize_rows(features: np.ndarray, real: np.ndarray, method: str) -> None:

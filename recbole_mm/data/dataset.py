@@ -149,7 +149,9 @@ class MultimodalDataset(Dataset):
         normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
         missing = self._setting("missing_modality", "mean", MISSING)
         tokens = self.field2id_token[self.iid_field]
-        features, mask = align(table, tokens, known, missing=missing, normalize=normalize, name=name)
+        features, mask = align(
+            table, tokens, known, missing=missing, normalize=normalize, name=name, width=spec.get("pca")
+        )
         modality = _Modality(features, mask, table.source, normalize)
         self.logger.info(f"Modality {name}: {modality}")
         return modality

@@ -1,74 +1,82 @@
-"""Feature files of the modalities, read and checked.
-
-A feature file is a ``.npy`` matrix, whose rows belong to the lines of an ids file or of ``<dataset>.item``,
-or a RecBole atomic file with a token column and a float_seq column. Nothing is ever unpickled.
-"""
+"""One modality, from its description in the yaml of a data set to a table of features by item id."""
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recbole_mm.data import ml100k
-from recbole_mm.data.folder import DatasetFolder, FeatureTable, errors_named, place_of
+from recbole_mm.data.folder import DatasetFolder, errors_named
+from recbole_mm.data.formats import READERS
+from recbole_mm.data.records import read_atomic, read_parquet
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.errors import InputError, nearest
 
 NORMALIZE = ("none", "l2", "standard")
-_NPY_KEYS = ("file", "ids", "normalize")
-_ATOMIC_KEYS = ("file", "field", "normalize")
-_CHUNK = 2**20  # values handled at a time
+_COMMON_KEYS = ("normalize", "pca")  # of every modality
+_KEYS = {  # of a file, by its ending; any other is an atomic file
+    ".npy": ("file", "ids"),
+    ".npz": ("file", "ids", "key"),
+    ".safetensors": ("file", "ids", "key"),
+    ".parquet": ("file", "field"),
+}
 
 
 def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
-    """Read or compute one modality as the ``modalities`` key of a dataset's yaml describes it.
+    """Open or compute one modality as the ``modalities`` key of a dataset's yaml describes it.
 
     Parameters
     ----------
     name : str
         Name of the modality, a Python identifier.
     spec : mapping
-        ``{file: F.npy}``, ``{file: F.npy, ids: F.ids}``, ``{file: F}`` or ``{file: F, field: X}`` for an
-        atomic file, or ``{compute: KIND}`` with the options of that kind; each may have ``normalize``.
-        An empty cell of an atomic file means that the item lacks this modality.
+        ``{file: F}`` or ``{compute: KIND}`` with the options of that kind; each may have ``normalize`` and
+        ``pca``. F is a matrix (.npy; .npz or .safetensors with ``key: NAME`` where it has more than one) whose
+        rows belong to the lines of ``ids: FILE``, to an array `ids` inside the .npz, or else to those of
+        ``<dataset>.item``; or it has the ids beside the features: .parquet with a list column, or a RecBole atomic
+        file with a float_seq column, ``field: NAME`` where it has more than one. An empty cell there means that
+        the item lacks this modality.
     folder : DatasetFolder
         Relative files are relative to it.
 
     Returns
     -------
     FeatureTable
-        At least one row; ids unique, numbers finite.
+        At least one row; ids unique. The numbers are read, and checked, when its blocks are.
 
     Raises
     ------
     InputError
-        On a wrong description, and on a file that is missing, malformed or not finite.
+        On a wrong description, and on a file that is missing or malformed.
     """
-    _check_spec(name, spec)
+    check_spec(name, spec)
     if "compute" in spec:
-        options = {key: value for key, value in spec.items() if key not in ("compute", "normalize")}
+        options = {key: value for key, value in spec.items() if key not in ("compute", *_COMMON_KEYS)}
         table = ml100k.compute(spec["compute"], folder.path, **options)
-    elif _is_npy(spec):
-        table = _read_npy(folder.path / spec["file"], spec.get("ids"), folder)
     else:
-        table = _read_atomic(folder.path / spec["file"], spec.get("field"), folder)
+        file, form = folder.path / spec["file"], Path(spec["file"]).suffix
+        if form in READERS:
+            table = _read_matrix(file, spec, folder)
+        else:
+            read = read_parquet if form == ".parquet" else read_atomic
+            table = read(file, spec.get("field"), folder)
     _check_table(name, table)
     return table
 
 
 def feature_files(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> tuple[Path, ...]:
     """Return every file that `read_features` reads for the same arguments."""
-    _check_spec(name, spec)
+    check_spec(name, spec)
     if "compute" in spec:
         return ml100k.inputs(spec["compute"], folder.path)
     file = folder.path / spec["file"]
-    if not _is_npy(spec):
-        return (file,)
-    return file, folder.path / spec["ids"] if "ids" in spec else folder.item_file
+    if "ids" in spec:
+        return file, folder.path / spec["ids"]
+    if file.suffix in READERS and (file.suffix != ".npz" or READERS[".npz"](file, spec.get("key")).ids is None):
+        return file, folder.item_file
+    return (file,)
 
 
 def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
@@ -78,11 +86,8 @@ def check_choice(key: str, value: object, choices: Sequence[str]) -> None:
         raise InputError(f"{key} must be one of {', '.join(choices)}, not {value!r}.{close}")
 
 
-def _is_npy(spec: Mapping[str, Any]) -> bool:
-    return Path(spec["file"]).suffix == ".npy"
-
-
-def _check_spec(name: str, spec: Mapping[str, Any]) -> None:
+def check_spec(name: str, spec: Mapping[str, Any]) -> None:
+    """Raise `InputError` on a wrong name or description of a modality; its files are not looked at."""
     if not (isinstance(name, str) and name.isidentifier()):
         raise InputError(
             f"modality {name!r}: the name must be a Python identifier (letters, digits, _), such as image."
@@ -93,71 +98,53 @@ def _check_spec(name: str, spec: Mapping[str, Any]) -> None:
             f"{where}: give either a file or a computation, such as {{file: {name}.npy}} or "
             f"{{compute: title}}, not {spec!r}."
         )
-    for key in ("file", "ids", "field", "compute"):
+    for key in ("file", "ids", "key", "field", "compute"):
         if key in spec and not (isinstance(spec[key], str) and spec[key]):
             raise InputError(f"{where}: {key} must be a text, not {spec[key]!r}.")
     if "normalize" in spec:
         check_choice(f"{where}: normalize", spec["normalize"], NORMALIZE)
+    width = spec.get("pca", 1)
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise InputError(f"{where}: pca must be a whole number of at least 1, the width to reduce to, not {width!r}.")
     if "compute" in spec:
         return  # the computation checks its own options
-    form, keys = ("a .npy file", _NPY_KEYS) if _is_npy(spec) else ("an atomic file", _ATOMIC_KEYS)
+    form = Path(spec["file"]).suffix
+    keys = (*_KEYS.get(form, ("file", "field")), *_COMMON_KEYS)
     for key in spec:
         if key not in keys:
+            kind = f"a {form} file" if form in _KEYS else "an atomic file"
             close = nearest(str(key), keys)
-            raise InputError(f"{where}: unknown key '{key}', {form} takes {', '.join(keys)}.{close}")
+            raise InputError(f"{where}: unknown key '{key}', {kind} takes {', '.join(keys)}.{close}")
 
 
 def _check_table(name: str, table: FeatureTable) -> None:
     where = f"modality '{name}', {table.source}"
-    if 0 in table.rows.shape:
-        raise InputError(f"{where}: no features, the shape is {table.rows.shape}.")
+    if not table.ids or not table.dim:
+        raise InputError(f"{where}: no features, the shape is {(len(table.ids), table.dim)}.")
     repeated = [item for item, count in Counter(table.ids).items() if count > 1]
     if repeated:
         raise InputError(
             f"{where}: {len(repeated)} item ids stand there more than once: {some(repeated)}. "
             "Keep one row for each item."
         )
-    bad: list[int] = []
-    for rows in chunks(np.arange(len(table.ids)), table.rows.shape[1]):
-        bad.extend(rows[~_finite(table.rows[rows]).all(axis=1)])
-    if bad:
-        row = bad[0]
-        column = int(_finite(table.rows[row]).argmin())
+
+
+def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
+    matrix = READERS[file.suffix](file, spec.get("key"))
+    if "ids" in spec:
+        source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder.encoding)
+    elif matrix.ids is not None:
+        source, ids = "its array ids", list(matrix.ids)
+    elif folder.item_file.is_file():
+        source, ids = folder.item_file, folder.item_ids()
+    else:
         raise InputError(
-            f"{where}: item '{table.ids[row]}' has {table.rows[row, column]} in column {column} (from 0), "
-            f"no finite float32; {len(bad)} of {len(table.ids)} rows are affected. Correct these rows, or "
-            "remove them: their items then count as missing."
-        )
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
-        return np.isfinite(values.astype(np.float32))
-
-
-def _read_npy(file: Path, ids: str | None, folder: DatasetFolder) -> FeatureTable:
-    try:
-        rows = np.load(file, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError) as error:
-        raise InputError(
-            f"{file}: is no .npy file of numbers ({error}) Save it as a float array: "
-            f"np.save('{file.name}', rows.astype('float32'))."
-        ) from error
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "biuf":
-        found = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else "an archive of arrays"
-        raise InputError(f"{file}: must hold one matrix of numbers, an item a row, but holds {found}.")
-    ids_file = folder.path / ids if ids else folder.item_file
-    if ids is None and not ids_file.is_file():
-        raise InputError(
-            f"{file}: which item each row belongs to is not known; add {ids_file}, rows in the order of its "
+            f"{file}: which item each row belongs to is not known; add {folder.item_file}, rows in the order of its "
             f"lines, or a file with one item id a line: {{file: {file.name}, ids: {file.stem}.ids}}."
         )
-    names = _read_ids(ids_file, folder.encoding) if ids else folder.item_ids()
-    if len(names) != len(rows):
-        raise InputError(f"{file} has {len(rows)} rows but {ids_file} has {len(names)} items; row i belongs to item i.")
-    return FeatureTable(str(file), names, rows)
+    if len(ids) != matrix.n_rows:
+        raise InputError(f"{file} has {matrix.n_rows} rows but {source} has {len(ids)} items; row i belongs to item i.")
+    return FeatureTable(str(file), ids, matrix.dim, matrix.read)
 
 
 def _read_ids(file: Path, encoding: str) -> list[str]:
@@ -165,47 +152,6 @@ def _read_ids(file: Path, encoding: str) -> list[str]:
     with errors_named(file, encoding):
         text = file.read_text(encoding=encoding).removeprefix("\ufeff")
     return [line for line in text.split("\n") if line.strip()]
-
-
-def _read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:
-    header, lines = folder.read(file)
-    tokens = [column for column, kind in header.items() if kind == "token"]
-    item_place = place_of(file, header, tokens[0] if len(tokens) == 1 else folder.item_field)
-    sequences = [column for column, kind in header.items() if kind == "float_seq"]
-    if field is None and len(sequences) != 1:
-        found = ", ".join(sequences) or "none"
-        raise InputError(f"{file}: needs one float_seq column, or `field:` to pick one; it has {found}.")
-    place = place_of(file, header, field or sequences[0], "float_seq")
-
-    ids: list[str] = []
-    values = array("f")
-    dim = 0
-    for number, cells in lines:
-        item = cells[item_place] if item_place < len(cells) else ""
-        if len(cells) != len(header):
-            raise InputError(
-                f"{file}, line {number}, item '{item}': {len(cells)} columns, the header has {len(header)}."
-            )
-        texts = [text for text in cells[place].split(folder.seq_separator) if text]
-        if not texts:
-            continue  # this item lacks the modality
-        dim = dim or len(texts)
-        if len(texts) != dim:
-            raise InputError(f"{file}, line {number}, item '{item}': {len(texts)} numbers, the rows above have {dim}.")
-        try:
-            values.extend(map(float, texts))
-        except ValueError as error:
-            raise InputError(f"{file}, line {number}, item '{item}': {error}.") from error
-        ids.append(item)
-    rows = np.frombuffer(values, dtype=np.float32) if ids else np.zeros(0, dtype=np.float32)
-    return FeatureTable(str(file), ids, rows.reshape(len(ids), dim))
-
-
-def chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:
-    """Cut the row numbers of a matrix of `dim` columns into pieces of about `_CHUNK` values."""
-    step = max(1, _CHUNK // dim)
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
 
 
 def some(ids: Sequence[str]) -> str:

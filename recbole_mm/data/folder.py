@@ -1,35 +1,14 @@
-"""A data set's folder: its atomic files, and the features found in it by external item id."""
+"""A data set's folder and its atomic files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
 from recbole_mm.errors import InputError, nearest
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureTable:
-    """Features by external item id.
-
-    Attributes
-    ----------
-    source : str
-        The file, for messages.
-    ids : sequence of str
-        External item ids, one a row.
-    rows : array (n, dim)
-        Numbers of any type, may be a memory map.
-    """
-
-    source: str
-    ids: Sequence[str]
-    rows: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +71,8 @@ def errors_named(file: Path, encoding: str) -> Iterator[None]:
         raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy "
-            "file; text in another encoding needs `encoding:`."
+            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy, "
+            ".npz, .safetensors or .parquet file; text in another encoding needs `encoding:`."
         ) from error
 
 

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
 from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays, cached_arrays
-from recbole_mm.data.folder import FeatureTable
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.errors import InputError, nearest
 
 _VERSION = 2  # of the algorithms below: part of the cache key
@@ -96,7 +96,7 @@ def compute(kind: str, folder: str | os.PathLike[str], **options: object) -> Fea
         {**settings, "scikit-learn": sklearn.__version__},
         _VERSION,
     )
-    return FeatureTable(source=f"{kind} of {files[0]}", ids=arrays["ids"].tolist(), rows=arrays["rows"])
+    return FeatureTable.of(f"{kind} of {files[0]}", arrays["ids"].tolist(), arrays["rows"])
 
 
 def _settings(kind: str, options: Mapping[str, object]) -> dict[str, Any]:
