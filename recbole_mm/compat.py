@@ -93,6 +93,23 @@ def _plain_metrics(module: Any) -> None:
     module.Evaluator.evaluate = plain
 
 
+# Any version: metrics of coverage and popularity need numbers and counts of the data, and the collector takes them
+# for tensors: AttributeError: 'int' object has no attribute 'cpu'.
+def _plain_counts(module: Any) -> None:
+    get_data_struct = module.Collector.get_data_struct
+
+    @functools.wraps(get_data_struct)
+    def tensors_only(self: Any) -> Any:
+        kept = self.data_struct._data_dict
+        plain = {key: kept.pop(key) for key in list(kept) if not isinstance(kept[key], torch.Tensor)}
+        struct = get_data_struct(self)
+        struct._data_dict.update(plain)
+        kept.update(plain)
+        return struct
+
+    module.Collector.get_data_struct = tensors_only
+
+
 # scipy >= 1.13: AttributeError for dok_matrix._update in LightGCN, NGCF, NCL, GCMC, SpectralCF, KGIN, MCCLK.
 class _DokMatrix(sp.dok_matrix):
     def _update(self, data: dict[tuple[int, int], float]) -> None:
@@ -297,6 +314,7 @@ def _patches() -> dict[str, list[Patch]]:
         ]),
         (not hasattr(np, "float_"), _no_global_aliases, ["recbole.config.configurator"]),
         (not hasattr(np, "float_"), _plain_metrics, ["recbole.evaluator.evaluator"]),
+        (True, _plain_counts, ["recbole.evaluator.collector"]),
         (not hasattr(sp.dok_matrix, "_update"), _dok_update, [
             *(f"{general}.{name}" for name in ("lightgcn", "ngcf", "ncl", "gcmc", "spectralcf")),
             *(f"{knowledge}.{name}" for name in ("kgin", "mcclk")),

@@ -13,6 +13,7 @@ from recbole.utils import argument_list
 
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError, nearest
+from recbole_mm.groups import GroupSettings
 from recbole_mm.parameters import defaults
 
 PACK = Path(__file__).resolve().parent
@@ -86,7 +87,7 @@ def known_keys(model_class: type) -> set[str]:
     Harvested from source text, where it reads the configuration, from the yaml files of default properties,
     from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
     """
-    keys = {*EXTRA_KEYS, *defaults(Engine)}
+    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings)}
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)

@@ -24,17 +24,17 @@ def parameter(
 
     Parameters
     ----------
-    default : bool, int, float, str or dict
+    default : bool, int, float, str, dict or list
         The value when the user sets none; a dict holds values by modality.
     meaning : str
         What it does, for error messages and help.
     low, high : float, optional
-        The closed range of a number, or of each value of a dict.
+        The closed range of a number, or of each value of a dict or list.
     choices : sequence of str, optional
         The values of a word; a field of type `int | str` takes one of them or a number in the range.
     """
     rule = {"meaning": meaning, "low": low, "high": high, "choices": choices}
-    if isinstance(default, dict):
+    if isinstance(default, dict | list):
         return dataclasses.field(default_factory=default.copy, metadata=rule)
     return dataclasses.field(default=default, metadata=rule)
 
@@ -81,11 +81,8 @@ def read_config(declaration: type[P], config: Any) -> P:
 
 def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
     name, rule = field.name, field.metadata
-    if typing.get_origin(kind) is dict:
-        if not isinstance(value, dict):
-            raise InputError(f"{where}: {name} must be a mapping like {{image: 1}}, not {value!r} ({rule['meaning']})")
-        each = typing.get_args(kind)[1]
-        return {key: _checked(field, each, entry, f"{where}, {key}") for key, entry in value.items()}
+    if typing.get_origin(kind) in (dict, list):
+        return _checked_each(field, kind, value, where)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if typing.get_origin(kind) is types.UnionType:  # one of the choices, or a whole number
@@ -110,6 +107,17 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -
         limits = either if low is None or high is None else f"between {low} and {high}"
         raise InputError(f"{where}: {name} must be {limits}, not {value!r} ({rule['meaning']})")
     return value
+
+
+def _checked_each(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
+    name, meaning, each = field.name, field.metadata["meaning"], typing.get_args(kind)[-1]
+    if typing.get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise InputError(f"{where}: {name} must be a mapping like {{image: 1}}, not {value!r} ({meaning})")
+        return {key: _checked(field, each, entry, f"{where}, {key}") for key, entry in value.items()}
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{where}: {name} must be a list like {_default(field)}, not {value!r} ({meaning})")
+    return [_checked(field, each, entry, where) for entry in value]
 
 
 def _article(kind: type) -> str:

@@ -14,7 +14,7 @@ import recbole.trainer
 from recbole.config import Config
 
 from recbole_mm import engine
-from recbole_mm.data import evaluation, loading
+from recbole_mm.data import evaluation, histories, loading
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
@@ -40,6 +40,7 @@ def register() -> None:
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     loading.register()
     evaluation.register()
+    histories.register()
     engine.register()
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)

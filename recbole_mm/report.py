@@ -36,6 +36,28 @@ def metrics_table(valid: Mapping[str, float], test: Mapping[str, float]) -> str:
     return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=".4f")
 
 
+def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str) -> str:
+    """Return a text table of test metrics by group, those with the k of `valid_metric`, a row a group.
+
+    Parameters
+    ----------
+    groups : mapping
+        As `recbole_mm.groups.GroupEvaluator` has them.
+    valid_metric : str
+        Such as ``NDCG@10``.
+    """
+    at_k = "@" + valid_metric.partition("@")[2]
+    of_all = dict.fromkeys(metric for kind in groups.values() for group in kind for metric in group["metrics"])
+    metrics = [metric for metric in of_all if metric.endswith(at_k)]
+    rows = []
+    for kind, each in groups.items():
+        for group in each:
+            name = group["group"] if group["group"][0].isdigit() else f"{group['group']}, {group['degree']}"
+            rows.append((f"{kind}: {name}", group["evaluated"], *map(group["metrics"].get, metrics)))
+    headers = ("test, by training interactions", "evaluated", *metrics)
+    return tabulate(rows, headers=headers, floatfmt=".4f")
+
+
 def environment() -> dict[str, str | int]:
     """Return the versions of Python and of the libraries, the platform, and the threads of torch.
 

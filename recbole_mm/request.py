@@ -17,6 +17,7 @@ from recbole_mm import checks
 from recbole_mm.data.atomic import check_files
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
+from recbole_mm.groups import read_groups
 from recbole_mm.keys import check_keys, check_model
 from recbole_mm.parameters import read_config
 from recbole_mm.plugin import dataset_yaml
@@ -84,6 +85,7 @@ def configure(request: Request) -> Config:
             raise InputError(f"the settings do not fit together: {error}") from error
     checks.check_config(config)
     read_config(Engine, config)
+    read_groups(config)
     check_files(config)
     return config
 

@@ -22,6 +22,7 @@ from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
 from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
+from recbole_mm.groups import Groups
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, configure
 from recbole_mm.trainer import watched
@@ -81,13 +82,19 @@ def _train_and_test(config: Config, request: Request, folder: Path, say: Callabl
         report.write_result(folder, _result(config, trainer, dataset, folder, {"status": "interrupted"}))
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
-    valid = trainer.best_valid_result or trainer.evaluate(loaders[1], load_best_model=False)
-    outcome = {"status": "finished", "valid": dict(valid), "test": dict(test)}
+    by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
+    valid = trainer.best_valid_result
+    if not valid:
+        valid = trainer.evaluate(loaders[1], load_best_model=False)
+        by_group["valid_groups"] = trainer.groups
+    outcome = {"status": "finished", "valid": dict(valid), "test": dict(test), **by_group}
     result = _result(config, trainer, dataset, folder, outcome)
     report.write_result(folder, result)
     if trainer.history:
         report.plot_curve(folder, trainer.history, config["valid_metric"])
     say(report.metrics_table(valid, test))
+    if by_group["test_groups"]:
+        say(report.groups_table(by_group["test_groups"], config["valid_metric"]))
     say(f"checkpoint, result.json and curve.png are in {folder}")
     return result
 
@@ -125,6 +132,10 @@ def _resume(trainer: Any, file: Path, config: Config) -> None:
     except RuntimeError as error:
         raise InputError(f"--resume={file} does not fit these settings or data: {error}") from error
     trainer.history = report.read_history(file.parent)
+
+
+def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
+    return next((entry["valid_groups"] for entry in history if entry.get("valid_groups")), None)
 
 
 def _result(config: Config, trainer: Any, dataset: Any, folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from tqdm import tqdm
 
 from recbole_mm.checks import refuse_nan
 from recbole_mm.errors import InputError
+from recbole_mm.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.randomness import random_states, restore
+from recbole_mm.report import best_epoch
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
@@ -125,11 +127,22 @@ class Watched(Resumable):
     ----------
     history : list of dict
         One entry an epoch: `epoch`, `train_loss`, `seconds` (training alone), and `valid_score` and `valid`
-        (metric -> value), which are None for an epoch without validation.
+        (metric -> value), which are None for an epoch without validation. The best epoch so far also has
+        `valid_groups`.
+    groups : dict or None
+        The last evaluation by group of users and items; see `recbole_mm.groups`.
     """
 
     history: list[dict[str, Any]]
     bar: tqdm[Any]
+
+    def __init__(self, config: Any, model: Any) -> None:
+        super().__init__(config, model)
+        self.eval_collector, self.evaluator = GroupCollector(config), GroupEvaluator(config)
+
+    @property
+    def groups(self) -> Groups | None:
+        return self.evaluator.groups
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         done = self.start_epoch
@@ -155,6 +168,10 @@ class Watched(Resumable):
         entry = self.history[-1]
         entry.update(valid_score=score, valid=dict(result))
         metric = self.config["valid_metric"]
+        if best_epoch(self.history, metric) == entry["epoch"]:
+            for other in self.history:
+                other.pop("valid_groups", None)
+            entry["valid_groups"] = self.groups
         self.bar.set_postfix({"loss": f"{entry['train_loss']:.4f}", f"valid {metric}": f"{score:.4f}"})
         return score, result
 

@@ -95,6 +95,13 @@ def metric_type(folder: Path) -> list[str]:
     return sorted({type(value).__name__ for value in trainer.evaluate(test, load_best_model=False).values()})
 
 
+def coverage(folder: Path) -> list[list[str]]:
+    keys = {"metrics": ["ItemCoverage", "AveragePopularity"], "valid_metric": "ItemCoverage@3"}
+    trainer, loaders = make(folder, **keys)
+    trainer.fit(loaders[0], None, saved=False, verbose=False)
+    return [list(trainer.evaluate(loader, load_best_model=False)) for loader in loaders[1:]]
+
+
 # scipy
 
 
@@ -266,7 +273,7 @@ def anomaly_mode(folder: Path) -> bool:
 
 
 SYMPTOMS: tuple[Callable[[Path], Any], ...] = (
-    config, names_in_numpy, metric_type, adjacency, missing_sequence, missing_float_sequence, only_missing_sequences,
+    config, names_in_numpy, metric_type, coverage, adjacency, missing_sequence, missing_float_sequence, only_missing_sequences,
     full_sequence, normalised_sequence, missing_values, normalised_missing_values, column_types, shares_memory,
     checkpoint, reload, tune_report, changed_file, changed_split, evil_caches, command_line, teacher,
     anomaly_mode,

@@ -63,6 +63,10 @@ SYMPTOMS = {
     "config": ("AttributeError: `np.float_` was removed", "BPR"),
     "names_in_numpy": (["complex", "float", "int", "object", "str", "unicode"], []),
     "metric_type": (["float64"], ["float"]),
+    "coverage": (
+        "AttributeError: 'int' object has no attribute 'cpu'",
+        [["itemcoverage@3", "averagepopularity@3"]] * 2,
+    ),
     "adjacency": (
         "AttributeError: 'dok_matrix' object has no attribute '_update'",
         [  # u1 and i2 have degree 2, u2 and i1 degree 1: 1 / sqrt(2 * 1) and 1 / sqrt(2 * 2)

