@@ -60,18 +60,21 @@ def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.n
     return arrays["neighbours"], arrays["cosines"]
 
 
-def _exact(features: Tensor, k: int, rows: Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Compare some rows, or all, with all."""
+def nearest_among(queries: Tensor, features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the `k` rows of `features` (n, dim) nearest to each query (q, dim), and their cosines, each (q, k)."""
     scale = 1 / features.norm(dim=1).clamp_min(1e-12)  # (n,)
-    rows = torch.arange(len(features), device=features.device) if rows is None else rows
-    chunks = rows.split(max(1, CHUNK_ELEMENTS // max(len(features), 1)))
+    chunks = queries.split(max(1, CHUNK_ELEMENTS // max(len(features), 1)))
     neighbours, cosines = [], []
-    for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=len(features) < CACHED_FROM):
-        similarity = (features[chunk] * scale[chunk].unsqueeze(1)) @ features.T  # (chunk, n)
-        top = torch.topk(similarity.mul_(scale), k, dim=1)
+    for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=len(queries) < CACHED_FROM):
+        unit = chunk / chunk.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        top = torch.topk((unit @ features.T).mul_(scale), k, dim=1)
         neighbours.append(top.indices.cpu().numpy())
         cosines.append(top.values.cpu().numpy())
     return np.concatenate(neighbours), np.concatenate(cosines)
+
+
+def _exact(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    return nearest_among(features, features, k)
 
 
 def _approximate(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +92,7 @@ def _approximate(features: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     found = [index.search(chunk, k) for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=quiet)]
     cosines, neighbours = (np.concatenate(parts) for parts in zip(*found, strict=True))
     some = torch.from_numpy(np.random.default_rng(1).permutation(len(unit))[:RECALL_SAMPLE]).to(features.device)
-    exact, _ = _exact(features, k, some)
+    exact, _ = nearest_among(features[some], features, k)
     right = [len(np.intersect1d(a, b)) for a, b in zip(exact, neighbours[some.cpu().numpy()], strict=True)]
     _LOG.info("faiss finds %.1f%% of the %d nearest items (%d items looked at)", 100 * np.mean(right) / k, k, len(some))
     return neighbours, cosines

@@ -101,14 +101,11 @@ def _train_and_test(config: Config, request: Request, folder: Path, say: Callabl
 
 def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple[Any, Any, Any]]:
     """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
-    try:
+    with _data_errors_named(config):
         dataset = create_dataset(config)
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
     checks.check_catalogue(config, dataset)
-    loaders = data_preparation(config, dataset)
+    with _data_errors_named(config):
+        loaders = data_preparation(config, dataset)
     checks.check_splits(*loaders)
     init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
     model = get_model(config["model"])(config, loaders[0]._dataset).to(config["device"])
@@ -118,6 +115,17 @@ def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple
         _resume(trainer, Path(request.resume), config)
     checks.check_scores(trainer, loaders[1])
     return trainer, loaders
+
+
+@contextmanager
+def _data_errors_named(config: Config) -> Iterator[None]:
+    """RecBole's own complaints about data, as one line that says which data."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
 
 
 def _resume(trainer: Any, file: Path, config: Config) -> None:

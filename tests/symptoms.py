@@ -273,8 +273,9 @@ def anomaly_mode(folder: Path) -> bool:
 
 
 SYMPTOMS: tuple[Callable[[Path], Any], ...] = (
-    config, names_in_numpy, metric_type, coverage, adjacency, missing_sequence, missing_float_sequence, only_missing_sequences,
-    full_sequence, normalised_sequence, missing_values, normalised_missing_values, column_types, shares_memory,
+    config, names_in_numpy, metric_type, coverage, adjacency, missing_sequence, missing_float_sequence,
+    only_missing_sequences, full_sequence, normalised_sequence, missing_values, normalised_missing_values,
+    column_types, shares_memory,
     checkpoint, reload, tune_report, changed_file, changed_split, evil_caches, command_line, teacher,
     anomaly_mode,
 )  # fmt: skip

@@ -264,6 +264,14 @@ def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.Cap
     assert "SEA aligns two or more modalities, the data set has 1 (image)" in line
 
 
+def test_recbole_s_complaint_about_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "all").mkdir()
+    rows = [f"u{user}\ti{item}\n" for user in range(4) for item in range(12)]
+    (tmp_path / "all" / "all.inter").write_text("user_id:token\titem_id:token\n" + "".join(rows))
+    line = mistake(capsys, "--model=BPR", "--dataset=all", "--data_path=.", "--load_col=None")
+    assert "data set all in ./all: Some users have interacted with all items" in line
+
+
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     assert cli.main(["--help"]) == 0

@@ -59,6 +59,7 @@ class TestReleasedCode:
         config = StandInConfig(
             embedding_size=case["cfg/emb"].item(),
             reading="released",
+            cold_items="own",
             hyper_norm=False,
             hc_reduction="sum",
             hc_reference="text",
@@ -251,6 +252,7 @@ class TestDenseRestatement:
             **maker.SETTINGS,
             keep_rate=1.0,
             reading=reading,
+            cold_items="own",
             hyper_norm=hyper_norm,
             hc_reduction=reduction,
             hc_reference="sound",
@@ -464,11 +466,9 @@ class TestMHCR(ModelContract):
     model = "MHCR"
     settings: ClassVar[dict[str, Any]] = {"reading": "paper", "embedding_size": 32, "n_ui_layers": 2}
     zero_gradient = BEFORE_BATCH_NORM
-    cold_within = 60
 
 
 class TestMHCRReleased(ModelContract):
     model = "MHCR"
     settings: ClassVar[dict[str, Any]] = {"reading": "released", "embedding_size": 32, "n_ui_layers": 2}
     zero_gradient = BEFORE_BATCH_NORM
-    cold_within = 160  # this reading scores by no modality but through the hypergraph, and cold items come last

@@ -16,7 +16,7 @@ from recbole.data.dataset import Dataset, SequentialDataset
 
 from recbole_mm.data.align import MISSING, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
-from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.data.folder import folder_of
 from recbole_mm.errors import InputError, nearest
 
 
@@ -83,7 +83,7 @@ class MultimodalDataset(Dataset):
     @property
     def modality_sources(self) -> tuple[Path, ...]:
         """Every file that the modalities are read or computed from."""
-        folder = self._folder()
+        folder = folder_of(self.config)
         specs = self._modality_specs()
         return tuple(dict.fromkeys(file for name in specs for file in feature_files(name, specs[name], folder)))
 
@@ -124,28 +124,18 @@ class MultimodalDataset(Dataset):
         self._setting("missing_modality", "mean", MISSING)
         return specs
 
-    def _folder(self) -> DatasetFolder:
-        return DatasetFolder(
-            path=Path(self.dataset_path),
-            name=self.dataset_name,
-            item_field=self.iid_field,
-            field_separator=self.config["field_separator"],
-            seq_separator=self.config["seq_separator"],
-            encoding=self.config["encoding"] or "utf-8",
-        )
-
     def _item_ids_before_filters(self) -> set[str]:
         known: set[str] = set()
         for feat in (self.inter_feat, self.item_feat):
             if feat is not None and self.iid_field in feat:
                 known.update(feat[self.iid_field].dropna())
-        folder = self._folder()
+        folder = folder_of(self.config)
         if folder.item_file.is_file():  # `load_col` may leave it out
             known.update(folder.item_ids())
         return known
 
     def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str]) -> _Modality:
-        table = read_features(name, spec, self._folder())
+        table = read_features(name, spec, folder_of(self.config))
         normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
         missing = self._setting("missing_modality", "mean", MISSING)
         tokens = self.field2id_token[self.iid_field]

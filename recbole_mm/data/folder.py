@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
 from recbole_mm.errors import InputError, nearest
@@ -61,6 +62,18 @@ class DatasetFolder:
             for number, cells in read_rows(file, self.field_separator, self.encoding):
                 if number == 1 or any(map(str.strip, cells)):
                     yield number, cells
+
+
+def folder_of(config: Any) -> DatasetFolder:
+    """Return the folder of the data set that RecBole's configuration names."""
+    return DatasetFolder(
+        path=Path(config["data_path"]),
+        name=config["dataset"],
+        item_field=config["ITEM_ID_FIELD"],
+        field_separator=config["field_separator"],
+        seq_separator=config["seq_separator"],
+        encoding=config["encoding"] or "utf-8",
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm import losses
+from recbole_mm.cold import ColdItems
 from recbole_mm.contrast import negatives, unit
 from recbole_mm.errors import InputError
 from recbole_mm.graph import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
@@ -46,6 +47,10 @@ class MHCRParameters:
         choices=("all", "batch"), low=1,
     )  # fmt: skip
     ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
+    cold_items: str = parameter(
+        "neighbours", "final embedding of an item without training interactions: its own [own], or the mean of the "
+        "knn_k trained items in each modality that are most similar to it", choices=("neighbours", "own"),
+    )  # fmt: skip
 
 
 class Forward(NamedTuple):
@@ -91,6 +96,12 @@ class MHCR(MultimodalRecommender):
                 symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask, method=self.engine.neighbour_search))
             )
             for X, mask in zip(self.features, self.masks, strict=True)
+        )
+
+        trained = interactions.sum(axis=0) > 0
+        own = p.cold_items == "own"
+        self.cold = (
+            nn.Identity() if own else ColdItems([X.detach() for X in self.features], self.masks, trained, p.knn_k)
         )
 
         self.user_embedding = nn.Embedding(n_users, d)
@@ -205,4 +216,4 @@ class MHCR(MultimodalRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward().final.split([self.n_real_users, self.n_real_items])
-        return users, items
+        return users, self.cold(items)

@@ -1,0 +1,72 @@
+"""`recbole-mm split`: cold-start splits of a data set, for `--config_files`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import recbole
+from tabulate import tabulate
+
+from recbole_mm.commands import Say
+from recbole_mm.data.coldstart import LEFT_OUT
+from recbole_mm.data.splits import assign, read_interactions, summary, write_split
+from recbole_mm.errors import InputError
+from recbole_mm.request import Request, configure
+
+USAGE = "recbole-mm split NAME (--cold-items 0.1 | --cold-users 0.1 | --min-history 5) [--valid 0.1] [--test 0.1]"
+
+DATA_PATH = "dataset/"
+
+
+def main(arguments: Sequence[str], say: Say) -> int:
+    """Write a split and tell how to use it; return 0."""
+    parser = argparse.ArgumentParser(prog="recbole-mm split", usage=USAGE, allow_abbrev=False)
+    parser.add_argument("dataset", metavar="NAME", help="folder name in data_path")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--cold-items", type=float, help="share of the items with features that training does not have")
+    kind.add_argument("--cold-users", type=float, help="share of the users that training does not have")
+    kind.add_argument("--min-history", type=int, help="training interactions that every evaluated user keeps")
+    parser.add_argument("--valid", type=float, default=0.1, help="of each user's other interactions (0.1)")
+    parser.add_argument("--test", type=float, default=0.1, help="of each user's other interactions (0.1)")
+    parser.add_argument("--seed", type=int, default=2020, help="of what is chosen at random (2020)")
+    parser.add_argument("--name", default="", help="of the split (its kind and amount)")
+    parser.add_argument("--data_path", default=DATA_PATH, help=f"folder of the data sets ({DATA_PATH})")
+    parser.add_argument("--overwrite", action="store_true", help="replace a split of this name")
+    known = parser.parse_args(arguments)
+    (what, amount), *_ = [
+        (key, value)
+        for key in ("cold_items", "cold_users", "min_history")
+        if (value := getattr(known, key)) is not None
+    ]
+    _check_amounts(what, amount, known.valid, known.test)
+
+    config = configure(Request(model="MHCR", dataset=known.dataset, settings={"data_path": known.data_path}))
+    if Path(recbole.__file__).parent in Path(config["data_path"]).resolve().parents:
+        raise InputError(
+            f"{known.dataset} lies inside RecBole's installation: copy its folder and files under another name first"
+        )
+    data = read_interactions(config)
+    parts = assign(data, config, what, amount, shares=(known.valid, known.test), seed=known.seed)
+    name = known.name or f"{what}_{amount:g}".replace(".", "_")
+    settings = write_split(data, parts, name, config, known.overwrite)
+    say(tabulate(summary(data, parts), headers="keys"))
+    if left_out := int((parts == LEFT_OUT).sum()):
+        say(f"{left_out} interactions are left out: their users have interacted with cold items alone")
+    say(f"{settings} has the setting; train on it with")
+    where = [] if known.data_path == DATA_PATH else [f"--data_path={known.data_path}"]
+    command = ["recbole-mm", "run", "--model=MHCR", f"--dataset={known.dataset}", *where, f"--config_files={settings}"]
+    say(shlex.join(command))
+    return 0
+
+
+def _check_amounts(what: str, amount: float, valid: float, test: float) -> None:
+    option = f"--{what.replace('_', '-')}"
+    if what == "min_history" and amount < 1:
+        raise InputError(f"{option} is {amount:g}: it must be at least 1")
+    if what != "min_history" and not 0 < amount < 1:
+        raise InputError(f"{option} is {amount:g}: it must be a share between 0 and 1, such as 0.1")
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+        raise InputError(f"--valid {valid:g} and --test {test:g} must be shares that leave something to train on")

@@ -1,0 +1,209 @@
+"""Cold-start splits of a data set, written as the benchmark files that RecBole reads."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from tqdm import tqdm
+
+from recbole_mm.data import coldstart
+from recbole_mm.data.atomic import MISSING, atomic_files, parse_header, read_rows
+from recbole_mm.data.features import read_features
+from recbole_mm.data.folder import folder_of
+from recbole_mm.errors import InputError
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """The interactions of a data set in the order of its files.
+
+    Attributes
+    ----------
+    files : sequence of Path
+        They have the same header.
+    header : str
+        Its line.
+    file, line : int array (n,)
+        The place of the file, and the number of the line there, from 1.
+    users, items : int array (n,)
+        Places in `user_ids` and `item_ids`.
+    times : float array (n,) or None
+        None where the files have none.
+    user_ids, item_ids : list of str
+        External ids.
+    """
+
+    files: Sequence[Path]
+    header: str
+    file: np.ndarray
+    line: np.ndarray
+    users: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None
+    user_ids: list[str]
+    item_ids: list[str]
+
+
+def read_interactions(config: Any) -> Interactions:
+    """Read the interactions that a configuration names, all parts of a split together.
+
+    Raises
+    ------
+    InputError
+        Files with different headers; `recbole_mm.request.configure` has refused every other mistake.
+    """
+    files = [path for path in atomic_files(config) if path.suffix == ".inter"]
+    separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
+    fields = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"], config["TIME_FIELD"]
+    header: list[str] = []
+    user_codes: dict[str, int] = {}
+    item_codes: dict[str, int] = {}
+    columns = array("b"), array("q"), array("q"), array("q"), array("d")  # file, line, user, item, time
+    for number, path in enumerate(files):
+        rows = read_rows(path, separator, encoding)
+        _, head = next(rows)
+        header = header or head
+        if head != header:
+            raise InputError(f"{path}, line 1: the header differs from that of {files[0]}: give them the same columns")
+        names = list(parse_header(head)[0])
+        places = [names.index(field) for field in fields if field in names]
+        for line, cells in tqdm(rows, desc=f"reading {path.name}", unit=" rows", dynamic_ncols=True):
+            user, item, *time = (cells[place] for place in places)
+            columns[0].append(number)
+            columns[1].append(line)
+            columns[2].append(user_codes.setdefault(user, len(user_codes)))
+            columns[3].append(item_codes.setdefault(item, len(item_codes)))
+            columns[4].extend(float("nan" if text in MISSING else text) for text in time)
+    file, line_numbers, users, items, times = map(np.array, columns)
+    known = times if len(times) else None
+    ids = list(user_codes), list(item_codes)
+    return Interactions(files, separator.join(header), file, line_numbers, users, items, known, *ids)
+
+
+def assign(
+    data: Interactions, config: Any, kind: str, amount: float, *, shares: tuple[float, float], seed: int
+) -> np.ndarray:
+    """Return the part (n,) of each interaction; see `recbole_mm.data.coldstart`.
+
+    Parameters
+    ----------
+    data : Interactions
+        All of the data set.
+    config : Config
+        Names the modalities.
+    kind : str
+        ``cold_items``: a share of the items that have features are in validation or test alone, half of them in
+        each; users who have interacted with no other are left out. ``cold_users``: the same of users, all of whose
+        interactions are held out. ``min_history``: users are held out as far as they keep that many training
+        interactions.
+    amount : float
+        The share, or the number of interactions.
+    shares : two floats
+        Of the other interactions of each user that are held out for validation and test.
+    seed : int
+        Of what is chosen at random.
+
+    Raises
+    ------
+    InputError
+        Fewer than two items or users to choose from, or a part that is left empty.
+    """
+    history = int(amount) if kind == "min_history" else 1
+    parts = coldstart.warm(data.users, data.times, shares, seed, history)
+    if kind == "cold_items":
+        with_features = _items_with_features(config)
+        chosen_from = [place for place, item in enumerate(data.item_ids) if not with_features or item in with_features]
+        parts = coldstart.cold(data.items, np.array(chosen_from, dtype=np.int64), amount, seed, parts)
+        parts = coldstart.without_cold(data.users, parts)
+    elif kind == "cold_users":
+        parts = coldstart.cold(data.users, np.arange(len(data.user_ids)), amount, seed, parts)
+    counts = np.bincount(parts, minlength=len(PARTS))[: len(PARTS)]
+    if not counts.all():
+        empty = " and ".join(part for part, count in zip(PARTS, counts, strict=True) if not count)
+        sizes = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
+        raise InputError(f"the {empty} part would be empty ({sizes} interactions): change the share or the history")
+    return parts
+
+
+def _items_with_features(config: Any) -> set[str]:
+    """Return the items that have a row in any modality; none where the data set has no modalities."""
+    folder, specs = folder_of(config), config["modalities"] or {}
+    return {item for name, spec in specs.items() for item in read_features(name, spec, folder).ids}
+
+
+def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, overwrite: bool = False) -> Path:
+    """Write `DATASET.NAME.train.inter`, `.valid.` and `.test.`, line by line as they stand in the files of the data.
+
+    Parameters
+    ----------
+    data, parts
+        What `read_interactions` and `assign` returned.
+    name : str
+        Of the split.
+    config : Config
+        Of the data set.
+    overwrite : bool
+        Replace files of this name.
+
+    Returns
+    -------
+    Path
+        `NAME.yaml` beside them, which has the setting that uses the split; it is written last.
+
+    Raises
+    ------
+    InputError
+        There is such a split already.
+    """
+    folder, encoding = Path(config["data_path"]), config["encoding"] or "utf-8"
+    settings = folder / f"{name}.yaml"
+    targets = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in PARTS]
+    there = [path.name for path in (*targets, settings) if path.exists()]
+    if there and not overwrite:
+        raise InputError(
+            f"{folder} has {', '.join(there)} already: give --overwrite to replace them, or another --name"
+        )
+    partial = [path.with_suffix(f".{os.getpid()}.tmp") for path in (*targets, settings)]
+    try:
+        with ExitStack() as stack:
+            out = [stack.enter_context(path.open("w", encoding=encoding, newline="")) for path in partial[:-1]]
+            for stream in out:
+                stream.write(f"{data.header}\n")
+            for number, path in enumerate(data.files):
+                part_of = dict(zip(data.line[data.file == number].tolist(), parts[data.file == number], strict=True))
+                with path.open(encoding=encoding) as lines:
+                    for line, text in enumerate(tqdm(lines, desc=f"writing {path.name}", unit=" rows"), start=1):
+                        part = part_of.get(line, coldstart.LEFT_OUT)
+                        if part != coldstart.LEFT_OUT:
+                            out[part].write(text.removesuffix("\n") + "\n")
+        names = [f"{name}.{part}" for part in PARTS]
+        partial[-1].write_text(yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8")
+        for path, target in zip(partial, (*targets, settings), strict=True):
+            os.replace(path, target)
+    finally:
+        for path in partial:
+            path.unlink(missing_ok=True)
+    return settings
+
+
+def summary(data: Interactions, parts: np.ndarray) -> list[dict[str, Any]]:
+    """Return for each part its interactions, users, items, and those of them that training does not have."""
+    trained = {kind: np.unique(getattr(data, kind)[parts == coldstart.TRAIN]) for kind in ("users", "items")}
+    rows = []
+    for number, part in enumerate(PARTS):
+        row: dict[str, Any] = {"part": part, "interactions": int((parts == number).sum())}
+        for kind, known in trained.items():
+            here = np.unique(getattr(data, kind)[parts == number])
+            row |= {kind: len(here), f"cold {kind}": len(np.setdiff1d(here, known))}
+        rows.append(row)
+    return rows

@@ -1,0 +1,63 @@
+"""Items without training interactions: who stands in for them, by hand, and what MHCR and SEA make of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from model_contract import DATASETS
+
+from recbole_mm.cli import main
+from recbole_mm.cold import ColdItems, cold_to_trained
+
+TRAINED = np.array([True, True, True, False, False, False])
+IMAGE = torch.tensor([[1.0, 0], [0, 2], [-1, 0], [3, 4], [0, 0], [1, 1]])  # items 3, 4 and 5 are cold
+AUDIO = torch.tensor([[2.0], [1], [1], [5], [1], [9]])
+HAS_AUDIO = torch.tensor([False, True, True, True, False, False])
+
+
+def test_weights_by_hand() -> None:
+    ones = torch.ones(6, dtype=torch.bool)
+    weights = cold_to_trained([IMAGE], [ones], TRAINED, 2).toarray()
+    expected = np.zeros((6, 6))
+    expected[3, :2] = 0.6 / 1.4, 0.8 / 1.4
+    expected[5, :2] = 0.5
+    np.testing.assert_allclose(weights, expected, atol=1e-7)  # item 4 is similar to none
+    both = cold_to_trained([IMAGE, AUDIO], [ones, HAS_AUDIO], TRAINED, 3).toarray()
+    np.testing.assert_allclose(both[3, :3], np.array([0.6, 1.8, 1.0]) / 3.4, atol=1e-7)  # a negative cosine counts as 0
+    np.testing.assert_allclose(both[5], expected[5], atol=1e-7)  # without audio
+
+
+def test_trained_items_and_those_like_no_other_keep_their_embeddings() -> None:
+    cold = ColdItems([IMAGE], [torch.ones(6, dtype=torch.bool)], TRAINED, 1)
+    items = torch.arange(12.0).reshape(6, 2)
+    assert cold(items)[:5].tolist() == [[0, 1], [2, 3], [4, 5], [2, 3], [8, 9]]
+    assert cold(items)[5].tolist() in ([0, 1], [2, 3])  # equally similar to both
+    assert not cold.state_dict()
+
+
+@pytest.mark.parametrize("trained", [np.ones(6, dtype=bool), np.zeros(6, dtype=bool)])
+def test_nothing_to_replace(trained: np.ndarray) -> None:
+    cold = ColdItems([IMAGE], [torch.ones(6, dtype=torch.bool)], trained, 3)
+    items = torch.randn(6, 2)
+    torch.testing.assert_close(cold(items), items)
+
+
+@pytest.mark.parametrize(("model", "rate"), [("MHCR", 0.01), ("SEA", 0.001)])
+def test_cold_items_are_recommended(model: str, rate: float, tmp_path: Path) -> None:
+    """A user's cold items are among the first 20 of 240 more than twice as often as by chance."""
+    shutil.copytree(DATASETS / "microvideo", tmp_path / "microvideo")
+    assert main(["split", "microvideo", "--cold-items=0.1", f"--data_path={tmp_path}"]) == 0
+    command = ["run", f"--model={model}", "--dataset=microvideo", f"--data_path={tmp_path}", "--epochs=20"]
+    split = f"--config_files={tmp_path / 'microvideo/cold_items_0_1.yaml'}"
+    keys = ["--metrics=['Recall']", "--topk=[20]", "--valid_metric=Recall@20", f"--learning_rate={rate}"]
+    assert main([*command, split, *keys, "--embedding_size=32"]) == 0
+    (file,) = tmp_path.rglob("result.json")
+    cold = json.loads(file.read_text())["test_groups"]["items"][0]
+    assert cold["group"] == "cold"
+    assert cold["evaluated"] > 100
+    assert cold["metrics"]["recall@20"] > 2 * 20 / 240

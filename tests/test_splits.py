@@ -1,0 +1,208 @@
+"""Cold-start splits: who goes where, by hand and by property, and the files that are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recbole.data.dataset import Dataset
+
+from recbole_mm.cli import main
+from recbole_mm.data import splits
+from recbole_mm.data.coldstart import LEFT_OUT, TEST, TRAIN, VALID, cold, warm, without_cold
+
+PARTS = ["train", "valid", "test"]
+NO_FEATURES = '"q ""x"""'  # an item
+ROWS = [  # user, item, time; items of the row are 007, b, c, d
+    ("u", "007", 3), ("u", "b", 1), ("v", "b", 5), ("u", "c", 2), ("v", "c", 9), ("u", "d", 4), ("v", "007", 1),
+    ("u", NO_FEATURES, 5), ("w", "b", 1), ("w", "c", 2), ("w", "007", 3), ("x", "d", 0),
+]  # fmt: skip
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    folder = tmp_path / "toy"
+    folder.mkdir()
+    lines = [f"{user}\t{item}\t{time}" for user, item, time in ROWS]
+    lines.insert(3, "")  # a blank line is no row
+    (folder / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]))
+    np.save(folder / "image.npy", np.eye(4))
+    (folder / "image.ids").write_text("007\nb\nc\nd\n")
+    keys = {"load_col": None, "modalities": {"image": {"file": "image.npy", "ids": "image.ids"}}}
+    (folder / "toy.yaml").write_text(yaml.safe_dump(keys))
+    return folder
+
+
+def split(*arguments: str) -> int:
+    return main(["split", "toy", "--data_path=.", *arguments])
+
+
+def written(folder: Path, name: str) -> dict[str, list[tuple[str, ...]]]:
+    """Return the rows of each part, without the header, which must be that of the source."""
+    found = {}
+    for part in PARTS:
+        header, *lines = (folder / f"toy.{name}.{part}.inter").read_text().splitlines()
+        assert header == "user_id:token\titem_id:token\ttimestamp:float"
+        found[part] = [tuple(line.split("\t")) for line in lines]
+    return found
+
+
+def test_warm_split_by_time() -> None:
+    users = np.array([0, 1, 0, 0, 1, 0, 2])
+    times = np.array([4.0, 1, 3, 2, 0, 1, 9])
+    assert warm(users, times, (0.25, 0.25), seed=0).tolist() == [TEST, TEST, VALID, TRAIN, TRAIN, TRAIN, TRAIN]
+    assert warm(users, times, (0.0, 0.5), seed=0).tolist() == [TEST, TEST, TEST, TRAIN, TRAIN, TRAIN, TRAIN]
+    kept = warm(users, times, (0.25, 0.5), seed=0, min_history=3)
+    assert kept.tolist() == [TEST, TRAIN, TRAIN, TRAIN, TRAIN, TRAIN, TRAIN]  # user 0 keeps three, 1 and 2 have none
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=60),
+    st.floats(0, 0.45),
+    st.floats(0, 0.45),
+    st.integers(1, 5),
+    st.booleans(),
+)
+def test_warm_split_keeps_its_promises(users_: list[int], valid: float, test: float, history: int, timed: bool) -> None:
+    users = np.array(users_)
+    times = np.random.default_rng(1).integers(0, 9, len(users)).astype(float) if timed else None
+    parts = warm(users, times, (valid, test), seed=3, min_history=history)
+    for user in set(users_):
+        mine = parts[users == user]
+        counts = np.bincount(mine, minlength=3)
+        assert counts[TRAIN] >= min(history, len(mine))
+        assert counts[TEST] <= max(1, test * len(mine))
+        if history == 1:  # the sizes of RecBole's own split by ratio
+            expected = np.diff(
+                [0, *Dataset._calcu_split_ids(None, len(mine), [1 - valid - test, valid, test]), len(mine)]
+            )
+            assert counts.tolist() == expected.tolist()
+        if times is not None:
+            held = [times[users == user][mine == part] for part in (TRAIN, VALID, TEST)]
+            before = -np.inf
+            for end in held:
+                assert not len(end) or end.min() >= before
+                before = max(before, end.max(initial=-np.inf))
+    again = warm(users, times, (valid, test), seed=3, min_history=history)
+    assert parts.tolist() == again.tolist()
+
+
+def test_cold_ids_are_in_one_held_out_part_alone() -> None:
+    items = np.random.default_rng(0).integers(0, 40, 500)
+    parts = cold(items, np.arange(30), 0.2, 7, np.zeros(500, dtype=np.int8))
+    of_item = {item: set(parts[items == item].tolist()) for item in set(items.tolist())}
+    chosen = {item: part for item, part in of_item.items() if part != {TRAIN}}
+    assert sorted(part for (part,) in chosen.values()) == [VALID] * 3 + [TEST] * 3
+    assert max(chosen) < 30
+    assert parts.tolist() == cold(items, np.arange(30), 0.2, 7, np.zeros(500, dtype=np.int8)).tolist()
+    assert parts.tolist() != cold(items, np.arange(30), 0.2, 8, np.zeros(500, dtype=np.int8)).tolist()
+
+
+def test_users_without_training_are_left_out() -> None:
+    parts = without_cold(np.array([0, 0, 1, 1, 2]), np.array([TRAIN, TEST, VALID, TEST, TRAIN]))
+    assert parts.tolist() == [TRAIN, TEST, LEFT_OUT, LEFT_OUT, TRAIN]
+
+
+def test_cold_items_have_features_and_no_training_interaction(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert split("--cold-items=0.5", "--seed=1") == 0
+    parts = written(toy, "cold_items_0_5")
+    training = {row[1] for row in parts["train"]}
+    chosen = {part: {row[1] for row in parts[part]} - training - {NO_FEATURES} for part in ("valid", "test")}
+    assert len(chosen["valid"]) == len(chosen["test"]) == 1
+    assert chosen["valid"] != chosen["test"]
+    users = {part: {row[0] for row in parts[part]} for part in PARTS}
+    assert users["valid"] | users["test"] <= users["train"]
+    rows = [row for part in PARTS for row in parts[part]]
+    assert Counter(rows) <= Counter((user, item, str(time)) for user, item, time in ROWS)
+    printed = capsys.readouterr().out
+    assert ("left out" in printed) == (len(rows) < len(ROWS))
+    settings = yaml.safe_load((toy / "cold_items_0_5.yaml").read_text())
+    assert settings == {"benchmark_filename": [f"cold_items_0_5.{part}" for part in PARTS]}
+
+
+def test_cold_users(toy: Path) -> None:
+    assert split("--cold-users=0.5", "--name=mine") == 0
+    parts = written(toy, "mine")
+    users = {part: {row[0] for row in parts[part]} for part in PARTS}
+    assert len(users["train"]) == 2
+    assert len(users["valid"] - users["train"]) == len(users["test"] - users["train"]) == 1
+    assert Counter(row for part in PARTS for row in parts[part]) == Counter(
+        (user, item, str(time)) for user, item, time in ROWS
+    )
+
+
+def test_min_history(toy: Path) -> None:
+    assert split("--min-history=2", "--valid=0.2", "--test=0.2") == 0
+    parts = written(toy, "min_history_2")
+    assert parts["test"] == [("v", "c", "9"), ("u", NO_FEATURES, "5"), ("w", "007", "3")]
+    assert parts["valid"] == [("u", "d", "4")]  # the others would keep less than two
+
+
+def test_a_split_of_a_split(toy: Path) -> None:
+    """The parts of a set that comes split are put together and divided anew."""
+    assert split("--min-history=2", "--name=first") == 0
+    keys = yaml.safe_load((toy / "toy.yaml").read_text()) | yaml.safe_load((toy / "first.yaml").read_text())
+    (toy / "toy.yaml").write_text(yaml.safe_dump(keys))
+    (toy / "toy.inter").unlink()
+    assert split("--cold-users=0.5", "--name=second") == 0
+    rows = [row for part in PARTS for row in written(toy, "second")[part]]
+    assert Counter(rows) == Counter((user, item, str(time)) for user, item, time in ROWS)
+
+
+def test_a_split_is_trained_on(toy: Path) -> None:
+    (toy / "toy.item").write_text("item_id:token\ne\n")  # or user u has interacted with all items
+    assert split("--min-history=2") == 0
+    command = ["run", "--model=MHCR", "--dataset=toy", "--data_path=.", f"--config_files={toy / 'min_history_2.yaml'}"]
+    assert main([*command, "--epochs=1", "--topk=[2]", "--valid_metric=MRR@2", "--knn_k=2", "--embedding_size=4"]) == 0
+
+
+def test_an_interrupted_split_leaves_nothing(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = sorted(path.name for path in toy.iterdir())
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(splits.os, "replace", stop)
+    assert split("--min-history=2") == 130
+    assert sorted(path.name for path in toy.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cold-items=1.5"], "--cold-items is 1.5: it must be a share between 0 and 1"),
+        (["--cold-users=0"], "--cold-users is 0: it must be a share between 0 and 1"),
+        (["--min-history=0"], "--min-history is 0: it must be at least 1"),
+        (["--min-history=2", "--valid=0.6", "--test=0.5"], "--valid 0.6 and --test 0.5 must be shares that leave"),
+        (["--min-history=50"], "the valid and test part would be empty (train 12, valid 0, test 0 interactions)"),
+        (["--min-history=2", "--data_path=elsewhere"], "the folder of dataset 'toy' does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(
+    toy: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert split(*arguments) == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(toy.glob("*.train.inter"))
+
+
+def test_a_split_is_not_overwritten_unasked(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert split("--min-history=2") == 0
+    before = written(toy, "min_history_2")
+    assert split("--min-history=2", "--test=0.4") == 2
+    assert "toy.min_history_2.train.inter" in capsys.readouterr().err
+    assert written(toy, "min_history_2") == before
+    assert split("--min-history=2", "--test=0.4", "--overwrite") == 0
+    assert written(toy, "min_history_2") != before
+
+
+def test_recbole_s_own_files_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["split", "ml-100k", "--min-history=5"]) == 2
+    assert "ml-100k lies inside RecBole's installation: copy its folder" in capsys.readouterr().err
