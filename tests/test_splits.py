@@ -157,7 +157,8 @@ def test_a_split_of_a_split(toy: Path) -> None:
 
 
 def test_a_split_is_trained_on(toy: Path) -> None:
-    (toy / "toy.item").write_text("item_id:token\ne\n")  # or user u has interacted with all items
+    items = ["007", "b", "c", "d", NO_FEATURES, "e"]  # without e, user u has interacted with all
+    (toy / "toy.item").write_text("item_id:token\n" + "".join(f"{item}\n" for item in items))
     assert split("--min-history=2") == 0
     command = ["run", "--model=MHCR", "--dataset=toy", "--data_path=.", f"--config_files={toy / 'min_history_2.yaml'}"]
     assert main([*command, "--epochs=1", "--topk=[2]", "--valid_metric=MRR@2", "--knn_k=2", "--embedding_size=4"]) == 0
