@@ -49,12 +49,28 @@ class Request:
 
 
 def configure(request: Request) -> Config:
-    """Build RecBole's Config of a request, after checking every name in it.
+    """Build RecBole's Config of a request, after checking every name in it, and check its settings and files.
 
     Raises
     ------
     InputError
         An unknown model or key, a file that cannot be read, or settings that contradict each other.
+    """
+    config = build_config(request, *check_command(request))
+    checks.check_config(config)
+    read_config(Engine, config)
+    read_groups(config)
+    check_files(config)
+    return config
+
+
+def check_command(request: Request) -> tuple[str, str, str | None]:
+    """Return the model, the data set and the data path of a request, and check the names that the user wrote himself.
+
+    Raises
+    ------
+    InputError
+        An unknown model or key, or a configuration file that cannot be read.
     """
     from_files: dict[str, Any] = {}
     keys: list[tuple[str, list[str]]] = []
@@ -67,27 +83,32 @@ def configure(request: Request) -> Config:
     model = request.model or from_files.get("model") or DEFAULT_MODEL
     dataset = request.dataset or from_files.get("dataset") or DEFAULT_DATASET
     check_model(model)
-    own = dataset_yaml(dataset, settings.get("data_path") or from_files.get("data_path"))
-    if own.is_file():
-        keys.append((str(own), list(_read_yaml(str(own)))))
-    model_class = get_model(model)
     for where, names in keys:
-        check_keys(names, model_class, where)
+        check_keys(names, get_model(model), where)
+    return model, dataset, settings.get("data_path") or from_files.get("data_path")
+
+
+def build_config(request: Request, model: str, dataset: str, data_path: str | None) -> Config:
+    """Build RecBole's Config, after checking the names in the data set's own yaml file.
+
+    Raises
+    ------
+    InputError
+        An unknown key, a yaml file that cannot be read, or settings that RecBole refuses.
+    """
+    own = dataset_yaml(dataset, data_path)
+    if own.is_file():
+        check_keys(list(_read_yaml(str(own))), get_model(model), str(own))
     with _empty_command_line():
         try:
-            config = Config(
+            return Config(
                 model=model,
                 dataset=dataset,
                 config_file_list=list(request.config_files),
-                config_dict=settings,
+                config_dict=dict(request.settings or {}),
             )
         except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
             raise InputError(f"the settings do not fit together: {error}") from error
-    checks.check_config(config)
-    read_config(Engine, config)
-    read_groups(config)
-    check_files(config)
-    return config
 
 
 def _read_yaml(file: str) -> dict[str, Any]:

@@ -101,20 +101,35 @@ def _train_and_test(config: Config, request: Request, folder: Path, say: Callabl
 
 def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple[Any, Any, Any]]:
     """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
-    with _data_errors_named(config):
-        dataset = create_dataset(config)
+    dataset = load_dataset(config)
     checks.check_catalogue(config, dataset)
-    with _data_errors_named(config):
-        loaders = data_preparation(config, dataset)
+    loaders = split_dataset(config, dataset)
     checks.check_splits(*loaders)
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    model = get_model(config["model"])(config, loaders[0]._dataset).to(config["device"])
-    trainer = watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+    trainer = build_trainer(config, build_model(config, loaders[0]))
     trainer.saved_model_file = str(folder / f"{config['model']}.pth")
     if request.resume:
         _resume(trainer, Path(request.resume), config)
     checks.check_scores(trainer, loaders[1])
     return trainer, loaders
+
+
+def load_dataset(config: Config) -> Any:
+    """Return the data set that RecBole makes for the configured model.
+
+    Raises
+    ------
+    InputError
+        Data that cannot be used, also where RecBole says so with a ValueError.
+    """
+    with _data_errors_named(config):
+        return create_dataset(config)
+
+
+def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
+    """Return RecBole's loaders of the training, validation and test split; errors are those of `load_dataset`."""
+    with _data_errors_named(config):
+        train, valid, test = data_preparation(config, dataset)
+    return train, valid, test
 
 
 @contextmanager
@@ -126,6 +141,23 @@ def _data_errors_named(config: Config) -> Iterator[None]:
         raise
     except ValueError as error:
         raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
+
+
+def build_model(config: Config, train_data: Any) -> Any:
+    """Return the configured model on its device, made with RecBole's seed for it from the loader of the training split.
+
+    Raises
+    ------
+    InputError
+        Settings that the model cannot use, or not with these data.
+    """
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    return get_model(config["model"])(config, train_data._dataset).to(config["device"])
+
+
+def build_trainer(config: Config, model: Any) -> Any:
+    """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
+    return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
 
 
 def _resume(trainer: Any, file: Path, config: Config) -> None:

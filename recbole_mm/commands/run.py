@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from recbole_mm.commands import Say
+from recbole_mm.commands.settings import read_settings
 from recbole_mm.errors import InputError
 from recbole_mm.report import metrics_table
 from recbole_mm.request import Request, configure
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     parser.add_argument("--group_offset", type=int, default=0, help="rank of this machine's first process")
     known, rest = parser.parse_known_args(arguments)
 
-    request = Request(known.model, known.dataset, known.config_files.split(), _settings(rest), known.resume)
+    request = Request(known.model, known.dataset, known.config_files.split(), read_settings(rest), known.resume)
     if known.nproc > 1 or known.world_size > 1:
         return _run_distributed(known, request, say)
     try:
@@ -52,24 +53,6 @@ def main(arguments: Sequence[str], say: Say) -> int:
             say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
         return 130
     return 0
-
-
-def _settings(rest: Sequence[str]) -> dict[str, str]:
-    """Read `--key=value` and `--key value`; values stay text, RecBole's Config gives them their types."""
-    settings: dict[str, str] = {}
-    words = iter(rest)
-    for word in words:
-        key, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not key:
-            raise InputError(f"command line: '{word}' is no setting; write --key=value")
-        if not equals:
-            value = next(words, "")
-            if not value or value.startswith("--"):
-                raise InputError(f"command line: --{key} has no value; write --{key}=value")
-        if settings.get(key, value) != value:
-            raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
-        settings[key] = value
-    return settings
 
 
 def _run_distributed(known: Any, request: Any, say: Say) -> int:

@@ -99,24 +99,35 @@ def check_files(config: Any) -> None:
         than the header, an id that pandas reads as missing, text among numbers, no rows, or ids of a
         `.user` or `.item` file that never occur in the `.inter` file.
     """
+    for mistake in mistakes_in_files(config):
+        raise mistake
+
+
+def mistakes_in_files(config: Any) -> Iterator[InputError]:
+    """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
     ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix, with dot, and an id field
-    for path in atomic_files(config):
+    for path in _files_and_gaps(config):
+        if isinstance(path, InputError):
+            yield path
+            continue
         try:
             found = _check_file(path, config)
+        except InputError as error:
+            yield error
         except UnicodeDecodeError as error:
-            message = f"is not {error.encoding} ({error.reason}): set encoding to what it is"
-            raise InputError(f"{path}: {message}") from None
-        for field, values in found.items():
-            ids[path.suffix, field] |= values
+            yield InputError(f"{path}: is not {error.encoding} ({error.reason}): set encoding to what it is")
+        else:
+            for field, values in found.items():
+                ids[path.suffix, field] |= values
     if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
         for suffix, field in ((".user", config["USER_ID_FIELD"]), (".item", config["ITEM_ID_FIELD"])):
-            _check_overlap(config, suffix, ids[".inter", field], ids[suffix, field], field)
+            yield from _overlap_mistakes(config, suffix, ids[".inter", field], ids[suffix, field], field)
 
 
-def _check_overlap(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> None:
+def _overlap_mistakes(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> Iterator[InputError]:
     if here and there and here.isdisjoint(there):
         inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
-        raise InputError(
+        yield InputError(
             f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
             f"be filtered out: {inter} has {min(here)!r}, {feat} has {min(there)!r}"
         )
@@ -130,15 +141,25 @@ def atomic_files(config: Any) -> Iterator[Path]:
     InputError
         The folder, an `.inter` file, or a file that the settings ask for does not exist.
     """
+    for path in _files_and_gaps(config):
+        if isinstance(path, InputError):
+            raise path
+        yield path
+
+
+def _files_and_gaps(config: Any) -> Iterator[Path | InputError]:
+    """Yield every file that RecBole will load, and in the place of one that does not exist the mistake."""
     folder, name = Path(config["data_path"]), config["dataset"]
     if not folder.is_dir():
-        raise InputError(f"{folder}: the folder of dataset '{name}' does not exist: make it or set data_path")
+        yield InputError(f"{folder}: the folder of dataset '{name}' does not exist: make it or set data_path")
+        return
     parts = config["benchmark_filename"]
     for file in [f"{name}.inter"] if parts is None else [f"{name}.{part}.inter" for part in as_list(parts)]:
-        if not (folder / file).is_file():
+        if (folder / file).is_file():
+            yield folder / file
+        else:
             there = ", ".join(sorted(path.name for path in folder.glob("*.inter"))) or "no .inter file"
-            raise InputError(f"{folder / file} does not exist; the folder has {there}")
-        yield folder / file
+            yield InputError(f"{folder / file} does not exist; the folder has {there}")
     needed = as_list(config["additional_feat_suffix"])
     if getattr(config["MODEL_TYPE"], "name", None) == "KNOWLEDGE":
         needed += ["kg", "link"]
@@ -147,7 +168,7 @@ def atomic_files(config: Any) -> Iterator[Path]:
         if path.is_file() and _is_loaded(suffix, config):
             yield path
         elif suffix in needed and _is_loaded(suffix, config):
-            raise InputError(f"{path} does not exist, but the settings ask for its features")
+            yield InputError(f"{path} does not exist, but the settings ask for its features")
 
 
 def _is_loaded(suffix: str, config: Any) -> bool:
