@@ -113,8 +113,8 @@ def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple
     return trainer, loaders
 
 
-def load_dataset(config: Config) -> Any:
-    """Return the data set that RecBole makes for the configured model.
+def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
+    """Return the data set that RecBole makes for the configured model, or that another `make` makes.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def load_dataset(config: Config) -> Any:
         Data that cannot be used, also where RecBole says so with a ValueError.
     """
     with _data_errors_named(config):
-        return create_dataset(config)
+        return make(config)
 
 
 def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:

@@ -1,0 +1,97 @@
+"""The data set of a configuration with all, some or none of its modalities, and the interactions in it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import recbole.data.dataset
+from recbole.data.dataset import Dataset, SequentialDataset
+from recbole.utils import ModelType
+
+from recbole_mm.data.atomic import as_list
+from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
+from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.inspection.problems import Problems
+from recbole_mm.inspection.statistics import Pairs
+from recbole_mm.run import load_dataset
+
+
+def reads_features(config: Any) -> bool:
+    """Return whether a training of the configured model loads the modalities."""
+    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", object)
+    return issubclass(own, MultimodalDataset)
+
+
+def described_modalities(config: Any) -> dict[str, Any]:
+    """Return the setting `modalities`, empty where it is no mapping."""
+    described = config["modalities"]
+    return described if isinstance(described, dict) else {}
+
+
+def folder_of(config: Any) -> DatasetFolder:
+    return DatasetFolder(
+        path=Path(config["data_path"]),
+        name=config["dataset"],
+        item_field=config["ITEM_ID_FIELD"],
+        field_separator=config["field_separator"],
+        seq_separator=config["seq_separator"],
+        encoding=config["encoding"] or "utf-8",
+    )
+
+
+def interaction_files(config: Any) -> list[str]:
+    """Return the files of the interactions: one, or one for each split that comes with the data."""
+    parts = config["benchmark_filename"]
+    names = [config["dataset"]] if parts is None else [f"{config['dataset']}.{part}" for part in as_list(parts)]
+    return [str(Path(config["data_path"]) / f"{name}.inter") for name in names]
+
+
+def load_readable(config: Any, names: Collection[str], problems: Problems, is_error: bool) -> Any:
+    """Return the data set with those of the named modalities that it accepts, None where it cannot be loaded at all.
+
+    One that it refuses is a problem.
+    """
+    tried = Problems()
+    with tried.collected("loading the data set"):
+        return _load(config, names)
+    accepted = []
+    for name in names:
+        with problems.collected("loading the data set", is_error):
+            _load(config, [name])
+            accepted.append(name)
+    with problems.collected("loading the data set", is_error):
+        return _load(config, accepted)
+    return None
+
+
+def _load(config: Any, names: Collection[str]) -> Any:
+    part = copy.copy(config)
+    described = {name: spec for name, spec in described_modalities(config).items() if name in names}
+    part.final_config_dict = config.final_config_dict | {"modalities": described}
+    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
+        return load_dataset(part, MultimodalSequentialDataset if described else SequentialDataset)
+    return load_dataset(part, MultimodalDataset if described else Dataset)
+
+
+def pairs_of(dataset: Any) -> Pairs:
+    """Return the user and the item of every interaction of a data set."""
+    feat = dataset.inter_feat
+    return Pairs(np.asarray(feat[dataset.uid_field]), np.asarray(feat[dataset.iid_field]))
+
+
+def training_pairs(dataset: Any) -> Pairs:
+    """Return the interactions of the training split, also where RecBole has made histories of them.
+
+    There each interaction is the target of the history before it, and a user's first one is a history only.
+    """
+    targets = pairs_of(dataset)
+    feat, histories = dataset.inter_feat, f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"
+    if histories not in feat:
+        return targets
+    starts = np.asarray(feat[dataset.item_list_length_field]) == 1
+    firsts = np.asarray(feat[histories])[starts, 0]
+    return Pairs(np.append(targets.users, targets.users[starts]), np.append(targets.items, firsts))

@@ -1,0 +1,40 @@
+"""What an inspection finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recbole_mm.inspection.coconsumption import CoConsumption
+from recbole_mm.inspection.features import Features
+from recbole_mm.inspection.problems import Problems
+from recbole_mm.inspection.statistics import Interactions, Split
+
+
+@dataclass(slots=True)
+class Modality:
+    """What is known of a modality: of its file where that can be read, of the items where the data set can.
+
+    Attributes
+    ----------
+    covered : int or None
+        Items of the data set with a row of their own.
+    co_consumption : CoConsumption or None
+        Also None where too few items can be compared.
+    """
+
+    source: str = ""
+    features: Features | None = None
+    covered: int | None = None
+    co_consumption: CoConsumption | None = None
+
+
+@dataclass(slots=True)
+class Inspection:
+    """Numbers and problems of a data set; what could not be reached is None or empty."""
+
+    dataset: str
+    model: str
+    problems: Problems = field(default_factory=Problems)
+    interactions: Interactions | None = None
+    splits: tuple[Split, ...] = ()
+    modalities: dict[str, Modality] = field(default_factory=dict)

@@ -1,0 +1,44 @@
+"""An inspection as text, a screen of it."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from recbole_mm.inspection.result import Inspection
+from recbole_mm.inspection.tables import (
+    Table,
+    co_consumption_table,
+    counts_table,
+    files_table,
+    splits_table,
+    summary,
+)
+
+
+def screen(found: Inspection) -> str:
+    """Return the tables that have rows, and every problem, the errors first."""
+    counts = found.interactions
+    parts = [f"{found.dataset}, as {found.model} would train on it: {summary(counts) if counts else 'not loaded'}"]
+    if counts:
+        parts.append(_text(counts_table(counts)))
+    if found.splits:
+        parts.append(_text(splits_table(found.splits)))
+    if found.modalities:
+        parts.append(_text(files_table(found)) + "\n(norm: min / median / max of the rows, before normalisation)")
+    pairs = co_consumption_table(found)
+    if pairs.rows:
+        parts.append(_text(pairs) + "\n(shares of the pairs whose two items have a training user in common)")
+    return "\n\n".join([*parts, _problems(found)])
+
+
+def _text(table: Table) -> str:
+    align = ("left", *("right",) * (len(table.header) - 1))
+    return tabulate(table.rows, table.header, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _problems(found: Inspection) -> str:
+    errors, warnings = found.problems.errors, found.problems.warnings
+    if not errors and not warnings:
+        return "No problems: training would start."
+    head = f"{len(errors)} errors, {len(warnings)} warnings: training would {'fail' if errors else 'start'}."
+    return "\n".join([head, *(f"{problem.kind}: {problem.text}" for problem in (*errors, *warnings))])

@@ -1,0 +1,121 @@
+"""What training would put up with and is probably wrong: each a sentence with the place, an example and the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recbole_mm.data.features import some
+from recbole_mm.inspection.coconsumption import CoConsumption
+from recbole_mm.inspection.features import Features
+from recbole_mm.inspection.statistics import Interactions, Pairs, Split, leaked, repeated
+
+LOW_COVERAGE = 0.5  # share of the items
+LOW_ODDS = 1.1  # of neighbours to share a user, for one of random pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """External ids in the order of the internal ones."""
+
+    users: Sequence[str]
+    items: Sequence[str]
+
+    def pair(self, pairs: Pairs, place: int) -> str:
+        return f"user '{self.users[pairs.users[place]]}' with item '{self.items[pairs.items[place]]}'"
+
+
+def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
+    places = repeated(pairs)
+    if len(places):
+        yield (
+            f"{where}: {len(places)} of {len(pairs)} interactions repeat an earlier one of the same user and item, "
+            f"such as {names.pair(pairs, places[0])}: set rm_dup_inter: first, unless they are meant to count again."
+        )
+
+
+def about_leaks(where: str, split: str, train: Pairs, held_out: Pairs, names: Names) -> Iterator[str]:
+    places = leaked(train, held_out)
+    if len(places):
+        yield (
+            f"{where}: {len(places)} of {len(held_out)} interactions of the {split} split are in the training split, "
+            f"too, such as {names.pair(held_out, places[0])}: they measure memory, and RecBole's full ranking "
+            "leaves out items that were trained on. Remove them from one of the two (rm_dup_inter: first where the "
+            "split is RecBole's)."
+        )
+
+
+def about_times(where: str, field: str, times: np.ndarray) -> Iterator[str]:
+    if len(times) > 1 and (times == times[0]).all():
+        yield (
+            f"{where}: all {len(times)} interactions have the {field} {times[0]:g}: nothing can be ordered by time. "
+            "Write real times, or use a split without them (eval_args.order: RO) and no sequential model."
+        )
+
+
+def about_short_histories(where: str, counts: Interactions, needed: int, names: Names) -> Iterator[str]:
+    short = (np.flatnonzero(counts.per_user < needed) + 1).tolist()
+    if len(short):
+        yield (
+            f"{where}: {len(short)} of {len(counts.per_user)} users have fewer than {needed} interactions, the least "
+            f"that leaves one to train on when the last are held out: {some([names.users[i] for i in short])}. "
+            f"Set user_inter_num_interval: '[{needed},inf)'."
+        )
+
+
+def about_cold(where: str, split: Split) -> Iterator[str]:
+    if split.cold_users:
+        yield (
+            f"{where}: {split.cold_users} of {split.users} users of the {split.name} split "
+            f"({split.cold_user_share:.1%} of its interactions) have no training interaction: their scores "
+            "are those of untrained embeddings. Split by user (eval_args.group_by: user), or set user_inter_num_interval."
+        )
+    if split.cold_items:
+        yield (
+            f"{where}: {split.cold_items} of {split.items} items of the {split.name} split "
+            f"({split.cold_item_share:.1%} of its interactions) have no training interaction: only features "
+            "can rank them. Fine where that is the question; else set item_inter_num_interval."
+        )
+
+
+def about_features(name: str, source: str, ids: Sequence[str], found: Features) -> Iterator[str]:
+    where = f"modality '{name}', {source}"
+    if len(found.copies):
+        row, first = found.copies[0]
+        yield (
+            f"{where}: {len(found.copies)} of {found.rows} rows are exact copies of an earlier row, such as item "
+            f"'{ids[row]}' (row {row}) of '{ids[first]}' (row {first}). Coarse descriptions, such as genres, repeat by "
+            "nature; else look for a placeholder, such as a default cover, and remove its rows: the items then count "
+            "as missing."
+        )
+    if len(found.zeros):
+        yield (
+            f"{where}: {len(found.zeros)} of {found.rows} rows are all 0, such as item '{ids[found.zeros[0]]}' "
+            f"(row {found.zeros[0]}): remove them, so that the items count as missing."
+        )
+    if len(found.constant_columns):
+        columns = some([str(column) for column in found.constant_columns])
+        yield (
+            f"{where}: {len(found.constant_columns)} of {found.dim} columns (from 0) are the same in all rows: "
+            f"{columns}: they say nothing; drop them."
+        )
+
+
+def about_coverage(name: str, source: str, covered: int, n_items: int) -> Iterator[str]:
+    if covered < LOW_COVERAGE * n_items:
+        yield (
+            f"modality '{name}', {source}: only {covered} of {n_items} items ({covered / n_items:.1%}) have a row; the "
+            "others get what missing_modality says. Add rows, check that the ids are written alike, or leave the "
+            "modality out."
+        )
+
+
+def about_co_consumption(name: str, source: str, found: CoConsumption) -> Iterator[str]:
+    if found.odds_ratio < LOW_ODDS:
+        yield (
+            f"modality '{name}', {source}: neighbours share a training user hardly more often than random items "
+            f"({found.neighbours:.1%} against {found.random:.1%}): check that each row belongs to its item, and that "
+            "training without the modality is not as good."
+        )

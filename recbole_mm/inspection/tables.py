@@ -1,0 +1,86 @@
+"""The tables that the screen and the page share: their headers, their rows, numbers as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recbole_mm.inspection.result import Inspection, Modality
+from recbole_mm.inspection.statistics import Interactions, Split, spread
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as text; a row has as many as the header."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def summary(found: Interactions) -> str:
+    return (
+        f"{len(found.per_user):,} users, {len(found.per_item):,} items, {found.n:,} interactions, "
+        f"density {found.density:.3%}"
+    )
+
+
+def counts_table(found: Interactions) -> Table:
+    header = ("interactions", "min", "25 %", "median", "75 %", "max", "mean", "with none")
+    rows = [
+        (name, *_spread(counts), f"{(counts == 0).sum():,}")
+        for name, counts in (("a user", found.per_user), ("an item", found.per_item))
+        if len(counts)
+    ]
+    return Table(header, rows)
+
+
+def _spread(values: np.ndarray) -> tuple[str, ...]:
+    found = spread(values)
+    numbers = (found.low, found.lower, found.median, found.upper, found.high, found.mean)
+    return tuple(number(value) for value in numbers)
+
+
+def splits_table(splits: Sequence[Split]) -> Table:
+    header = ("split", "interactions", "users", "items", "cold users", "their share", "cold items", "their share")
+    return Table(header, [_split(split, is_train=place == 0) for place, split in enumerate(splits)])
+
+
+def _split(split: Split, is_train: bool) -> tuple[str, ...]:
+    sizes = split.name, f"{split.n:,}", f"{split.users:,}", f"{split.items:,}"
+    if is_train:
+        return *sizes, "", "", "", ""
+    users = f"{split.cold_users:,}", f"{split.cold_user_share:.1%}"
+    return *sizes, *users, f"{split.cold_items:,}", f"{split.cold_item_share:.1%}"
+
+
+def files_table(found: Inspection) -> Table:
+    header = ("modality", "rows", "dim", "type", "covered", "norm", "copies", "zero rows", "constant columns")
+    n_items = len(found.interactions.per_item) if found.interactions else None
+    return Table(header, [_file(name, modality, n_items) for name, modality in found.modalities.items()])
+
+
+def _file(name: str, modality: Modality, n_items: int | None) -> tuple[str, ...]:
+    read = modality.features
+    if read is None:
+        return name, *("",) * 7, "cannot be read"
+    covered = "" if modality.covered is None or not n_items else f"{modality.covered / n_items:.1%}"
+    low, median, high = (number(value) for value in np.percentile(read.norms, (0, 50, 100)))
+    flaws = (f"{len(part):,}" for part in (read.copies, read.zeros, read.constant_columns))
+    return name, f"{read.rows:,}", f"{read.dim:,}", read.dtype, covered, f"{low} / {median} / {high}", *flaws
+
+
+def co_consumption_table(found: Inspection) -> Table:
+    header = ("modality", "items", "pairs", "neighbours", "random pairs", "ratio")
+    rows = []
+    for name, modality in found.modalities.items():
+        if (seen := modality.co_consumption) is not None:
+            shares = f"{seen.neighbours:.1%}", f"{seen.random:.1%}", f"{seen.ratio:.2f}"
+            rows.append((name, f"{seen.items:,}", f"{seen.edges:,}", *shares))
+    return Table(header, rows)
+
+
+def number(value: float) -> str:
+    """Write whole numbers in full and others to three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
