@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.statistics import Interactions, at_least
@@ -32,6 +32,12 @@ def history_figure(found: Interactions) -> bytes:
         axis.set_xlabel(f"interactions of {'a' if who == 'user' else 'an'} {who}")
         axis.set_ylabel(f"share of {who}s with at least as many")
         axis.yaxis.set_tick_params(labelleft=True)
+        narrow = len(values) > 0 and values[-1] < 100 * values[0]
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.yaxis.set_minor_formatter(NullFormatter())
         _neutral(axis)
     return _png(figure)
 

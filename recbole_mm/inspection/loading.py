@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def interaction_files(config: Any) -> list[str]:
     """Return the files of the interactions: one, or one for each split that comes with the data."""
     parts = config["benchmark_filename"]
     names = [config["dataset"]] if parts is None else [f"{config['dataset']}.{part}" for part in as_list(parts)]
-    return [str(Path(config["data_path"]) / f"{name}.inter") for name in names]
+    return [os.path.normpath(Path(config["data_path"]) / f"{name}.inter") for name in names]
 
 
 def load_readable(config: Any, names: Collection[str], problems: Problems, is_error: bool) -> Any:

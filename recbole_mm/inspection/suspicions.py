@@ -70,7 +70,8 @@ def about_cold(where: str, split: Split) -> Iterator[str]:
         yield (
             f"{where}: {split.cold_users} of {split.users} users of the {split.name} split "
             f"({split.cold_user_share:.1%} of its interactions) have no training interaction: their scores "
-            "are those of untrained embeddings. Split by user (eval_args.group_by: user), or set user_inter_num_interval."
+            "are those of untrained embeddings. Split by user (eval_args.group_by: user), or set "
+            "user_inter_num_interval."
         )
     if split.cold_items:
         yield (
