@@ -30,7 +30,7 @@ def history_figure(found: Interactions) -> bytes:
         axis.loglog(values, shares, color=colour, marker="o", markersize=3, linewidth=1.5)
         axis.set_title(what)
         axis.set_xlabel(f"interactions of {'a' if who == 'user' else 'an'} {who}")
-        axis.set_ylabel(f"share of {who}s with at least as many")
+        axis.set_ylabel(f"{who}s with at least as many")
         axis.yaxis.set_tick_params(labelleft=True)
         narrow = len(values) > 0 and values[-1] < 100 * values[0]
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
