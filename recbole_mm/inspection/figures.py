@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter, StrMethodFormatter
 
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.statistics import Interactions, at_least
@@ -36,8 +36,7 @@ def history_figure(found: Interactions) -> bytes:
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axis.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.minorticks_off()
         _neutral(axis)
     return _png(figure)
 

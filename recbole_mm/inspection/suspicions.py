@@ -13,6 +13,7 @@ from recbole_mm.inspection.features import Features
 from recbole_mm.inspection.statistics import Interactions, Pairs, Split, leaked, repeated
 
 LOW_COVERAGE = 0.5  # share of the items
+ENOUGH = 5  # times as many items as neighbours; else the neighbours are nearly all items
 LOW_ODDS = 1.1  # of neighbours to share a user, for one of random pairs
 
 
@@ -114,7 +115,7 @@ def about_coverage(name: str, source: str, covered: int, n_items: int) -> Iterat
 
 
 def about_co_consumption(name: str, source: str, found: CoConsumption) -> Iterator[str]:
-    if found.odds_ratio < LOW_ODDS:
+    if found.odds_ratio < LOW_ODDS and found.items > ENOUGH * found.k:
         yield (
             f"modality '{name}', {source}: neighbours share a training user hardly more often than random items "
             f"({found.neighbours:.1%} against {found.random:.1%}): check that each row belongs to its item, and that "
