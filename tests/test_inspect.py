@@ -82,7 +82,7 @@ def array(toy: Toy, name: str) -> Any:
 def test_a_healthy_set(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", "toy", "--data_path=data", "--seed=3"]) == 0
     captured = capsys.readouterr()
-    assert "toy, as MHCR would train on it: 20 users, 16 items, 120 interactions, density 37.500%" in captured.out
+    assert "toy, as MHCR would train on it: 20 users, 16 items, 120 interactions, density 37.5 %" in captured.out
     assert "No problems: training would start." in captured.out
     assert len(captured.out.splitlines()) <= 45
     lines = [re.split(r"\s{2,}", line.strip()) for line in captured.out.splitlines()]
@@ -137,7 +137,7 @@ def test_the_page_is_written_when_nothing_can_be_loaded(toy: Toy, capsys: pytest
     assert cli.main(["inspect", "toy", "--data_path=data"]) == 1
     out = capsys.readouterr().out
     assert "toy.inter does not exist" in out
-    assert "1 errors, 0 warnings: training would fail." in out
+    assert "1 error, 0 warnings: training would fail." in out
     page = Path("inspect-toy.html").read_text()
     assert "toy.inter does not exist" in page
     assert "float64" in page  # what the image file told
@@ -303,6 +303,7 @@ def all_warnings(toy: Toy) -> None:
         (no_image, [], True),
         (no_image, ["--model=BPR"], False),  # which reads no features
         (nan_audio, [], True),
+        (nan_audio, ["--model=CCL4Rec"], True),
         (unknown_ids, [], True),
         (short_image, [], True),
         (other_items, [], True),

@@ -31,11 +31,11 @@ def main(arguments: Sequence[str], say: Say) -> int:
     parser.add_argument("--out", default="", help="the page (default inspect-NAME.html)")
     known, rest = parser.parse_known_args(arguments)
     found = inspect(Request(known.model, known.name, known.config_files.split(), read_settings(rest)))
+    say(screen(found))
     file = Path(known.out or f"inspect-{known.name}.html")
     try:
         file.write_text(page(found), encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out={file}: cannot be written ({error.strerror})") from error
-    say(screen(found))
     say(f"\nThe page with the plots is {file}")
     return 1 if found.problems.errors else 0

@@ -46,16 +46,11 @@ def page(found: Inspection) -> str:
 
 
 def _problems(found: Inspection) -> list[str]:
-    errors, warnings = found.problems.errors, found.problems.warnings
-    if not errors and not warnings:
-        return ["<h2>Problems</h2>", "<p>None: training would start.</p>"]
-    outcome = "Training would fail." if errors else "Training would start."
     items = [
         f'<li><span class="{problem.kind}">{problem.kind}</span>: {escape(problem.text)}</li>'
-        for problem in (*errors, *warnings)
+        for problem in (*found.problems.errors, *found.problems.warnings)
     ]
-    head = f"<p>{len(errors)} errors, {len(warnings)} warnings. {outcome}</p>"
-    return ["<h2>Problems</h2>", head, "<ul>", *items, "</ul>"]
+    return ["<h2>Problems</h2>", f"<p>{found.problems.outcome()}</p>", *(["<ul>", *items, "</ul>"] if items else [])]
 
 
 def _interactions(found: Inspection) -> list[str]:

@@ -35,6 +35,14 @@ class Problems:
     def warnings(self) -> list[Problem]:
         return [problem for problem in self.found if not problem.is_error]
 
+    def outcome(self) -> str:
+        """Say how many there are, and what that means for a training."""
+        if not self.found:
+            return "No problems: training would start."
+        counts = ((len(self.errors), "error"), (len(self.warnings), "warning"))
+        told = ", ".join(f"{n} {what}{'' if n == 1 else 's'}" for n, what in counts)
+        return f"{told}: training would {'fail' if self.errors else 'start'}."
+
     def add(self, text: str, is_error: bool = False) -> None:
         if all(problem.text != text for problem in self.found):
             self.found.append(Problem(is_error, text))

@@ -37,8 +37,5 @@ def _text(table: Table) -> str:
 
 
 def _problems(found: Inspection) -> str:
-    errors, warnings = found.problems.errors, found.problems.warnings
-    if not errors and not warnings:
-        return "No problems: training would start."
-    head = f"{len(errors)} errors, {len(warnings)} warnings: training would {'fail' if errors else 'start'}."
-    return "\n".join([head, *(f"{problem.kind}: {problem.text}" for problem in (*errors, *warnings))])
+    problems = (*found.problems.errors, *found.problems.warnings)
+    return "\n".join([found.problems.outcome(), *(f"{problem.kind}: {problem.text}" for problem in problems)])

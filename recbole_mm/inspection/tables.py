@@ -22,7 +22,7 @@ class Table:
 def summary(found: Interactions) -> str:
     return (
         f"{len(found.per_user):,} users, {len(found.per_item):,} items, {found.n:,} interactions, "
-        f"density {found.density:.3%}"
+        f"density {found.density * 100:.3g} %"
     )
 
 

@@ -67,8 +67,8 @@ def _walk(config: Any, found: Inspection) -> None:
     with tqdm(total=5, unit="step", leave=False, delay=1) as bar:
 
         def step(name: str) -> None:
+            bar.update(1 if bar.desc else 0)
             bar.set_description(name, refresh=False)
-            bar.update()
 
         step("features")
         _check_settings(config, found)
