@@ -263,10 +263,6 @@ def unknown_ids(toy: Toy) -> None:
     (toy / "audio.ids").write_text("\n".join(f"x{i}" for i in range(12)))
 
 
-def short_image(toy: Toy) -> None:
-    np.save(toy / "image.npy", array(toy, "image.npy")[:5])
-
-
 def other_items(toy: Toy) -> None:
     (toy / "toy.item").write_text("item_id:token\n" + "".join(f"x{i}\n" for i in range(N_ITEMS)))
 
@@ -305,12 +301,10 @@ def all_warnings(toy: Toy) -> None:
         (nan_audio, [], True),
         (nan_audio, ["--model=CCL4Rec"], True),
         (unknown_ids, [], True),
-        (short_image, [], True),
         (other_items, [], True),
         (unknown_key, [], True),
         (no_yaml, [], True),
         (no_modalities, [], True),
-        (no_modalities, ["--model=BPR"], False),
         (one_modality, ["--model=SEA"], True),
         (nothing, ["--missing_modality=error"], True),
         (nothing, ["--normalize=l3"], True),
@@ -321,7 +315,6 @@ def all_warnings(toy: Toy) -> None:
         (nothing, ["--hc_reference=smell"], True),
         (nothing, ["--eval_args={'split': {'RS': [1.0, 0.0, 0.0]}}"], True),
         (nothing, ["--model=SASRec"], True),  # whose loss wants no negative samples
-        (nothing, ["--model=SASRec", "--train_neg_sample_args=None"], False),
         (nothing, ["--user_inter_num_interval=[50,inf)"], True),
     ],
 )

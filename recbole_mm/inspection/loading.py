@@ -96,3 +96,11 @@ def training_pairs(dataset: Any) -> Pairs:
     starts = np.asarray(feat[dataset.item_list_length_field]) == 1
     firsts = np.asarray(feat[histories])[starts, 0]
     return Pairs(np.append(targets.users, targets.users[starts]), np.append(targets.items, firsts))
+
+
+def split_pairs(loaders: Any) -> dict[str, Pairs]:
+    """Return the interactions of the training, validation and test split by name; empty without loaders."""
+    if loaders is None:
+        return {}
+    train, valid, test = (loader._dataset for loader in loaders)
+    return {"train": training_pairs(train), "valid": pairs_of(valid), "test": pairs_of(test)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -46,6 +46,10 @@ class Problems:
     def add(self, text: str, is_error: bool = False) -> None:
         if all(problem.text != text for problem in self.found):
             self.found.append(Problem(is_error, text))
+
+    def warn(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.add(text)
 
     @contextmanager
     def collected(self, step: str, is_error: bool = True) -> Iterator[None]:

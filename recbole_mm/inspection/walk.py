@@ -8,35 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from recbole.data import data_preparation
 from recbole.utils import get_model, init_seed
 from tqdm import tqdm
 
 from recbole_mm import checks
 from recbole_mm.data.atomic import mistakes_in_files
-from recbole_mm.data.features import read_features
 from recbole_mm.engine import Engine, computing
-from recbole_mm.inspection import suspicions
-from recbole_mm.inspection.coconsumption import co_consumption
-from recbole_mm.inspection.features import blocks, features
-from recbole_mm.inspection.loading import (
-    described_modalities,
-    folder_of,
-    interaction_files,
-    load_readable,
-    pairs_of,
-    reads_features,
-    training_pairs,
-)
-from recbole_mm.inspection.result import Inspection, Modality
-from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
+from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs
+from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
+from recbole_mm.inspection.result import Inspection
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, build_config, check_command
 from recbole_mm.run import build_model, build_trainer, load_dataset
-
-SPLITS = ("train", "valid", "test")
-LEAST = {"valid_and_test": 3, "valid_only": 2, "test_only": 2}  # interactions of a user, by eval_args.split.LS
 
 
 def inspect(request: Request) -> Inspection:
@@ -72,7 +56,7 @@ def _walk(config: Any, found: Inspection) -> None:
 
         step("features")
         _check_settings(config, found)
-        names = _read_modalities(config, found)
+        names = look_at_features(config, found)
         step("files")
         mistakes = list(mistakes_in_files(config))
         for mistake in mistakes:
@@ -83,13 +67,16 @@ def _walk(config: Any, found: Inspection) -> None:
         dataset, featured = _load(config, names, found)
         if dataset is None:
             return
-        loaders = _look_at_interactions(config, dataset, found)
+        whole = pairs_of(dataset)  # before RecBole makes histories of them
+        loaders = _split(config, dataset, found)
+        splits = split_pairs(loaders)
+        look_at_interactions(config, dataset, whole, splits, found)
         step("model")
         if loaders is not None and not found.problems.errors:
             _check_model(config, loaders, found)
         step("co-consumption")
         if hasattr(featured, "modality"):
-            _look_at_modalities(config, featured, loaders, found)
+            look_at_modalities(featured, splits.get("train"), config["seed"], found)
 
 
 def _load(config: Any, names: list[str], found: Inspection) -> tuple[Any, Any]:
@@ -113,72 +100,17 @@ def _check_settings(config: Any, found: Inspection) -> None:
             read_config(declaration, config)
 
 
-def _read_modalities(config: Any, found: Inspection) -> list[str]:
-    """Describe every feature file; return the names of those that can be read."""
-    folder, names = folder_of(config), []
-    for name, spec in described_modalities(config).items():
-        modality = found.modalities[str(name)] = Modality()
-        with found.problems.collected(f"reading the modality '{name}'", is_error=reads_features(config)):
-            table = read_features(name, spec, folder)
-            modality.source = table.source
-            parts = tqdm(blocks(table), desc=f"{name}: rows", unit="block", leave=False, delay=1)
-            modality.features = features(parts)
-            names.append(name)
-            for text in suspicions.about_features(name, table.source, table.ids, modality.features):
-                found.problems.add(text)
-    return names
-
-
-def _look_at_interactions(config: Any, dataset: Any, found: Inspection) -> Any:
-    """Count and check the interactions and their splits; return the splits' loaders, None where there are none."""
-    whole = pairs_of(dataset)
-    found.interactions = interactions(whole, dataset.user_num - 1, dataset.item_num - 1)
-    loaders = _split(config, dataset, found)
-    _suspect(config, dataset, whole, loaders, found)
-    return loaders
-
-
 def _split(config: Any, dataset: Any, found: Inspection) -> Any:
+    """Return the loaders of the splits, None where there are none."""
     loaders = None
     with found.problems.collected("reading the settings"):
         checks.check_catalogue(config, dataset)
     with found.problems.collected("splitting the data set"):
         loaders = data_preparation(config, dataset)
-    if loaders is None:
-        return None
     with found.problems.collected("splitting the data set"):
-        checks.check_splits(*loaders)
-    found.splits = split_sizes(dict(zip(SPLITS, _split_pairs(loaders), strict=True)))
+        if loaders is not None:
+            checks.check_splits(*loaders)
     return loaders
-
-
-def _split_pairs(loaders: Any) -> list[Pairs]:
-    train, *held_out = (loader._dataset for loader in loaders)
-    return [training_pairs(train), *map(pairs_of, held_out)]
-
-
-def _suspect(config: Any, dataset: Any, whole: Pairs, loaders: Any, found: Inspection) -> None:
-    """Warn of interactions and splits that training would put up with."""
-    tokens = dataset.field2id_token
-    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field])
-    texts: list[str] = []
-    files = interaction_files(config)
-    parts = _split_pairs(loaders) if loaders is not None else []
-    own_splits = len(files) == len(parts)
-    for file, pairs in zip(files, parts if own_splits else [whole], strict=False):
-        texts += suspicions.about_repeats(file, pairs, names)
-    if dataset.time_field in dataset.inter_feat:
-        times = np.asarray(dataset.inter_feat[dataset.time_field])
-        texts += suspicions.about_times(files[0], dataset.time_field, times)
-    needed = LEAST.get(str(((config["eval_args"] or {}).get("split") or {}).get("LS")), 0)
-    if found.interactions is not None and config["benchmark_filename"] is None:
-        texts += suspicions.about_short_histories(files[0], found.interactions, needed, names)
-    for place, split in list(enumerate(found.splits))[1:]:
-        file = files[place] if own_splits else files[0]
-        texts += suspicions.about_leaks(file, split.name, parts[0], parts[place], names)
-        texts += suspicions.about_cold(file, split)
-    for text in texts:
-        found.problems.add(text)
 
 
 def _check_model(config: Any, loaders: Any, found: Inspection) -> None:
@@ -200,18 +132,3 @@ def _elsewhere(folder: str) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-def _look_at_modalities(config: Any, dataset: Any, loaders: Any, found: Inspection) -> None:
-    """Count the items that have features, and compare neighbours in them with random items."""
-    train = training_pairs(loaders[0]._dataset) if loaders is not None else None
-    for name in dataset.modality_names:
-        modality, real = found.modalities[name], dataset.modality_mask(name)
-        modality.covered = int(real.sum())
-        texts = list(suspicions.about_coverage(name, modality.source, modality.covered, dataset.item_num - 1))
-        if train is not None and len(train):
-            modality.co_consumption = co_consumption(dataset.modality(name), real, train, config["seed"])
-        if modality.co_consumption is not None:
-            texts += suspicions.about_co_consumption(name, modality.source, modality.co_consumption)
-        for text in texts:
-            found.problems.add(text)
