@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recbole_mm import cli
+from recbole_mm import cli, keys
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.walk import inspect
 from recbole_mm.request import Request
@@ -26,6 +27,8 @@ modalities:
   image: {file: image.npy}
   audio: {file: audio.npy, ids: audio.ids}
 """
+
+KNOWN_KEYS = functools.cache(keys.known_keys)  # read from source texts once a model, not once a command
 
 Toy = Path  # the folder of the data set
 
@@ -45,6 +48,7 @@ def write_inter(toy: Toy, pairs: list[tuple[str, str]], name: str = "toy.inter")
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """Return the folder of a healthy set with two modalities that tell the halves of the catalogue."""
     monkeypatch.setattr("recbole_mm.inspection.coconsumption.NEIGHBOURS", 2)  # the catalogue is small
+    monkeypatch.setattr("recbole_mm.keys.known_keys", KNOWN_KEYS)
     folder = tmp_path / "data" / "toy"
     folder.mkdir(parents=True)
     write_inter(folder, interactions())
