@@ -125,7 +125,7 @@ def test_everything_at_once(toy: Toy) -> None:
     for words in (
         ["learner 'adm'", "'adam'"],
         ["hyper_num must be at least 1"],
-        ["image.npy: is no .npy file", "np.save("],
+        ["image.npy: is no .npy file", "save it as an array"],
         ["audio.npy: item 'i4' has nan in column 1", "1 of 12 rows", "remove them"],
         ["toy.inter, line 122: 2 fields, but the header has 3"],
         ["toy.item, line 18: item_id 'NA'", "rename it"],

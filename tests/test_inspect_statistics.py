@@ -7,9 +7,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from recbole_mm.data.table import FeatureTable
 from recbole_mm.inspection import coconsumption
 from recbole_mm.inspection.coconsumption import CoConsumption, co_consumption, share_a_user
-from recbole_mm.inspection.features import blocks, features
+from recbole_mm.inspection.features import features, number_type
 from recbole_mm.inspection.statistics import (
     Pairs,
     Split,
@@ -76,7 +77,11 @@ ROWS = np.array(
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 def test_features_in_blocks_of_any_size(size: int) -> None:
-    found = features(ROWS[start : start + size].astype(np.float16) for start in range(0, len(ROWS), size))
+    starts = range(0, len(ROWS), size)
+    found = features(
+        ((np.arange(start, 7)[:size], ROWS[start : start + size].astype(np.float32)) for start in starts), "float16"
+    )
+    assert found is not None
     assert (found.rows, found.dim, found.dtype) == (7, 4, "float16")
     five, one = 26**0.5, 2**0.5
     assert found.norms.tolist() == [five, 0, five, one, 0, five, one]
@@ -85,20 +90,22 @@ def test_features_in_blocks_of_any_size(size: int) -> None:
     assert found.constant_columns.tolist() == [2]
 
 
-def test_features_of_one_row() -> None:
-    found = features([np.array([[2, 0]])])
+def test_features_of_few_rows() -> None:
+    found = features(iter([(np.array([0]), np.array([[2, 0]]))]), "int64")
+    assert found is not None
     assert found.norms.tolist() == [2]
     assert found.copies.shape == (0, 2)
     assert not len(found.constant_columns)
+    assert features(iter([]), "") is None
 
 
-def test_blocks_are_all_rows_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recbole_mm.data.folder import FeatureTable
-
-    monkeypatch.setattr("recbole_mm.data.features._CHUNK", 8)
-    parts = list(blocks(FeatureTable("x", list("abcdefg"), ROWS)))
-    assert [len(part) for part in parts] == [2, 2, 2, 1]
-    assert np.array_equal(np.concatenate(parts), ROWS)
+def test_rows_keep_their_numbers_where_some_are_missing() -> None:
+    table = FeatureTable(
+        "x", list("abcde"), 2, lambda: iter([(np.array([1, 3, 4]), np.array([[1, 2], [0, 0], [1, 2]]))])
+    )
+    found = features(table.blocks(), number_type(table))
+    assert found is not None
+    assert (found.rows, found.dtype, found.zeros.tolist(), found.copies.tolist()) == (3, "int64", [3], [[4, 1]])
 
 
 USERS = sp.csr_matrix(np.array([[1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0]]))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_mm.data.features import chunks
-from recbole_mm.data.folder import FeatureTable
+from recbole_mm.data.table import Blocks, FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +20,8 @@ class Features:
         Euclidean length of each row.
     zeros : int array
         Rows of nothing but 0.
+    rows : int
+        Those that hold numbers; an item without any has none, and rows are numbered as in the file.
     copies : int array (n, 2)
         Rows, ascending, that equal an earlier row, and the first such one; rows of 0 are not among them.
     constant_columns : int array
@@ -37,34 +37,34 @@ class Features:
     constant_columns: np.ndarray
 
 
-def blocks(table: FeatureTable) -> Iterator[np.ndarray]:
-    """Yield the rows of a feature file in order, about a million numbers at a time."""
-    for rows in chunks(np.arange(len(table.ids)), table.rows.shape[1]):
-        yield table.rows[rows]
+def number_type(table: FeatureTable) -> str:
+    """Return the type of the numbers in a feature file, empty where it has no row."""
+    return next((str(values.dtype) for _, values in table.read()), "")
 
 
-def features(parts: Iterable[np.ndarray]) -> Features:
-    """Describe the rows of a matrix that comes in parts (rows, dim) of finite numbers, at least one row in all."""
-    norms, zeros, contents = [], [], []
-    low = high = np.zeros(0)
-    dtype, start = "", 0
-    for part in parts:
-        block = part.astype(np.float64) + 0.0  # no -0.0, whose bytes differ from those of 0.0
-        if not start:
-            dtype, low, high = str(part.dtype), block[0], block[0]
-        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+def features(blocks: Blocks, dtype: str) -> Features | None:
+    """Describe the rows of a table that come with their numbers, block by block; None where there is no row."""
+    rows, norms, contents, low, high = [], [], [], [], []
+    for numbers, values in blocks:
+        block = values.astype(np.float64) + 0.0  # no -0.0, whose bytes differ from those of 0.0
+        rows.append(numbers)
         norms.append(np.linalg.norm(block, axis=1))
-        zeros.append(start + np.flatnonzero(~block.any(axis=1)))
         contents.append(_hashes(block))
-        start += len(block)
+        low.append(block.min(axis=0))
+        high.append(block.max(axis=0))
+    if not rows:
+        return None
+    number, length = np.concatenate(rows), np.concatenate(norms)
+    is_zero = length == 0
+    is_constant = np.min(low, axis=0) == np.max(high, axis=0)
     return Features(
-        start,
-        len(low),
-        dtype,
-        np.concatenate(norms),
-        np.concatenate(zeros),
-        _copies(np.concatenate(contents), np.concatenate(zeros)),
-        np.flatnonzero(low == high) if start > 1 else np.zeros(0, dtype=np.int64),
+        rows=len(number),
+        dim=len(is_constant),
+        dtype=dtype,
+        norms=length,
+        zeros=number[is_zero],
+        copies=number[_copies(np.concatenate(contents), is_zero)],
+        constant_columns=np.flatnonzero(is_constant & (len(number) > 1)),
     )
 
 
@@ -74,10 +74,9 @@ def _hashes(block: np.ndarray) -> np.ndarray:
     return np.frombuffer(digests, dtype=np.uint64)
 
 
-def _copies(contents: np.ndarray, zeros: np.ndarray) -> np.ndarray:
+def _copies(contents: np.ndarray, is_zero: np.ndarray) -> np.ndarray:
+    """Return the places (n, 2) of those that equal an earlier one, and of that one."""
     _, first, group = np.unique(contents, return_index=True, return_inverse=True)
     earlier = first[group]
-    is_copy = earlier < np.arange(len(contents))
-    is_copy[zeros] = False
-    rows = np.flatnonzero(is_copy)
-    return np.stack([rows, earlier[rows]], axis=1)
+    places = np.flatnonzero((earlier < np.arange(len(contents))) & ~is_zero)
+    return np.stack([places, earlier[places]], axis=1)

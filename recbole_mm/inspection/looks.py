@@ -11,7 +11,7 @@ from tqdm import tqdm
 from recbole_mm.data.features import read_features
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
-from recbole_mm.inspection.features import blocks, features
+from recbole_mm.inspection.features import features, number_type
 from recbole_mm.inspection.loading import described_modalities, folder_of, interaction_files, reads_features
 from recbole_mm.inspection.result import Inspection, Modality
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
@@ -27,10 +27,11 @@ def look_at_features(config: Any, found: Inspection) -> list[str]:
         with found.problems.collected(f"reading the modality '{name}'", is_error=reads_features(config)):
             table = read_features(name, spec, folder)
             modality.source = table.source
-            parts = tqdm(blocks(table), desc=f"{name}: rows", unit="block", leave=False, delay=1)
-            modality.features = features(parts)
+            parts = tqdm(table.blocks(), desc=f"{name}: rows", unit="block", leave=False, delay=1)
+            modality.features = features(parts, number_type(table))
             names.append(name)
-            found.problems.warn(suspicions.about_features(name, table.source, table.ids, modality.features))
+            if modality.features is not None:
+                found.problems.warn(suspicions.about_features(name, table.source, table.ids, modality.features))
     return names
 
 
