@@ -201,6 +201,18 @@ def stop_the_clock(toy: Toy) -> list[str]:
     return ["toy.inter: all 120 interactions have the timestamp 7.5", "order: RO"]
 
 
+def test_first_interactions_of_histories_count_as_training(toy: Toy) -> None:
+    write_inter(toy, [*interactions(), ("brief", "i1"), ("brief", "i2")])
+    by_time = inspect(Request("CCL4Rec", "toy", [], {"data_path": "data"})).splits
+    assert [split.n for split in by_time] == [82, 20, 20]  # of two interactions RecBole holds out none
+    pairs = interactions()
+    for part, some in {"train": [*pairs[:80], ("x", "i1")], "valid": pairs[80:100], "test": [("x", "i2")]}.items():
+        write_inter(toy, some, f"toy.{part}.inter")
+    settings = {"data_path": "data", "benchmark_filename": "['train', 'valid', 'test']"}
+    given = inspect(Request("CCL4Rec", "toy", [], settings)).splits
+    assert [(split.n, split.cold_users) for split in given] == [(81, 0), (20, 0), (1, 0)]
+
+
 @pytest.mark.parametrize(
     "harm", [double, copy_a_row, zero_a_row, set_a_column, cover_little, shuffle_the_image, stop_the_clock]
 )

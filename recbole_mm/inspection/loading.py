@@ -84,23 +84,34 @@ def pairs_of(dataset: Any) -> Pairs:
     return Pairs(np.asarray(feat[dataset.uid_field]), np.asarray(feat[dataset.iid_field]))
 
 
-def training_pairs(dataset: Any) -> Pairs:
-    """Return the interactions of the training split, also where RecBole has made histories of them.
+def training_file(dataset: Any) -> Pairs | None:
+    """Return the interactions of the training file where the splits come with the data; asked before they are made."""
+    if dataset.benchmark_filename_list is None:
+        return None
+    whole, n = pairs_of(dataset), dataset.file_size_list[0]
+    return Pairs(whole.users[:n], whole.items[:n])
 
-    There each interaction is the target of the history before it, and a user's first one is a history only.
+
+def split_pairs(loaders: Any, train: Pairs | None) -> dict[str, Pairs]:
+    """Return the interactions of the training, validation and test split by name; empty without loaders.
+
+    Sequential models have histories and their targets: a user's first interaction is no target of any split. Held out
+    it is not, so that it counts as training; or `train`, from `training_file`, has it.
     """
-    targets = pairs_of(dataset)
-    feat, histories = dataset.inter_feat, f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"
-    if histories not in feat:
-        return targets
-    starts = np.asarray(feat[dataset.item_list_length_field]) == 1
-    firsts = np.asarray(feat[histories])[starts, 0]
-    return Pairs(np.append(targets.users, targets.users[starts]), np.append(targets.items, firsts))
-
-
-def split_pairs(loaders: Any) -> dict[str, Pairs]:
-    """Return the interactions of the training, validation and test split by name; empty without loaders."""
     if loaders is None:
         return {}
-    train, valid, test = (loader._dataset for loader in loaders)
-    return {"train": training_pairs(train), "valid": pairs_of(valid), "test": pairs_of(test)}
+    datasets = [loader._dataset for loader in loaders]
+    targets, valid, test = map(pairs_of, datasets)
+    if train is None:
+        parts = [targets, *map(_first_interactions, datasets)]
+        train = Pairs(np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts]))
+    return {"train": train, "valid": valid, "test": test}
+
+
+def _first_interactions(dataset: Any) -> Pairs:
+    """Return the only items of histories of length 1, and their users; none where there are no histories."""
+    feat, histories = dataset.inter_feat, f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"
+    if histories not in feat:
+        return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    starts = np.asarray(feat[dataset.item_list_length_field]) == 1
+    return Pairs(np.asarray(feat[dataset.uid_field])[starts], np.asarray(feat[histories])[starts, 0])
