@@ -26,9 +26,7 @@ RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measu
 _LOG = logging.getLogger(__name__)
 
 
-def nearest_items(
-    features: Tensor, k: int, method: str = "exact", rows: Tensor | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.ndarray, np.ndarray]:
     """Return the `k` nearest rows of each row, itself among them, (n, k), and their cosines (n, k), largest first.
 
     Parameters
@@ -40,16 +38,12 @@ def nearest_items(
     method : str
         `exact`: every row with every other, in chunks; memory is that of the features and `CHUNK_ELEMENTS`
         similarities. `faiss`: by an inverted file; its recall on a sample is in the log.
-    rows : int Tensor, shape (m,), optional
-        Only the neighbours of these rows, among all, exactly and without a cache; then the results are (m, k).
 
     Raises
     ------
     InputError
         `faiss` is asked for and not installed.
     """
-    if rows is not None:
-        return _exact(features, k, rows)
     compute = {"exact": _exact, "faiss": _approximate}[method]
     if method == "faiss" and importlib.util.find_spec("faiss") is None:
         raise InputError(

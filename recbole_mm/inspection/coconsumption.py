@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from recbole_mm.inspection.statistics import Pairs
-from recbole_mm.knn import nearest_items
+from recbole_mm.knn import nearest_among
 
 NEIGHBOURS = 10
 QUERIES = 4_000  # items whose neighbours are looked up, at most
@@ -76,7 +75,8 @@ def co_consumption(features: Tensor, real: Tensor, train: Pairs, seed: int) -> C
     k = min(NEIGHBOURS, len(items) - 1)
     draw = np.random.default_rng(seed)
     queries = np.sort(draw.permutation(len(items))[:QUERIES])  # places in `items`
-    near, _ = nearest_items(features[items], k + 1, rows=torch.from_numpy(queries))  # (queries, k + 1)
+    compared = features[items]
+    near, _ = nearest_among(compared[queries], compared, k + 1)  # (queries, k + 1)
     near = _without_itself(near, queries)
     other = (queries[:, None] + draw.integers(1, len(items), near.shape)) % len(items)  # never the item itself
     users = _users_of_items(train, items)

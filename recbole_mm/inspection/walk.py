@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from recbole.data import data_preparation
 from recbole.utils import get_model, init_seed
 from tqdm import tqdm
 
@@ -21,7 +20,7 @@ from recbole_mm.inspection.looks import look_at_features, look_at_interactions, 
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, build_config, check_command
-from recbole_mm.run import build_model, build_trainer, load_dataset
+from recbole_mm.run import build_model, build_trainer, load_dataset, split_dataset
 
 
 def inspect(request: Request) -> Inspection:
@@ -109,7 +108,7 @@ def _split(config: Any, dataset: Any, found: Inspection) -> Any:
     with found.problems.collected("reading the settings"):
         checks.check_catalogue(config, dataset)
     with found.problems.collected("splitting the data set"):
-        loaders = data_preparation(config, dataset)
+        loaders = split_dataset(config, dataset)
     with found.problems.collected("splitting the data set"):
         if loaders is not None:
             checks.check_splits(*loaders)
