@@ -15,7 +15,7 @@ from recbole.utils import ModelType
 
 from recbole_mm.data.atomic import as_list
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
-from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.data.folder import folder_of
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.statistics import Pairs
 from recbole_mm.run import load_dataset
@@ -33,22 +33,21 @@ def described_modalities(config: Any) -> dict[str, Any]:
     return described if isinstance(described, dict) else {}
 
 
-def folder_of(config: Any) -> DatasetFolder:
-    return DatasetFolder(
-        path=Path(config["data_path"]),
-        name=config["dataset"],
-        item_field=config["ITEM_ID_FIELD"],
-        field_separator=config["field_separator"],
-        seq_separator=config["seq_separator"],
-        encoding=config["encoding"] or "utf-8",
-    )
-
-
 def interaction_files(config: Any) -> list[str]:
     """Return the files of the interactions: one, or one for each split that comes with the data."""
     parts = config["benchmark_filename"]
     names = [config["dataset"]] if parts is None else [f"{config['dataset']}.{part}" for part in as_list(parts)]
     return [os.path.normpath(Path(config["data_path"]) / f"{name}.inter") for name in names]
+
+
+def line_of(config: Any, file: str, user: str, item: str) -> int | None:
+    """Return the last line, from 1, of a file that has this user with this item; None where none has."""
+    folder = folder_of(config)
+    columns, rows = folder.read(Path(file))
+    fields = list(columns)
+    places = fields.index(config["USER_ID_FIELD"]), fields.index(config["ITEM_ID_FIELD"])
+    lines = [number for number, cells in rows if (cells[places[0]], cells[places[1]]) == (user, item)]
+    return lines[-1] if lines else None
 
 
 def load_readable(config: Any, names: Collection[str], problems: Problems, is_error: bool) -> Any:

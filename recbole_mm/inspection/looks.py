@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from recbole_mm.data.features import read_features
+from recbole_mm.data.folder import folder_of
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.features import features, number_type
-from recbole_mm.inspection.loading import described_modalities, folder_of, interaction_files, reads_features
+from recbole_mm.inspection.loading import described_modalities, interaction_files, line_of, reads_features
 from recbole_mm.inspection.result import Inspection, Modality
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
 
@@ -41,7 +43,7 @@ def look_at_interactions(
     """Count the interactions as a whole and by split, the training split first, and warn of suspicious ones."""
     counts = found.interactions = interactions(whole, dataset.user_num - 1, dataset.item_num - 1)
     tokens = dataset.field2id_token
-    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field])
+    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field], partial(line_of, config))
     files = interaction_files(config)
     own_splits = config["benchmark_filename"] is not None
     for file, pairs in zip(files, splits.values() if own_splits else [whole], strict=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,15 @@ LOW_ODDS = 1.1  # of neighbours to share a user, for one of random pairs
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """External ids in the order of the internal ones."""
+    """External ids in the order of the internal ones, and where a file has a user with an item."""
 
     users: Sequence[str]
     items: Sequence[str]
+    line_of: Callable[[str, str, str], int | None]
 
-    def pair(self, pairs: Pairs, place: int) -> str:
-        return f"user '{self.users[pairs.users[place]]}' with item '{self.items[pairs.items[place]]}'"
+    def pair(self, file: str, pairs: Pairs, place: int) -> str:
+        user, item = self.users[pairs.users[place]], self.items[pairs.items[place]]
+        return f"user '{user}' with item '{item}' in line {self.line_of(file, user, item)}"
 
 
 def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
@@ -33,7 +35,7 @@ def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
     if len(places):
         yield (
             f"{where}: {len(places)} of {len(pairs)} interactions repeat an earlier one of the same user and item, "
-            f"such as {names.pair(pairs, places[0])}: set rm_dup_inter: first, unless they are meant to count again."
+            f"such as {names.pair(where, pairs, places[0])}: set rm_dup_inter: first, unless they are to count again."
         )
 
 
@@ -42,7 +44,7 @@ def about_leaks(where: str, split: str, train: Pairs, held_out: Pairs, names: Na
     if len(places):
         yield (
             f"{where}: {len(places)} of {len(held_out)} interactions of the {split} split are in the training split, "
-            f"too, such as {names.pair(held_out, places[0])}: they measure memory, and RecBole's full ranking "
+            f"too, such as {names.pair(where, held_out, places[0])}: they measure memory, and RecBole's full ranking "
             "leaves out items that were trained on. Remove them from one of the two (rm_dup_inter: first where the "
             "split is RecBole's)."
         )
