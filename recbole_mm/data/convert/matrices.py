@@ -39,8 +39,9 @@ def read(folder: Path) -> Source:
         if names is _JSON:
             pairs[part] = _read_json(file)
         else:
-            *pairs[part], shape = read_matrix(file)
+            users, items, shape = read_matrix(file)
             _check_items(file, shape[1], features)
+            pairs[part] = users, items
     return Source(["user_id", "item_id"], _batches(pairs), True, features)
 
 
@@ -54,11 +55,8 @@ def _only(folder: Path, part: str, names: tuple[str, ...]) -> Path:
 
 def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
     for feature in features:
-        rows = len(feature.ids) if feature.ids is not None else feature.shape[0]
-        if feature.ids is None and rows != items:
-            raise InputError(
-                f"{feature.file} has {rows} rows but {file} {items} items (columns): they must be the same"
-            )
+        if feature.ids is None and feature.shape[0] != items:
+            raise InputError(f"{feature.file} has {feature.shape[0]} rows but {file} has {items} columns, an item each")
 
 
 def _batches(pairs: dict[str, Pairs]) -> Iterator[tuple[str, pa.RecordBatch]]:

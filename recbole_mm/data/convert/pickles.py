@@ -197,15 +197,14 @@ def _array(found: Any) -> np.ndarray:
 
 
 def _dtype(found: Any) -> np.dtype:
-    letters = found.args[0] if isinstance(found, _Record) and found.name == "dtype" and found.args else None
-    order = found.state[1] if letters and isinstance(found.state, tuple) and len(found.state) > 1 else "="
-    if (
-        not isinstance(letters, str)
-        or not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248])", letters)
-        or order not in "<>|="
-    ):
+    letters, order = None, "="
+    if isinstance(found, _Record) and found.name == "dtype" and found.args:
+        letters = found.args[0]
+        order = found.state[1] if isinstance(found.state, tuple) and len(found.state) > 1 else order
+    known = isinstance(letters, str) and re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248])", letters)
+    if not known or order not in ("<", ">", "|", "="):
         raise Malformed("holds an array that is not of plain numbers")
-    return np.dtype(letters.lstrip("<>|=")).newbyteorder(letters[0] if letters[0] in "<>" else order)
+    return np.dtype(letters if letters[0] in "<>|=" else f"{order}{letters}")
 
 
 def _bytes(found: Any) -> bytes:
