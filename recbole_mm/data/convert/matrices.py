@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import files_in, some_files
 from recbole_mm.data.convert.pickles import read_matrix
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Source
+from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
 from recbole_mm.errors import InputError
 
 LAYOUT = """\
@@ -59,7 +58,7 @@ def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
             raise InputError(f"{feature.file} has {feature.shape[0]} rows but {file} has {items} columns, an item each")
 
 
-def _batches(pairs: dict[str, Pairs]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _batches(pairs: dict[str, Pairs]) -> Interactions:
     for part, (users, items) in pairs.items():
         for start in range(0, len(users), _ROWS):
             columns = [pa.array(numbers[start : start + _ROWS]).cast(pa.string()) for numbers in (users, items)]

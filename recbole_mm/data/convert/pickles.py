@@ -197,7 +197,7 @@ def _array(found: Any) -> np.ndarray:
 
 
 def _dtype(found: Any) -> np.dtype:
-    letters, order = None, "="
+    letters, order = "", "="
     if isinstance(found, _Record) and found.name == "dtype" and found.args:
         letters = found.args[0]
         order = found.state[1] if isinstance(found.state, tuple) and len(found.state) > 1 else order

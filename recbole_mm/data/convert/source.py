@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,9 @@ import pyarrow as pa
 
 FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 PARTS = ("train", "valid", "test")
+
+
+Interactions = Generator[tuple[str, pa.RecordBatch], None, None]  # part, and checked texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Source:
     ----------
     fields : sequence of str
         Names out of `FIELDS`, `user_id` and `item_id` first.
-    interactions : iterable of (str, RecordBatch)
+    interactions : generator of (str, RecordBatch)
         The part, one of `PARTS`, and its next interactions: checked texts, a column each of `fields`. It is
         gone through once, and raises `InputError` at the first mistake.
     split : bool
@@ -65,7 +68,7 @@ class Source:
     """
 
     fields: Sequence[str]
-    interactions: Iterable[tuple[str, pa.RecordBatch]]
+    interactions: Interactions
     split: bool
     features: Sequence[FeatureFile]
     titles: Mapping[str, str] = field(default_factory=dict)

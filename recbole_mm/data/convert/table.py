@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pyarrow as pa
 
 from recbole_mm.data.convert.features import look, look_all
 from recbole_mm.data.convert.folders import files_in
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Source
+from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
 from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.data.convert.values import Check, Times, ids, numbers
 from recbole_mm.errors import InputError, nearest
@@ -120,7 +118,7 @@ def _checks() -> dict[str, Check]:
     return {"user": ids, "item": ids, "rating": numbers, "time": Times()}
 
 
-def _interactions(files: Mapping[str, Path], fields: Mapping[str, Field]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _interactions(files: Mapping[str, Path], fields: Mapping[str, Field]) -> Interactions:
     for part, file in files.items():
         for batch in checked_batches(file, fields):
             yield part, batch

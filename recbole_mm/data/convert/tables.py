@@ -19,7 +19,7 @@ from recbole_mm.data.convert.values import Check, Where
 from recbole_mm.errors import InputError, nearest
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
-_BLOCK = 1 << 22  # bytes of a csv parsed at a time
+_BLOCK = 1 << 20  # bytes of a csv parsed at a time; Arrow reads some thirty ahead
 _ROWS = 1 << 17  # rows of a Parquet file read at a time
 _SHOWN_FROM = 1 << 23  # bytes: smaller files get no progress bar
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def _write_interactions(source: Source, folder: Path, name: str, users: _Distinc
             stream = stack.enter_context((folder / f"{name}{part and '.'}{part}.inter").open("wb"))
             stream.write(f"{header}\n".encode())
             writers[part] = stack.enter_context(pa.csv.CSVWriter(stream, schema, write_options=_ATOMIC))
-        for part, batch in source.interactions:
+        for part, batch in stack.enter_context(closing(source.interactions)):
             users.add(batch["user_id"])
             items.add(batch["item_id"])
             writers[part].write_batch(batch)
