@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pyarrow as pa
@@ -59,7 +60,7 @@ def numbers(column: pa.Array, field: str, where: Where) -> pa.Array:
     InputError
         On anything that is no finite number.
     """
-    return _matching(column, field, where, _NUMBER, "is no number: correct it, or remove the line")
+    return _matching(column, field, where, _NUMBER, "is no number: correct it or remove the line")
 
 
 def labels(column: pa.Array, field: str, where: Where) -> pa.Array:
@@ -74,31 +75,39 @@ class Times:
     """
 
     def __init__(self) -> None:
-        self.form = ""
+        self._form = ""
 
     def __call__(self, column: pa.Array, field: str, where: Where) -> pa.Array:
-        if pa.types.is_temporal(column.type):
-            self._decide("dates")
+        if not len(column):
+            return column.cast(pa.string())
+        texts = None if pa.types.is_temporal(column.type) else _texts(column)
+        form = _form(column if texts is None else texts)
+        self._form = self._form or form
+        if form != self._form and "dates" in (form, self._form):
+            raise InputError(
+                f"{where(0)}: {field} has {form}, but the files before have {self._form}: make them one kind"
+            )
+        if self._form == "dates":
             _refuse_first(pc.is_null(column), column, field, where, "is no time: fill it in")
             return _seconds(column)
-        texts = _texts(column)
-        if texts is None or not len(texts):
+        if self._form == "numbers" or texts is None:
             return numbers(column, field, where)
-        first = texts[0].as_py()
-        self._decide(next((form for form in _ISO if _parse(texts.slice(0, 1), form) is not None), "number"))
-        if self.form not in _ISO:
-            return numbers(column, field, where)
-        times = _parse(texts, self.form)
+        times = _parse(texts, self._form)
         if times is None:
-            row = next(row for row in range(len(texts)) if _parse(texts.slice(row, 1), self.form) is None)
-            raise InputError(f"{where(row)}: {field} '{texts[row]}' is no time like '{first}': correct it")
+            row = next(row for row in range(len(texts)) if _parse(texts.slice(row, 1), self._form) is None)
+            raise InputError(f"{where(row)}: {field} '{texts[row]}' is not among the {self._form} above: correct it")
         return _seconds(times)
-
-    def _decide(self, form: str) -> None:
-        self.form = self.form or form
 
 
 _ISO = {"ISO times": pa.timestamp("us"), "ISO times with a zone": pa.timestamp("us", "UTC")}
+
+
+def _form(column: pa.Array) -> str:
+    if pa.types.is_temporal(column.type):
+        return "dates"
+    if not pa.types.is_string(column.type) or re.match(_NUMBER, column[0].as_py()):
+        return "numbers"
+    return next((form for form in _ISO if _parse(column.slice(0, 1), form) is not None), "numbers")
 
 
 def _parse(texts: pa.Array, form: str) -> pa.Array | None:
