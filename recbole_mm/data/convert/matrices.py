@@ -41,7 +41,7 @@ def read(folder: Path) -> Source:
             users, items, shape = read_matrix(file)
             _check_items(file, shape[1], features)
             pairs[part] = users, items
-    return Source(["user_id", "item_id"], _batches(pairs), True, features)
+    return Source(folder, ["user_id", "item_id"], _batches(pairs), True, features)
 
 
 def _only(folder: Path, part: str, names: tuple[str, ...]) -> Path:

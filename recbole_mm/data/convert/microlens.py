@@ -34,7 +34,7 @@ def read(folder: Path) -> Source:
     titles = _titles(only_file(folder, "*title*.csv")) if files_in(folder, "*title*.csv") else {}
     features = look_all(some_files(folder, "*.npy"), prefix)
     interactions = (("", batch) for batch in checked_batches(file, fields))
-    return Source(list(fields), interactions, False, features, titles, numbered_from=(0, 1))
+    return Source(file, list(fields), interactions, False, features, titles, numbered_from=(0, 1))
 
 
 def _titles(file: Path) -> dict[str, str]:

@@ -34,9 +34,9 @@ def read(folder: Path) -> Source:
     split = has_column(names, ("x_label",))
     features = look_all(some_files(folder, "*_feat.npy"))
     if not split:
-        return Source(list(fields), (("", batch) for batch in checked_batches(file, fields)), False, features)
+        return Source(file, list(fields), (("", batch) for batch in checked_batches(file, fields)), False, features)
     labelled = {**fields, "x_label": (find_column(file, names, ("x_label",), ""), labels)}
-    return Source(list(fields), _parts(checked_batches(file, labelled)), True, features)
+    return Source(file, list(fields), _parts(checked_batches(file, labelled)), True, features)
 
 
 def _parts(batches: Iterator[pa.RecordBatch]) -> Interactions:

@@ -10,6 +10,7 @@ import io
 import pickle
 import pickletools
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,12 @@ def _printable(text: str) -> str:
 
 def _check_operations(content: bytes) -> None:
     """Read the operations without doing them: few, complete, none that takes objects from elsewhere."""
-    for count, (operation, argument, _) in enumerate(pickletools.genops(content), start=1):
-        if operation.name in _EXTENSION:
-            raise Malformed(f"asks for an object kept elsewhere ({operation.name})")
-        if count > _OPERATIONS or (operation.name in _MEMO and int(argument or 0) > _OPERATIONS):
-            raise Malformed("is too involved for a matrix")
+    with warnings.catch_warnings(action="ignore"):  # of odd letters in texts
+        for count, (operation, argument, _) in enumerate(pickletools.genops(content), start=1):
+            if operation.name in _EXTENSION:
+                raise Malformed(f"asks for an object kept elsewhere ({operation.name})")
+            if count > _OPERATIONS or (operation.name in _MEMO and int(argument or 0) > _OPERATIONS):
+                raise Malformed("is too involved for a matrix")
 
 
 def _matrix(found: Any) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:

@@ -50,6 +50,8 @@ class Source:
 
     Attributes
     ----------
+    place : Path
+        What was read, for messages.
     fields : sequence of str
         Names out of `FIELDS`, `user_id` and `item_id` first.
     interactions : generator of (str, RecordBatch)
@@ -67,6 +69,7 @@ class Source:
         What the reader took for granted, for the summary.
     """
 
+    place: Path
     fields: Sequence[str]
     interactions: Interactions
     split: bool

@@ -55,7 +55,7 @@ def read(source: Path, columns: Mapping[str, str], features: Mapping[str, str]) 
     found = [look(name, _feature_file(folder, file)) for name, file in features.items()]
     if not features:
         found = _features_in(folder, set(files.values()), columns)
-    return Source(list(fields), _interactions(files, fields), len(files) > 1, found, assumed=assumed)
+    return Source(source, list(fields), _interactions(files, fields), len(files) > 1, found, assumed=assumed)
 
 
 def _table(file: Path) -> Path:

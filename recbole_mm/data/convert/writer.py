@@ -46,7 +46,8 @@ def write(source: Source, folder: Path, name: str) -> Written:
     counts = _write_interactions(source, folder, name, users, items)
     for part, count in counts.items():
         if not count:
-            raise InputError(f"{part or 'the source'} has no interactions: RecBole needs at least one")
+            where, cure = (f" in the {part} part", ", or leave the split out") if part else ("", "")
+            raise InputError(f"{source.place}: no interactions{where}: add at least one{cure}")
     occurring = items.values().to_pylist()
     features, assumed = _with_ids(source, occurring)
     order = _item_order(features, [*occurring, *source.titles])
