@@ -48,20 +48,21 @@ def look(modality: str, file: Path) -> FeatureFile:
         On a file that cannot be read, that holds no matrix of finite numbers, whose ids do not fit its rows, and
         on ids that are empty, reserved or there twice.
     """
-    if file.suffix not in SUFFIXES:
+    if file.suffix.lower() not in SUFFIXES:
         raise InputError(f"{file}: features are one of {', '.join(SUFFIXES)} files.{nearest(file.suffix, SUFFIXES)}")
     try:
-        return _look_parquet(modality, file) if file.suffix == ".parquet" else _look_matrix(modality, file)
+        return _look_parquet(modality, file) if file.suffix.lower() == ".parquet" else _look_matrix(modality, file)
     except InputError:
         raise
     except (OSError, EOFError, ValueError, KeyError, pa.ArrowException, SafetensorError, MemoryError) as error:
-        raise InputError(f"{file}: cannot be read ({str(error).splitlines()[0] or type(error).__name__})") from error
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{file}: cannot be read ({said})") from error
     except Exception as error:  # a damaged archive fails in many ways
         raise InputError(f"{file}: is damaged ({type(error).__name__})") from error
 
 
 def _look_matrix(modality: str, file: Path) -> FeatureFile:
-    shape, dtype, chunks = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}[file.suffix](file)
+    shape, dtype, chunks = {".npy": _npy, ".npz": _npz, ".safetensors": _safetensors}[file.suffix.lower()](file)
     if len(shape) != 2 or 0 in shape or not re.match(r"bool|u?int|b?float|[BIUF]", dtype):
         raise InputError(f"{file}: must hold one matrix of numbers, an item a row, but holds {dtype} {shape}")
     step, start = max(1, _CHUNK // shape[1]), 0
@@ -97,7 +98,7 @@ def _npy(file: Path) -> Look:
     rows = np.load(file, mmap_mode="r", allow_pickle=False)
     if not isinstance(rows, np.ndarray):
         raise InputError(f"{file}: holds an archive, not one array: name it .npz")
-    return rows.shape, str(rows.dtype), chunks
+    return rows.shape, str(rows.dtype.newbyteorder("=")), chunks
 
 
 def _npz(file: Path) -> Look:
@@ -106,7 +107,8 @@ def _npz(file: Path) -> Look:
             found = ", ".join(getattr(archive, "files", [])) or "none"
             raise InputError(f"{file}: must hold one array, but holds {found}: save a file each")
         rows = archive[archive.files[0]]
-    return rows.shape, str(rows.dtype), lambda step: (rows[i : i + step] for i in range(0, len(rows), step))
+    dtype = str(rows.dtype.newbyteorder("="))
+    return rows.shape, dtype, lambda step: (rows[i : i + step] for i in range(0, len(rows), step))
 
 
 def _safetensors(file: Path) -> Look:
@@ -155,7 +157,8 @@ def _list_column(file: Path, schema: pa.Schema) -> tuple[str, pa.DataType]:
     lists = [column.name for column in schema if hasattr(column.type, "value_field")]
     if "item_id" not in schema.names or len(lists) != 1:
         raise InputError(
-            f"{file}: features need a column item_id and one column of lists of numbers; the columns are "
+            f"{file}: features need a column item_id and one column of lists of numbers (table: or name "
+            "the files that hold features with --features); the columns are "
             f"{', '.join(schema.names)}.{nearest('item_id', schema.names) if 'item_id' not in schema.names else ''}"
         )
     kind = schema.field(lists[0]).type.value_type

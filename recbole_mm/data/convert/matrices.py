@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ Pairs = tuple[np.ndarray, np.ndarray]  # users and items, as numbers
 def read(folder: Path) -> Source:
     """Describe a folder of DiffMM's or MMSSL's; an `InputError` says what it lacks."""
     pickled = {part: (*(f"{name}.pkl" for name in names), *names) for part, names in _NAMES.items()}
-    names = pickled if any(files_in(folder, *pickled[part]) for part in PARTS) else _JSON
+    forms = sorted((pickled, _JSON), key=lambda names: -sum(bool(files_in(folder, *names[part])) for part in PARTS))
+    names = forms[0]  # MMSSL has json files and one matrix
     files = {part: _only(folder, part, names[part]) for part in PARTS}
     features = look_all(some_files(folder, "*_feat.npy"))
     pairs: dict[str, Pairs] = {}
@@ -68,7 +70,7 @@ def _batches(pairs: dict[str, Pairs]) -> Interactions:
 def _read_json(file: Path) -> Pairs:
     """Return the pairs of a json file in its order."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read as json ({error})") from error
     if not isinstance(content, dict):
@@ -82,8 +84,15 @@ def _read_json(file: Path) -> Pairs:
     return np.array(users, dtype=np.int64), np.array(items, dtype=np.int64)
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a user stands there twice")
+    return found
+
+
 def _check_row(file: Path, user: str, row: Any) -> None:
-    if not (user.isascii() and user.isdigit() and len(user) < 10):
+    if not re.fullmatch("0|[1-9][0-9]{0,8}", user):
         raise InputError(f"{file}: user '{user[:80]}' is no number from 0: number the users")
     if not isinstance(row, list):
         raise InputError(f"{file}, user {user}: items must be a list, not {type(row).__name__}")

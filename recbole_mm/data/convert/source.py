@@ -41,7 +41,7 @@ class FeatureFile:
 
     @property
     def carries_ids(self) -> bool:
-        return self.file.suffix == ".parquet"
+        return self.file.suffix.lower() == ".parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recbole_mm.errors import InputError
@@ -39,8 +39,9 @@ def staged(target: Path, overwrite: bool, source: Path) -> Iterator[Path]:
         _replace(target, hidden)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
-        for parent in made:
-            parent.rmdir()
+        with suppress(OSError):
+            for parent in made:
+                parent.rmdir()
         raise
 
 

@@ -21,7 +21,7 @@ table       SOURCE                  a .csv, .tsv or .parquet file of interaction
 
 USUAL = {
     "user": ("user_id", "user", "uid", "reviewerID"),
-    "item": ("item_id", "item", "iid", "video_id", "asin"),
+    "item": ("item_id", "item", "iid", "video_id", "photo_id", "movie_id", "product_id", "asin"),
     "rating": ("rating", "score", "stars", "overall"),
     "time": ("timestamp", "time", "datetime", "date", "unixReviewTime", "ts"),
 }
@@ -61,7 +61,7 @@ def read(source: Path, columns: Mapping[str, str], features: Mapping[str, str]) 
 def _table(file: Path) -> Path:
     if not file.is_file():
         raise InputError(f"{file} does not exist: give a table, or the folder that holds it")
-    if f"*{file.suffix}" not in _TABLES:
+    if f"*{file.suffix.lower()}" not in _TABLES:
         close = nearest(file.suffix, [kind[1:] for kind in _TABLES])
         raise InputError(f"{file}: a table is a .csv, .tsv or .parquet file.{close}")
     return file
@@ -135,5 +135,5 @@ def _features_in(folder: Path, tables: set[Path], columns: Mapping[str, str]) ->
     files = files_in(folder, "*.npy", "*.npz", "*.safetensors", "*.parquet")
     return look_all(
         file for file in files
-        if file not in tables and not (file.suffix == ".parquet" and _is_interactions(file, columns))
+        if file not in tables and not (file.suffix.lower() == ".parquet" and _is_interactions(file, columns))
     )  # fmt: skip

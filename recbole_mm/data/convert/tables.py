@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ def column_names(file: Path) -> list[str]:
     InputError
         On a file that cannot be read, an empty one, one with other separators, and a column that stands there twice.
     """
-    names = list(_schema(file).names) if file.suffix == ".parquet" else _header(file)
+    names = list(_schema(file).names) if _is_parquet(file) else _header(file)
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{file}: column '{twice[0]}' stands there twice: rename one")
     return names
@@ -80,7 +80,7 @@ def checked_batches(file: Path, fields: Mapping[str, Field]) -> Iterator[pa.Reco
         if column not in names:
             raise InputError(f"{file}, line 1: no column {column}; the columns are {', '.join(names)}.")
     columns = list(dict.fromkeys(column for column, _ in fields.values()))
-    for rows in (_parquet_rows if file.suffix == ".parquet" else _csv_rows)(file, columns):
+    for rows in (_parquet_rows if _is_parquet(file) else _csv_rows)(file, columns):
         yield pa.RecordBatch.from_arrays(
             [check(rows.batch[column], column, rows.where) for column, check in fields.values()], names=list(fields)
         )
@@ -116,7 +116,7 @@ def _row(file: Path, start: int, row: int) -> str:
 
 
 def _header(file: Path) -> list[str]:
-    separator = SEPARATORS[file.suffix]
+    separator = SEPARATORS[file.suffix.lower()]
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             names = next(filter(None, csv.reader(lines, delimiter=separator)), [])
@@ -137,7 +137,7 @@ def _header(file: Path) -> list[str]:
 
 
 def _csv_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
-    separator, start = SEPARATORS[file.suffix], 0
+    separator, start = SEPARATORS[file.suffix.lower()], 0
     text = {column: pa.string() for column in columns}
     size = file.stat().st_size
     bar = tqdm(total=size, unit="B", unit_scale=True, desc=file.name, disable=_is_small(file))
@@ -153,7 +153,7 @@ def _csv_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
                 yield _Rows(batch, partial(_line, file, start))
                 start += len(batch)
                 bar.update(stream.tell() - bar.n)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
             _explain(file, error)
 
 
@@ -167,13 +167,14 @@ def _next(reader: pa.csv.CSVStreamingReader) -> pa.RecordBatch | None:
 def _line(file: Path, start: int, row: int) -> str:
     """Go through the file once more for the line of a row; blank lines and line breaks in quotes count."""
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix])
-        last, end = -1, 0  # of the header
-        for cells in reader:
-            begin, end = end + 1, reader.line_num
-            last += bool(cells)
-            if last == start + row + 1:
-                return f"{file}, line {begin}"
+        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix.lower()])
+        last, end = -1, 0  # row, and line it ends in; the header is row 0
+        with suppress(csv.Error):
+            for cells in reader:
+                begin, end = end + 1, reader.line_num
+                last += bool(cells)
+                if last == start + row + 1:
+                    return f"{file}, line {begin}"
     return f"{file}, row {start + row + 1}"
 
 
@@ -187,7 +188,7 @@ def _explain(file: Path, error: Exception) -> NoReturn:
                 advice = "convert the file, e.g. with iconv -t UTF-8"
                 raise InputError(f"{file}, line {number}: is no UTF-8 ({problem.reason}): {advice}") from error
     with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix], strict=True)
+        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix.lower()], strict=True)
         width, end = 0, 0
         try:
             for cells in reader:
@@ -198,6 +199,10 @@ def _explain(file: Path, error: Exception) -> NoReturn:
         except csv.Error as problem:
             raise InputError(f"{file}, line {end + 1}: {problem}: correct its quotes") from error
     raise InputError(f"{file}: cannot be read ({_one_line(error)})") from error
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() == ".parquet"
 
 
 def _is_small(file: Path) -> bool:

@@ -79,8 +79,8 @@ class Times:
 
     def __call__(self, column: pa.Array, field: str, where: Where) -> pa.Array:
         if not len(column):
-            return column.cast(pa.string())
-        texts = None if pa.types.is_temporal(column.type) else _texts(column)
+            return pa.array([], pa.string())
+        texts = _texts(column)
         form = _form(column if texts is None else texts)
         self._form = self._form or form
         if form != self._form and "dates" in (form, self._form):
@@ -103,7 +103,7 @@ _ISO = {"ISO times": pa.timestamp("us"), "ISO times with a zone": pa.timestamp("
 
 
 def _form(column: pa.Array) -> str:
-    if pa.types.is_temporal(column.type):
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return "dates"
     if not pa.types.is_string(column.type) or re.match(_NUMBER, column[0].as_py()):
         return "numbers"

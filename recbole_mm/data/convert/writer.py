@@ -144,7 +144,7 @@ def _write_items(file: Path, order: Sequence[str], titles: dict[str, str] | Any)
 
 def _write_features(feature: FeatureFile, folder: Path, order: Sequence[str]) -> dict[str, str]:
     """Copy a feature file, with an ids file if it needs one; return its lines of the yaml."""
-    target = folder / f"{feature.modality}{feature.file.suffix}"
+    target = folder / f"{feature.modality}{feature.file.suffix.lower()}"
     shutil.copyfile(feature.file, target)
     if feature.carries_ids or feature.ids == order:
         return {"file": target.name}
