@@ -74,8 +74,8 @@ def test_mmrec_keeps_the_split_and_every_column(source: Path, capsys: pytest.Cap
     assert np.load("dataset/toy/text.npy").dtype == np.float16
     assert capsys.readouterr().out.splitlines() == [
         "dataset/toy: 2 users, 4 items (2 without interactions), interactions: train 2, valid 1, test 1",
-        "  image: 4 x 2 float32, from image_feat.npy",
-        "  text: 4 x 1 float16, from text_feat.npy",
+        "  image: 4 x 2, from image_feat.npy",
+        "  text: 4 x 1, from text_feat.npy",
         "  assumed: row i of image_feat.npy is item i",
         "  assumed: row i of text_feat.npy is item i",
         "next: recbole-mm inspect toy",

@@ -87,8 +87,7 @@ def _say_written(written: Written, out: Path, say: Say) -> None:
     cold = f" ({written.without_interactions:,} without interactions)" if written.without_interactions else ""
     say(f"{out}: {written.users:,} users, {written.items:,} items{cold}, interactions: {parts}")
     for feature in written.features:
-        rows, width = feature.shape
-        say(f"  {feature.modality}: {rows:,} x {width:,} {feature.dtype}, from {feature.file.name}")
+        say(f"  {feature.modality}: {feature.n_rows:,} x {feature.dim:,}, from {feature.file.name}")
     if not written.features:
         say("  no feature files: RecBole's own models run, multimodal ones need modalities")
     for line in written.assumed:

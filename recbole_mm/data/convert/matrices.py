@@ -56,8 +56,8 @@ def _only(folder: Path, part: str, names: tuple[str, ...]) -> Path:
 
 def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
     for feature in features:
-        if feature.ids is None and feature.shape[0] != items:
-            raise InputError(f"{feature.file} has {feature.shape[0]} rows but {file} has {items} columns, an item each")
+        if feature.ids is None and feature.n_rows != items:
+            raise InputError(f"{feature.file} has {feature.n_rows} rows but {file} has {items} columns, an item each")
 
 
 def _batches(pairs: dict[str, Pairs]) -> Interactions:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+
+from recbole_mm.data.table import Blocks, FeatureTable
 
 FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 PARTS = ("train", "valid", "test")
@@ -17,31 +19,36 @@ Interactions = Generator[tuple[str, pa.RecordBatch], None, None]  # part, and ch
 
 @dataclass(frozen=True, slots=True)
 class FeatureFile:
-    """A checked feature file of one modality.
+    """A feature file of one modality.
 
     Attributes
     ----------
     modality : str
         A Python identifier.
     file : Path
-        A `.npy`, `.npz`, `.safetensors` or `.parquet` file.
-    shape : (int, int)
-        Rows and width of the matrix.
-    dtype : str
-        Type of its numbers, for the summary.
+        Of a form that `recbole_mm.data.features` reads.
+    n_rows, dim : int
+        Shape of its matrix.
+    read : callable
+        Gives the rows block by block, as in `FeatureTable`.
+    own_ids : sequence of str, optional
+        The ids of the rows that stand in the file itself.
     ids : sequence of str, optional
         External item ids, one a row; None if row i belongs to the item with number i.
     """
 
     modality: str
     file: Path
-    shape: tuple[int, int]
-    dtype: str
+    n_rows: int
+    dim: int
+    read: Callable[[], Blocks]
+    own_ids: Sequence[str] | None = None
     ids: Sequence[str] | None = None
 
-    @property
-    def carries_ids(self) -> bool:
-        return self.file.suffix.lower() == ".parquet"
+    def check_numbers(self) -> None:
+        """Read the rows of a file whose ids are known; an `InputError` names the item of one that is not finite."""
+        for _ in FeatureTable(str(self.file), self.ids or (), self.dim, self.read).blocks():
+            pass
 
 
 @dataclass(frozen=True, slots=True)

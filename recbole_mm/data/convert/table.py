@@ -133,7 +133,12 @@ def _feature_file(folder: Path, file: str) -> Path:
 
 def _features_in(folder: Path, tables: set[Path], columns: Mapping[str, str]) -> list[FeatureFile]:
     files = files_in(folder, "*.npy", "*.npz", "*.safetensors", "*.parquet")
-    return look_all(
-        file for file in files
-        if file not in tables and not (file.suffix.lower() == ".parquet" and _is_interactions(file, columns))
-    )  # fmt: skip
+    wanted = [file for file in files if file not in tables and not _holds_interactions(file, columns)]
+    try:
+        return look_all(wanted)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}. Or name the files to take with --features=NAME=FILE.") from error
+
+
+def _holds_interactions(file: Path, columns: Mapping[str, str]) -> bool:
+    return file.suffix.lower() == ".parquet" and _is_interactions(file, columns)

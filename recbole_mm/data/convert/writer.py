@@ -107,8 +107,8 @@ def _with_ids(source: Source, occurring: Sequence[str]) -> tuple[list[FeatureFil
     found, assumed = [], []
     numbered = [feature for feature in source.features if feature.ids is None]
     for feature in numbered:
-        if feature.shape[0] != numbered[0].shape[0]:
-            both = f"{feature.file} has {feature.shape[0]} rows but {numbered[0].file} {numbered[0].shape[0]}"
+        if feature.n_rows != numbered[0].n_rows:
+            both = f"{feature.file} has {feature.n_rows} rows but {numbered[0].file} {numbered[0].n_rows}"
             raise InputError(f"{both}: where row i is item i they must have the same; else put .ids files beside them")
     for feature in source.features:
         if feature.ids is not None:
@@ -143,10 +143,11 @@ def _write_items(file: Path, order: Sequence[str], titles: dict[str, str] | Any)
 
 
 def _write_features(feature: FeatureFile, folder: Path, order: Sequence[str]) -> dict[str, str]:
-    """Copy a feature file, with an ids file if it needs one; return its lines of the yaml."""
+    """Copy a feature file, with an ids file if it needs one; return how the yaml describes it."""
+    feature.check_numbers()
     target = folder / f"{feature.modality}{feature.file.suffix.lower()}"
     shutil.copyfile(feature.file, target)
-    if feature.carries_ids or feature.ids == order:
+    if list(feature.ids or ()) == list(feature.own_ids or order):
         return {"file": target.name}
     ids = target.with_suffix(".ids")
     ids.write_text("".join(f"{item}\n" for item in feature.ids or ()), encoding="utf-8", newline="\n")
