@@ -32,7 +32,7 @@ FEATURES = np.arange(8, dtype=np.float32).reshape(4, 2) + 1
 def convert(kind: str, source: Path | str, *more: str, out: str = "dataset/toy") -> dict[str, str]:
     """Convert through the command line; return the content of the text files."""
     assert cli.main(["convert", kind, str(source), f"--out={out}", *more]) == 0
-    return {file.name: file.read_text() for file in Path(out).iterdir() if file.suffix not in (".npy", ".npz")}
+    return {file.name: file.read_text() for file in Path(out).iterdir() if file.suffix in (".inter", ".item", ".yaml")}
 
 
 def text(*rows: str, separator: str = "\t") -> str:
@@ -232,6 +232,21 @@ def test_blank_lines_quotes_and_byte_order_marks_are_read_as_csv_has_them(source
     assert "modalities" not in described(files)
 
 
+def test_mmssl_has_json_files_and_one_matrix(source: Path) -> None:
+    for part in ("train", "val", "test"):
+        (source / f"{part}.json").write_text('{"0": [3, 1]}')
+    (source / "train_mat").write_bytes(pickle.dumps(scipy.sparse.csr_matrix(np.eye(4))))
+    np.save(source / "image_feat.npy", FEATURES)
+    assert convert("mmssl", source)["toy.train.inter"] == text("user_id:token item_id:token", "0 3", "0 1")
+
+
+def test_endings_and_byte_order_of_any_kind(source: Path) -> None:
+    (source / "LOG.CSV").write_text("USER,ITEM\na,0\n")
+    with (source / "Image.NPY").open("wb") as stream:
+        np.save(stream, FEATURES.astype(">f4"))
+    assert described(convert("table", source))["modalities"] == {"Image": {"file": "Image.npy"}}
+
+
 def test_trains_on_what_was_converted(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     generator = np.random.default_rng(0)
     pairs = [(user, item, part % 3) for user in range(30) for part, item in enumerate(generator.choice(20, 6, False))]
@@ -243,6 +258,24 @@ def test_trains_on_what_was_converted(source: Path, capsys: pytest.CaptureFixtur
     quick = ["--epochs=1", "--eval_step=1", "--embedding_size=8", "--hyper_num=4"]
     assert cli.main(["run", "--model=MHCR", "--dataset=toy", *quick]) == 0
     assert "toy: 30 users, 22 items" in capsys.readouterr().out
+
+
+FORMS = ("npy", "npz", "npz with ids", "safetensors", "parquet")
+
+
+def save_features(folder: Path, modality: str, form: str, ids: list[str], features: np.ndarray) -> None:
+    file = folder / f"{modality}.{form.split(maxsplit=1)[0]}"
+    if form == "parquet":
+        pa.parquet.write_table(pa.table({"item_id": ids, "features": list(features)}), file)
+        return
+    if form == "npz with ids":
+        np.savez(file, features, ids=np.array(ids))
+        return
+    (folder / f"{modality}.ids").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    if form == "safetensors":
+        save_file({"features": features}, file)
+    else:
+        (np.save if form == "npy" else np.savez_compressed)(file, features)
 
 
 IDS = st.lists(st.text("abcXYZ019._-é", min_size=1, max_size=5), min_size=2, max_size=8, unique=True)
@@ -264,8 +297,7 @@ def test_every_item_keeps_its_row(
         own = data.draw(st.permutations(ids))[: data.draw(st.integers(1, len(ids)))]
         own = own if set(own) & {item for _, item in pairs} else [*own, pairs[0][1]]
         features = np.array([[place + 1, len(modality), -place] for place in range(len(own))], dtype=np.float32)
-        np.save(root / f"source/{modality}.npy", features)
-        (root / f"source/{modality}.ids").write_text("\n".join(own) + "\n")
+        save_features(root / "source", modality, data.draw(st.sampled_from(FORMS)), own, features)
         rows[modality] = dict(zip(own, features.tolist(), strict=True))
     convert("table", root / "source", out=str(root / "toy"))
     check_rows(root, rows)

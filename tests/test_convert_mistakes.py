@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,11 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("diffmm", {**JSON, "train.json": None}, "source: no train part; one file of train.json is needed"),
     ("diffmm", {**JSON, "val.json": "[1]"}, 'val.json: must hold {"user": [item, ...]}, but holds list'),
     ("diffmm", {**JSON, "val.json": '{"0": [0'}, "val.json: cannot be read as json"),
+    ("diffmm", {**JSON, "val.json": '{"0": [0], "0": [1]}'}, "cannot be read as json (a user stands there twice)"),
+    ("diffmm", {**JSON, "val.json": "[" * 10**5}, "val.json: cannot be read as json"),
+    ("diffmm", {**JSON, "val.json": "{}"}, "source: no interactions in the valid part"),
+    ("table", {"log.csv": f"user,note,item\na,{'x' * 200000},0\nNA,,1\n"}, "log.csv, row 2: user 'NA' would be"),
+    ("table", {"l.parquet": {"user": [1], "item": [1], "time": [timedelta(1)]}}, "time is of type duration[us], not"),
     ("diffmm", {**JSON, "val.json": '{"x": [0]}'}, "val.json: user 'x' is no number from 0"),
     ("diffmm", {**JSON, "val.json": '{"0": [true]}'}, "val.json, user 0: item 'True' is no number from 0"),
     ("diffmm", {**JSON, "val.json": '{"0": 3}'}, "val.json, user 0: items must be a list, not int"),
@@ -131,7 +137,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("table", {**CSV, "t.parquet": {"item_id": ["0"], "x": [["y"]]}}, "t.parquet: needs one list column of floats"),
     ("table", {**CSV, "t.parquet": {"item_id": ["0", "1"], "x": [[1.0, 2.0], [1.0]]}}, "t.parquet, row 2, item '1': 1"),
     ("table", {**CSV, "t.parquet": {"item_id": ["0", "0"], "x": [[1.0], [2.0]]}}, "item id '0' stands in rows 1 and"),
-    ("table", {**CSV, "t.parquet": {"item_id": ["0", "1"], "x": [[1.0], [None]]}}, "t.parquet: 1 numbers within lists are null"),
+    ("table", {**CSV, "t.parquet": {"item_id": ["0", "1"], "x": [[1.0], [None]]}}, "t.parquet: 1 numbers within"),
     # MicroLens
     ("microlens", {**LENS, "x_pairs.csv": "user,item,timestamp\na,1,5\n"}, "image.npy: its 2 rows may be items 0 to 1"),
     ("microlens", {**LENS, "x_pairs.csv": "user,item,timestamp\na,3,5\n"}, "image.npy has 2 rows, but item id '3' occ"),

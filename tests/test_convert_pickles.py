@@ -17,7 +17,7 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recbole_mm.data.convert.pickles import read_matrix
+from recbole_mm.data.convert.sparse import read_matrix
 from recbole_mm.errors import InputError
 
 DENSE = np.array([[0, 1.5, 0, 2], [0, 0, 0, 0], [3, 0, 0, 4]])
@@ -161,6 +161,7 @@ def coo(rows: Any, columns: Any, shape: Any = (3, 4), values: Any = None) -> Any
         ({"a": 1}, "holds no sparse matrix but dict"),
         (np.ones(3), "holds no sparse matrix but"),
         (pickle.dumps([1] * 2000), "too involved for a matrix"),
+        (pickle.dumps([[1] * 500, os.system, [1] * 2000]), f"asks for {os.system.__module__}.system"),
         (b"", "is damaged or no pickle (ValueError"),
         (b"\x80\x04X\xff\xff\xff\x7f", "is damaged or no pickle"),
         (b"\x80\x02]r\xff\xff\xff\x7f.", "too involved for a matrix"),

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import files_in, some_files
-from recbole_mm.data.convert.pickles import read_matrix
 from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
+from recbole_mm.data.convert.sparse import read_matrix
 from recbole_mm.errors import InputError
 
 LAYOUT = """\

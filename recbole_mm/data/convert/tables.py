@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from tqdm import tqdm
 
+from recbole_mm.data.convert.lines import explain, line_of, one_line
 from recbole_mm.data.convert.values import Check, Where
 from recbole_mm.errors import InputError, nearest
 
@@ -98,7 +98,7 @@ def _parquet_errors(file: Path) -> Iterator[None]:
     except OSError as error:  # Arrow's for damaged pages, too
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
     except pa.ArrowException as error:
-        raise InputError(f"{file}: is no Parquet file that can be read ({_one_line(error)})") from error
+        raise InputError(f"{file}: is no Parquet file that can be read ({one_line(error)})") from error
 
 
 def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
@@ -109,6 +109,10 @@ def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
                 yield _Rows(batch, partial(_row, file, start))
                 start += len(batch)
                 bar.update(len(batch))
+
+
+def _line(file: Path, separator: str, start: int, row: int) -> str:
+    return line_of(file, separator, start + row)
 
 
 def _row(file: Path, start: int, row: int) -> str:
@@ -123,7 +127,7 @@ def _header(file: Path) -> list[str]:
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        _explain(file, error)
+        explain(file, separator, error)
     if not names:
         raise InputError(f"{file}: is empty; a header and rows are needed")
     if len(names) == 1:
@@ -150,11 +154,11 @@ def _csv_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
                 convert_options=pa.csv.ConvertOptions(column_types=text, include_columns=list(columns)),
             )
             while (batch := _next(reader)) is not None:
-                yield _Rows(batch, partial(_line, file, start))
+                yield _Rows(batch, partial(_line, file, separator, start))
                 start += len(batch)
                 bar.update(stream.tell() - bar.n)
         except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-            _explain(file, error)
+            explain(file, separator, error)
 
 
 def _next(reader: pa.csv.CSVStreamingReader) -> pa.RecordBatch | None:
@@ -164,50 +168,9 @@ def _next(reader: pa.csv.CSVStreamingReader) -> pa.RecordBatch | None:
         return None
 
 
-def _line(file: Path, start: int, row: int) -> str:
-    """Go through the file once more for the line of a row; blank lines and line breaks in quotes count."""
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix.lower()])
-        last, end = -1, 0  # row, and line it ends in; the header is row 0
-        with suppress(csv.Error):
-            for cells in reader:
-                begin, end = end + 1, reader.line_num
-                last += bool(cells)
-                if last == start + row + 1:
-                    return f"{file}, line {begin}"
-    return f"{file}, row {start + row + 1}"
-
-
-def _explain(file: Path, error: Exception) -> NoReturn:
-    """Go through the file once more for the line that could not be read, and raise `InputError`."""
-    with file.open("rb") as raw:
-        for number, line in enumerate(raw, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as problem:
-                advice = "convert the file, e.g. with iconv -t UTF-8"
-                raise InputError(f"{file}, line {number}: is no UTF-8 ({problem.reason}): {advice}") from error
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.reader(lines, delimiter=SEPARATORS[file.suffix.lower()], strict=True)
-        width, end = 0, 0
-        try:
-            for cells in reader:
-                width = width or len(cells)
-                if cells and len(cells) != width:
-                    raise InputError(f"{file}, line {end + 1}: {len(cells)} fields, but the header has {width}")
-                end = reader.line_num
-        except csv.Error as problem:
-            raise InputError(f"{file}, line {end + 1}: {problem}: correct its quotes") from error
-    raise InputError(f"{file}: cannot be read ({_one_line(error)})") from error
-
-
 def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() == ".parquet"
 
 
 def _is_small(file: Path) -> bool:
     return file.stat().st_size < _SHOWN_FROM
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
