@@ -195,6 +195,22 @@ def test_table_with_named_columns_and_every_kind_of_feature_file(source: Path) -
         assert (folder / made).read_bytes() == (source / old).read_bytes()
 
 
+def test_what_was_taken_for_granted_is_said(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "log.csv").write_text("who,item\na,1\nb,2\n")
+    np.save(source / "image.npy", FEATURES)
+    np.save(source / "text.npy", FEATURES[:1])
+    (source / "text.ids").write_text("2\n")
+    convert("table", source, "--user=who", out="my sets/toy")
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "  assumed: user_id is column who of log.csv",
+        "  assumed: item_id is column item of log.csv",
+        "  assumed: row i of image.npy is item i, though item 0 has no interactions: check that ids count from it",
+        "  assumed: 1 of 2 items are not in text.npy: they get its mean",
+        "next: recbole-mm inspect toy --data_path='my sets'",
+        "      recbole-mm run --model=MHCR --dataset=toy --data_path='my sets'",
+    ]
+
+
 def test_features_that_are_named_are_the_only_ones(source: Path) -> None:
     (source / "log.csv").write_text("user,item\na,0\n")
     np.save(source / "one.npy", FEATURES)

@@ -58,6 +58,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("table", {"log.csv": "user\na\n"}, "log.csv, line 1: has one column, 'user'"),
     ("table", {"log.csv": ""}, "log.csv: is empty"),
     ("table", {"log.csv": "user,item\n"}, "source: no interactions: add at least one"),
+    ("table", {"l.parquet": {"user": [1], "thing": [1]}}, "l.parquet: no column item_id; the columns are user, thing"),
     # ids
     ("table", {"log.csv": "user,item\na,0\n\n,1\n"}, "log.csv, line 4: user is empty: fill it in, or remove the line"),
     ("table", {"log.csv": "user,item\na,0\nb, \n"}, "log.csv, line 3: item is empty"),
@@ -182,7 +183,7 @@ def test_mistakes(
         (["table", "source/log.csv", "--out=source", "--overwrite"], "--overwrite would remove the source source/log."),
         (["table", "source", "--out=home", "--overwrite"], "home holds no data set (*.inter), so --overwrite leaves i"),
         (["table", "source", "--out=source/log.csv", "--overwrite"], "source/log.csv is no folder of its own"),
-        (["table", "source", "--out=source/log.csv/toy"], "source/log.csv: File exists"),
+        (["table", "source", "--out=source/log.csv/toy"], "source/log.csv is no folder: choose another --out"),
     ],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(
@@ -286,6 +287,24 @@ def test_the_old_set_comes_back_if_the_exchange_is_interrupted(tmp_path: Path, m
         (folder / "toy.inter").write_text("new")
     assert os.listdir(tmp_path) == ["toy"]
     assert (target / "toy.inter").read_text() == "old"
+
+
+def test_nothing_is_left_if_the_old_set_is_being_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = make(tmp_path / "toy", {"toy.inter": "old"})
+    remove = staging.shutil.rmtree
+    calls: list[Path] = []
+
+    def interrupted(path: Path, ignore_errors: bool) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        remove(path, ignore_errors=ignore_errors)
+
+    monkeypatch.setattr(staging.shutil, "rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt), staging.staged(target, True, tmp_path / "source") as folder:
+        (folder / "toy.inter").write_text("new")
+    assert os.listdir(tmp_path) == ["toy"]
+    assert (target / "toy.inter").read_text() == "new"
 
 
 def test_lines_are_those_of_the_file_in_later_blocks_too(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -92,5 +93,5 @@ def _say_written(written: Written, out: Path, say: Say) -> None:
         say("  no feature files: RecBole's own models run, multimodal ones need modalities")
     for line in written.assumed:
         say(f"  assumed: {line}")
-    where = "" if out.parent == Path("dataset") else f" --data_path={out.parent}"
+    where = "" if out.parent == Path("dataset") else f" --data_path={shlex.quote(str(out.parent))}"
     say(f"next: recbole-mm inspect {out.name}{where}\n      recbole-mm run --model=MHCR --dataset={out.name}{where}")

@@ -31,14 +31,16 @@ def staged(target: Path, overwrite: bool, source: Path) -> Iterator[Path]:
     """
     _check(target, overwrite, source)
     made = [parent for parent in target.parents if not parent.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
     hidden = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    old = hidden.with_name(f"{hidden.name}.old")
     try:
-        hidden.mkdir()
+        hidden.mkdir(parents=True)
         yield hidden
-        _replace(target, hidden)
+        _replace(target, hidden, old)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
+        if target.exists():  # else the old set could not be put back
+            shutil.rmtree(old, ignore_errors=True)
         with suppress(OSError):
             for parent in made:
                 parent.rmdir()
@@ -48,6 +50,8 @@ def staged(target: Path, overwrite: bool, source: Path) -> Iterator[Path]:
 def _check(target: Path, overwrite: bool, source: Path) -> None:
     if not target.name or target.name == "..":
         raise InputError(f"--out {target}: its last part is the name of the data set: --out dataset/NAME")
+    if target.parent.exists() and not target.parent.is_dir():
+        raise InputError(f"{target.parent} is no folder: choose another --out")
     if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
@@ -61,11 +65,10 @@ def _check(target: Path, overwrite: bool, source: Path) -> None:
         raise InputError(f"{target} holds no data set (*.inter), so --overwrite leaves it: choose another --out")
 
 
-def _replace(target: Path, hidden: Path) -> None:
+def _replace(target: Path, hidden: Path, old: Path) -> None:
     if not target.exists():
         hidden.rename(target)
         return
-    old = hidden.with_name(f"{hidden.name}.old")
     try:
         target.rename(old)
         hidden.rename(target)

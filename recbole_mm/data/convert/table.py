@@ -8,7 +8,7 @@ from pathlib import Path
 from recbole_mm.data.convert.features import look, look_all
 from recbole_mm.data.convert.folders import files_in
 from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
-from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column
+from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column, head_of
 from recbole_mm.data.convert.values import Check, Times, ids, numbers
 from recbole_mm.errors import InputError, nearest
 
@@ -107,7 +107,7 @@ def _fields(file: Path, columns: Mapping[str, str]) -> dict[str, Field]:
         if named and named not in names:
             close = nearest(named, names)
             raise InputError(
-                f"{file}, line 1: no column {named} (--{role}); the columns are {', '.join(names)}.{close}"
+                f"{head_of(file)}: no column {named} (--{role}); the columns are {', '.join(names)}.{close}"
             )
         if named or role in ("user", "item") or has_column(names, USUAL[role]):
             fields[_FIELDS[role]] = (named or find_column(file, names, USUAL[role], f"--{role}"), check)

@@ -55,11 +55,16 @@ def find_column(file: Path, names: Sequence[str], usual: Sequence[str], option: 
     there = ", ".join(names)
     close = next((text for name in usual if (text := nearest(name, names))), "")
     advice = f" Or name the column with {option}." if option else ""
-    raise InputError(f"{file}, line 1: no column {usual[0]}; the columns are {there}.{close}{advice}")
+    raise InputError(f"{head_of(file)}: no column {usual[0]}; the columns are {there}.{close}{advice}")
 
 
 def has_column(names: Sequence[str], usual: Sequence[str]) -> bool:
     return not {_plain(name) for name in names}.isdisjoint(map(_plain, usual))
+
+
+def head_of(file: Path) -> str:
+    """Return where a file has the names of its columns, for messages."""
+    return str(file) if _is_parquet(file) else f"{file}, line 1"
 
 
 def _plain(name: str) -> str:
@@ -78,7 +83,7 @@ def checked_batches(file: Path, fields: Mapping[str, Field]) -> Iterator[pa.Reco
     names = column_names(file)
     for column, _ in fields.values():
         if column not in names:
-            raise InputError(f"{file}, line 1: no column {column}; the columns are {', '.join(names)}.")
+            raise InputError(f"{head_of(file)}: no column {column}; the columns are {', '.join(names)}.")
     columns = list(dict.fromkeys(column for column, _ in fields.values()))
     for rows in (_parquet_rows if _is_parquet(file) else _csv_rows)(file, columns):
         yield pa.RecordBatch.from_arrays(

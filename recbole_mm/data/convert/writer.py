@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,24 +111,29 @@ def _with_ids(source: Source, occurring: Sequence[str]) -> tuple[list[FeatureFil
             both = f"{feature.file} has {feature.n_rows} rows but {numbered[0].file} {numbered[0].n_rows}"
             raise InputError(f"{both}: where row i is item i they must have the same; else put .ids files beside them")
     for feature in source.features:
-        if feature.ids is not None:
-            found.append(_refuse_strangers(feature, known))
-            continue
-        ids = number_rows(feature, known, source.numbered_from)
+        ids = feature.ids
+        if ids is None:
+            ids = number_rows(feature, known, source.numbered_from)
+            counted = "" if ids[0] == "0" else f" (row 0 is item {ids[0]})"
+            unseen = (
+                "" if ids[0] in known else f", though item {ids[0]} has no interactions: check that ids count from it"
+            )
+            assumed.append(f"row i of {feature.file.name} is item i{counted}{unseen}")
         found.append(replace(feature, ids=ids))
-        counted = "" if ids[0] == "0" else f" (row 0 is item {ids[0]})"
-        unseen = "" if ids[0] in known else f", though item {ids[0]} has no interactions: check that ids count from it"
-        assumed.append(f"row i of {feature.file.name} is item i{counted}{unseen}")
+        if lacking := len(known.difference(ids)):
+            _refuse_strangers(feature.file, ids, known, lacking)
+            assumed.append(
+                f"the mean stands for {feature.modality} of {lacking:,} items that {feature.file.name} lacks"
+            )
     return found, assumed
 
 
-def _refuse_strangers(feature: FeatureFile, known: set[str]) -> FeatureFile:
-    if known.isdisjoint(feature.ids or ()):
+def _refuse_strangers(file: Path, ids: Sequence[str], known: set[str], lacking: int) -> None:
+    if lacking == len(known):
         raise InputError(
-            f"{feature.file}: none of its item ids has interactions: it has '{next(iter(feature.ids or ()), '')}', the "
-            f"interactions have '{min(known)}'. Ids are compared as text ('007' is not '7'): correct them"
+            f"{file}: none of its item ids has interactions: it has '{ids[0]}', the interactions have '{min(known)}'. "
+            "Ids are compared as text ('007' is not '7'): correct them"
         )
-    return feature
 
 
 def _item_order(features: Sequence[FeatureFile], others: Iterable[str]) -> list[str]:
@@ -136,7 +141,7 @@ def _item_order(features: Sequence[FeatureFile], others: Iterable[str]) -> list[
     return list(dict.fromkeys([*(item for feature in features for item in feature.ids or ()), *others]))
 
 
-def _write_items(file: Path, order: Sequence[str], titles: dict[str, str] | Any) -> None:
+def _write_items(file: Path, order: Sequence[str], titles: Mapping[str, str]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as lines:
         lines.write("item_id:token\ttitle:token_seq\n" if titles else "item_id:token\n")
         lines.writelines(f"{item}\t{titles.get(item, '')}\n" if titles else f"{item}\n" for item in order)
