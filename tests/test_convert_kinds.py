@@ -204,7 +204,7 @@ def test_what_was_taken_for_granted_is_said(source: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.splitlines()[3:] == [
         "  assumed: user_id is column who of log.csv",
         "  assumed: item_id is column item of log.csv",
-        "  assumed: row i of image.npy is item i, though item 0 has no interactions: check that ids count from it",
+        "  assumed: row i of image.npy is item i; item 0 has no interactions: check that ids count from it",
         "  assumed: 1 of 2 items are not in text.npy: they get its mean",
         "next: recbole-mm inspect toy --data_path='my sets'",
         "      recbole-mm run --model=MHCR --dataset=toy --data_path='my sets'",

@@ -115,16 +115,12 @@ def _with_ids(source: Source, occurring: Sequence[str]) -> tuple[list[FeatureFil
         if ids is None:
             ids = number_rows(feature, known, source.numbered_from)
             counted = "" if ids[0] == "0" else f" (row 0 is item {ids[0]})"
-            unseen = (
-                "" if ids[0] in known else f", though item {ids[0]} has no interactions: check that ids count from it"
-            )
-            assumed.append(f"row i of {feature.file.name} is item i{counted}{unseen}")
+            doubt = "" if ids[0] in known else f"; item {ids[0]} has no interactions: check that ids count from it"
+            assumed.append(f"row i of {feature.file.name} is item i{counted}{doubt}")
         found.append(replace(feature, ids=ids))
         if lacking := len(known.difference(ids)):
             _refuse_strangers(feature.file, ids, known, lacking)
-            assumed.append(
-                f"the mean stands for {feature.modality} of {lacking:,} items that {feature.file.name} lacks"
-            )
+            assumed.append(f"{lacking:,} of {len(known):,} items are not in {feature.file.name}: they get its mean")
     return found, assumed
 
 
