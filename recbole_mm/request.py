@@ -116,6 +116,8 @@ def _read_yaml(file: str) -> dict[str, Any]:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is no text in utf-8 ({error.reason}): save it as utf-8") from error
     except yaml.YAMLError as error:
         raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict | None):
