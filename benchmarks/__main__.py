@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.measuring import some_of
+from benchmarks.measuring import arguments, some_of
 
 COMMANDS = (
     "propagation",
@@ -22,18 +21,18 @@ COMMANDS = (
     "neighbours --method=faiss --items=1000000 --dim=128",
     "scale",
     "loading",
+    "features",
+    "convert",
 )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     names = tuple(dict.fromkeys(command.split()[0] for command in COMMANDS))
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = arguments("benchmarks", __doc__)
     parser.add_argument("--only", default=",".join(names), type=some_of("benchmark", names), help="comma between")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     root = Path(__file__).resolve().parents[1]
-    common = [f"--threads={args.threads}", f"--out={args.out.resolve()}"]
+    common = [f"--threads={args.threads}", f"--out={args.out}"]
     for command in tqdm([command for command in COMMANDS if command.split()[0] in args.only], unit="benchmark"):
         name, *own = shlex.split(command)
         subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *own, *common], cwd=root, check=True)  # noqa: S603 - our own

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ from recbole.utils import init_seed
 from tabulate import tabulate
 
 from benchmarks import problem
-from benchmarks.measuring import machine, measure, prepare, summarise, told, workplace, write_results
+from benchmarks.measuring import arguments, machine, measure, prepare, summarise, told, workplace, write_results
 from benchmarks.plain import recboles_data
 
 WAYS: dict[str, Callable[[], AbstractContextManager[None]]] = {"RecBole": recboles_data, "recbole-mm": nullcontext}
@@ -91,11 +89,9 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data", description=__doc__)
+    parser = arguments("benchmarks.data", __doc__)
     parser.add_argument("--size", default="baby", choices=problem.SIZES)
     parser.add_argument("--repeats", default=5, type=int)
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     result = bench(args.size, args.repeats, args.threads)
     write_results(args.out, f"data-{args.size}", result, markdown(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -16,7 +15,7 @@ from safetensors.numpy import save_file
 from tabulate import tabulate
 from tqdm import tqdm
 
-from benchmarks.measuring import MIB, machine, seconds, told, workplace, write_results
+from benchmarks.measuring import MIB, arguments, machine, seconds, told, workplace, write_results
 from recbole_mm import report
 from recbole_mm.data.align import align
 from recbole_mm.data.features import read_features
@@ -90,16 +89,13 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.features", description=__doc__)
+    parser = arguments("benchmarks.features", __doc__)
     parser.add_argument("--items", default=70_000, type=int)
     parser.add_argument("--dim", default=4096, type=int)
     parser.add_argument("--width", default=64, type=int, help="of the principal components")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    out = args.out.resolve()
     result = bench(args.items, args.dim, args.width, args.threads)
-    write_results(out, "features", result, markdown(result))
+    write_results(args.out, "features", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ One knob at a time, the others at their defaults; NDCG@10 on validation; a png a
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.histories import COMMON
-from benchmarks.measuring import prepare, some_of, whole_numbers, workplace
+from benchmarks.measuring import arguments, prepare, some_of, whole_numbers, workplace
 from benchmarks.problem import SEQUENCES, find_sequences
 
 KNOBS: dict[str, Sequence[float]] = {
@@ -74,25 +73,22 @@ def plot(found: dict[str, dict[str, list[dict[str, float]]]], data: str, file: P
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.hardness", description=__doc__)
+    parser = arguments("benchmarks.hardness", __doc__, threads=1)
     parser.add_argument("--data", default="microvideo", choices=SEQUENCES)
     parser.add_argument("--knobs", default=",".join(KNOBS), type=some_of("knob", KNOBS), help="comma between")
     parser.add_argument("--seeds", default="2020,2021,2022", type=whole_numbers, help="comma between")
     parser.add_argument("--epochs", default=30, type=int, help="at most; early stopping as RecBole has it")
-    parser.add_argument("--threads", default=1, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    out = args.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, list[dict[str, float]]]] = {knob: {} for knob in args.knobs}
     with workplace(args.threads) as folder:
         where = find_sequences(args.data, folder)
         for knob, value in tqdm([(name, value) for name in args.knobs for value in KNOBS[name]], unit="value"):
             runs = [measure(args.data, seed, args.epochs, where, **{knob: value}) for seed in args.seeds]
             found[knob][f"{value:g}"] = runs
-    (out / f"hardness-{args.data}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    plot(found, args.data, out / f"hardness-{args.data}.png")
-    sys.stdout.write(f"{out / f'hardness-{args.data}.png'}\n")
+    (args.out / f"hardness-{args.data}.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    plot(found, args.data, args.out / f"hardness-{args.data}.png")
+    sys.stdout.write(f"{args.out / f'hardness-{args.data}.png'}\n")
 
 
 if __name__ == "__main__":

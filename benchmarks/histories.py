@@ -6,7 +6,6 @@ Cells already in the results file are not run again, and several processes may f
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.histories_table import TOP, markdown
-from benchmarks.measuring import prepare, some_of, whole_numbers, workplace
+from benchmarks.measuring import arguments, prepare, some_of, whole_numbers, workplace
 from benchmarks.problem import SEQUENCES, find_sequences
 
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
@@ -147,7 +146,7 @@ def missing(cells: Sequence[Cell], file: Path) -> Iterator[Cell]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.histories", description=__doc__)
+    parser = arguments("benchmarks.histories", __doc__, threads=1)
     parser.add_argument("--data", default="ml-100k", choices=SEQUENCES)
     parser.add_argument(
         "--variants", default=",".join(VARIANTS), type=some_of("variant", VARIANTS), help="comma between"
@@ -155,15 +154,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--noise", default="0,0.1,0.2,0.3", help="shares of the training interactions, comma between")
     parser.add_argument("--seeds", default="2020,2021,2022", type=whole_numbers, help="comma between")
     parser.add_argument("--epochs", type=int, help="at most; default: as in SETTINGS")
-    parser.add_argument("--threads", default=1, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     levels = [float(share) for share in args.noise.split(",")]
     cells = [Cell(variant, noise, seed) for seed, noise, variant in product(args.seeds, levels, args.variants)]
     changes = {"epochs": args.epochs} if args.epochs else {}
-    out = args.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    file = out / f"histories-{args.data}.jsonl"
+    args.out.mkdir(parents=True, exist_ok=True)
+    file = args.out / f"histories-{args.data}.jsonl"
     with workplace(args.threads) as folder:
         where = find_sequences(args.data, folder)
         for cell in tqdm(missing(cells, file), desc=args.data, unit="cell", total=len(cells)):

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tabulate import tabulate
 
 from benchmarks import problem
-from benchmarks.measuring import MIB, machine, prepare, seconds, told, whole_numbers, workplace, write_results
+from benchmarks.measuring import (
+    MIB,
+    arguments,
+    machine,
+    prepare,
+    seconds,
+    told,
+    whole_numbers,
+    workplace,
+    write_results,
+)
 from benchmarks.problem import Size
 from recbole_mm import report
 
@@ -62,14 +70,11 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
+    parser = arguments("benchmarks.loading", __doc__)
     parser.add_argument("--interactions", default=COUNTS, type=whole_numbers, help="two counts or more, comma between")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    out = args.out.resolve()
     result = bench(args.interactions, args.threads)
-    write_results(out, "loading", result, markdown(result))
+    write_results(args.out, "loading", result, markdown(result))
 
 
 if __name__ == "__main__":

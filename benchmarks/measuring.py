@@ -164,6 +164,15 @@ def told(machine: dict[str, Any]) -> str:
     )
 
 
+def arguments(name: str, about: str | None, threads: int = 2) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's command line with what all of them take."""
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=about)
+    parser.add_argument("--threads", default=threads, type=int)
+    results = Path(__file__).resolve().parent / "results"
+    parser.add_argument("--out", default=results, type=lambda text: Path(text).resolve(), help="folder of the results")
+    return parser
+
+
 def some_of(what: str, known: Collection[str]) -> Callable[[str], list[str]]:
     """Return what reads an argument with commas: names, each of which must be a known one."""
 

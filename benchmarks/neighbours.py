@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
-from benchmarks.measuring import machine, seconds, told, workplace, write_results
+from benchmarks.measuring import arguments, machine, seconds, told, workplace, write_results
 from recbole_mm import knn, report
 
 CENTRES = 1_000  # kinds of items, around which features are drawn
@@ -68,17 +66,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
+    parser = arguments("benchmarks.neighbours", __doc__)
     parser.add_argument("--items", default=63_001, type=int)
     parser.add_argument("--dim", default=4_096, type=int)
     parser.add_argument("--neighbours", default=10, type=int)
     parser.add_argument("--method", default="exact", choices=("exact", "faiss"))
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    out = args.out.resolve()
     result = bench(args.items, args.dim, args.neighbours, args.method, args.threads)
-    write_results(out, f"neighbours-{args.items}x{args.dim}-{args.method}", result, markdown(result))
+    write_results(args.out, f"neighbours-{args.items}x{args.dim}-{args.method}", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ RecBole's layers are its `LightGCN.forward` as it is, on torch's product of a CO
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tabulate import tabulate
 from benchmarks import problem
 from benchmarks.measuring import (
     MIB,
+    arguments,
     machine,
     measure,
     peak_bytes,
@@ -100,12 +100,10 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.propagation", description=__doc__)
+    parser = arguments("benchmarks.propagation", __doc__)
     parser.add_argument("--size", default="baby", choices=problem.SIZES)
     parser.add_argument("--layers", default="2,7", type=whole_numbers, help="comma between")
     parser.add_argument("--repeats", default=20, type=int)
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     result = bench(args.size, args.layers, args.repeats, args.threads)
     write_results(args.out, f"propagation-{args.size}", result, markdown(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks import problem
-from benchmarks.measuring import build, machine, seconds, some_of, told, workplace, write_results
+from benchmarks.measuring import arguments, build, machine, seconds, some_of, told, workplace, write_results
 from benchmarks.problem import Size
 from benchmarks.steps import memory
 from recbole_mm.sparse import MET_OFTEN
@@ -99,16 +98,13 @@ def plot(result: dict[str, Any], file: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser = arguments("benchmarks.scale", __doc__)
     parser.add_argument("--knobs", default=",".join(KNOBS), type=some_of("knob", KNOBS), help="comma between")
     parser.add_argument("--steps", default=5, type=int, help="steps that are timed at each size")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
-    out = args.out.resolve()
     result = bench(args.knobs, args.steps, args.threads)
-    write_results(out, "scale", result, markdown(result))
-    plot(result, out / "scale.png")
+    write_results(args.out, "scale", result, markdown(result))
+    plot(result, args.out / "scale.png")
 
 
 if __name__ == "__main__":

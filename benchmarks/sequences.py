@@ -5,9 +5,7 @@ All models train on the same batch and score the same histories, in turns, in on
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from tabulate import tabulate
 from benchmarks.measuring import (
     BATCH_SIZE,
     Entrant,
+    arguments,
     build,
     check_same_batch,
     machine,
@@ -104,18 +103,15 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.sequences", description=__doc__)
+    parser = arguments("benchmarks.sequences", __doc__)
     parser.add_argument("--data", default="ml-100k", choices=SEQUENCES)
     parser.add_argument("--repeats", default=10, type=int, help="rounds, after two that do not count")
     parser.add_argument("--history", default=50, type=int, help="longest history, in interactions")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     if min(args.repeats, args.history, args.threads) < 1:
         parser.error("--repeats, --history and --threads must be at least 1")
-    out = args.out.resolve()
     result = bench(args.data, args.repeats, args.history, args.threads)
-    write_results(out, f"sequences-{args.data}", result, markdown(result))
+    write_results(args.out, f"sequences-{args.data}", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ dense products and sparse propagations, run alone.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from benchmarks.measuring import (
     BATCH_SIZE,
     MIB,
     Entrant,
+    arguments,
     build,
     check_same_batch,
     machine,
@@ -117,21 +116,18 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", description=__doc__)
+    parser = arguments("benchmarks.steps", __doc__)
     parser.add_argument("--size", default=",".join(SIZES), type=some_of("size", problem.SIZES), help="comma between")
     parser.add_argument(
         "--models", default=",".join(ENTRANTS), type=some_of("model", ENTRANTS), help="comma between; LightGCN always"
     )
     parser.add_argument("--repeats", default=20, type=int, help="rounds, after two that do not count")
-    parser.add_argument("--threads", default=2, type=int)
-    parser.add_argument("--out", default=Path(__file__).parent / "results", type=Path, help="folder of the results")
     args = parser.parse_args(argv)
     if args.repeats < 1 or args.threads < 1:
         parser.error("--repeats and --threads must be at least 1")
-    out = args.out.resolve()
     for size in args.size:
         result = bench(size, list(dict.fromkeys((*args.models, YARDSTICKS[0]))), args.repeats, args.threads)
-        write_results(out, f"steps-{size}", result, markdown(result))
+        write_results(args.out, f"steps-{size}", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as everything
 from benchmarks import (
+    convert,
     data,
+    features,
     floor,
     hardness,
     histories,
@@ -235,6 +237,23 @@ def test_loading_is_measured_by_interactions(tmp_path: Path, capsys: pytest.Capt
     each = (large - small) * 2**20 / 80_000
     assert loading.slope(result, "memory_mib") * 2**20 == pytest.approx(each)
     assert f"{each:,.0f} bytes an interaction" in capsys.readouterr().out
+
+
+def test_feature_files_are_measured_in_every_format(tmp_path: Path) -> None:
+    features.main(["--items=2000", "--dim=256", "--width=8", "--threads=1", f"--out={tmp_path}"])
+    found = json.loads((tmp_path / "features.json").read_text())["files"]
+    assert [(one["form"], one["width"]) for one in found] == [
+        *((form, 256) for form in ("npy", "npz", "safetensors", "parquet")),
+        ("npy", 8),
+    ]
+    assert all(one["mib"] == pytest.approx(2001 * one["width"] * 4 / 2**20) for one in found)
+
+
+def test_converting_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    convert.main(["--interactions=20000", "--threads=1", f"--out={tmp_path}"])
+    found = json.loads((tmp_path / "convert.json").read_text())["files"]
+    assert [one["form"] for one in found] == [".csv", ".parquet"]
+    assert all(0 < one["seconds"] and 50 < one["peak_mib"] < 2000 for one in found)
 
 
 def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,79 @@
+"""Seconds and peak memory of `recbole-mm convert table` on generated interactions, as csv and as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from tabulate import tabulate
+
+from benchmarks.measuring import arguments, machine, seconds, told, workplace, write_results
+from recbole_mm import report
+from recbole_mm.cli import main as command
+
+ROWS_AT_A_TIME = 1_000_000
+PER_USER, PER_ITEM = 10, 100  # interactions
+
+
+def write(file: Path, n: int) -> None:
+    """Write `n` interactions at random, of a user for ten and an item for a hundred, with times."""
+    random = np.random.default_rng(0)
+    names = ("user_id", "item_id", "timestamp")
+    schema = pa.schema([(name, pa.int64()) for name in names])
+    kind = pa.csv.CSVWriter if file.suffix == ".csv" else pa.parquet.ParquetWriter
+    with kind(file, schema) as writer:
+        for start in range(0, n, ROWS_AT_A_TIME):
+            count = min(ROWS_AT_A_TIME, n - start)
+            limits = n // PER_USER, n // PER_ITEM, 10**9
+            columns = [random.integers(0, limit, count) for limit in limits]
+            writer.write_batch(pa.RecordBatch.from_arrays(list(map(pa.array, columns)), schema=schema))
+
+
+def convert(file: str, out: str) -> tuple[float, float]:
+    """Return the seconds, and the peak of this process, which must be new, in MiB."""
+    took = seconds(lambda: command(["convert", "table", file, f"--out={out}"]))
+    return took, report.peak_memory()["ram"]
+
+
+def bench(n: int, threads: int) -> dict[str, Any]:
+    """Return the machine, and by format the size of the file, the seconds and the memory."""
+    found = []
+    with workplace(threads) as folder:
+        about = machine()
+        for suffix in (".csv", ".parquet"):
+            file = Path(folder) / f"interactions{suffix}"
+            write(file, n)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                took, peak = pool.submit(convert, str(file), str(folder / f"converted{suffix[1:]}")).result()
+            found.append({"form": suffix, "mib": file.stat().st_size / 2**20, "seconds": took, "peak_mib": peak})
+            file.unlink()
+    return {"machine": about, "interactions": n, "files": found}
+
+
+def markdown(result: dict[str, Any]) -> str:
+    rows = [
+        (one["form"], f"{one['mib']:,.0f}", f"{one['seconds']:.1f}", f"{one['peak_mib']:,.0f}")
+        for one in result["files"]
+    ]
+    about = f"{result['interactions']:,} interactions; {told(result['machine'])}."
+    headers = ("file", "its MiB", "seconds", "peak of the process, MiB")
+    return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments("benchmarks.convert", __doc__)
+    parser.add_argument("--interactions", default=10_000_000, type=int)
+    args = parser.parse_args(argv)
+    result = bench(args.interactions, args.threads)
+    write_results(args.out, "convert", result, markdown(result))
+
+
+if __name__ == "__main__":
+    main()
