@@ -97,8 +97,8 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
         An unknown key, a yaml file that cannot be read, or settings that RecBole refuses.
     """
     own = dataset_yaml(dataset, data_path)
-    if own.is_file():
-        check_keys(list(_read_yaml(str(own))), get_model(model), str(own))
+    given = _read_yaml(str(own)) if own.is_file() else {}
+    check_keys(given, get_model(model), str(own))
     with _empty_command_line():
         try:
             return Config(
@@ -107,8 +107,12 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
                 config_file_list=list(request.config_files),
                 config_dict=dict(request.settings or {}),
             )
-        except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"the settings do not fit together: {error}") from error
+        except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
+            for file in request.config_files:
+                given |= _read_yaml(file)
+            empty = ", ".join(str(key) for key, value in given.items() if value is None)
+            hint = f". Without a value: {empty}" if empty else ""
+            raise InputError(f"the settings do not fit together: {error}{hint}") from error
 
 
 def _read_yaml(file: str) -> dict[str, Any]:

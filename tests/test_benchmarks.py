@@ -253,7 +253,7 @@ def test_converting_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[st
     convert.main(["--interactions=20000", "--threads=1", f"--out={tmp_path}"])
     found = json.loads((tmp_path / "convert.json").read_text())["files"]
     assert [one["form"] for one in found] == [".csv", ".parquet"]
-    assert all(0 < one["seconds"] and 50 < one["peak_mib"] < 2000 for one in found)
+    assert all(one["seconds"] > 0 and 50 < one["peak_mib"] < 2000 for one in found)
 
 
 def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,6 +264,13 @@ def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.Cap
     assert "SEA aligns two or more modalities, the data set has 1 (image)" in line
 
 
+def test_a_setting_without_a_value_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("epochs: 1\nvalid_metric:\n")
+    line = mistake(capsys, "--model=BPR", "--config_files=a.yaml")
+    assert "the settings do not fit together" in line
+    assert "Without a value: valid_metric" in line
+
+
 def test_recbole_s_complaint_about_data_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "all").mkdir()
     rows = [f"u{user}\ti{item}\n" for user in range(4) for item in range(12)]

@@ -101,6 +101,7 @@ def rows_in(folder: Path) -> dict[str, dict[str, list[float]]]:
 @given(damages())
 @example(("toy.inter", [(0.5, 0.0, b'\t"')]))
 @example(("toy.item", [(0.0, 1.0, b"")]))
+@example(("toy.yaml", [(0.96875, 0.05, b"")]))
 def test_broken_files_are_refused_or_read_right(broken: tuple[str, Any]) -> None:
     name, changes = broken
     with patch.object(keys, "known_keys", KNOWN_KEYS), tempfile.TemporaryDirectory() as root:
