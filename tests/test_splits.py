@@ -145,6 +145,13 @@ def test_min_history(toy: Path) -> None:
     assert parts["valid"] == [("u", "d", "4")]  # the others would keep less than two
 
 
+def test_filters_that_a_split_passes_by_are_named(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (toy / "toy.yaml").open("a") as settings:
+        settings.write("rm_dup_inter: first\nitem_inter_num_interval: '[2,inf)'\n")
+    assert split("--min-history=2") == 0
+    assert "item_inter_num_interval, rm_dup_inter: RecBole does not filter" in capsys.readouterr().out
+
+
 def test_a_split_of_a_split(toy: Path) -> None:
     """The parts of a set that comes split are put together and divided anew."""
     assert split("--min-history=2", "--name=first") == 0

@@ -19,6 +19,8 @@ from recbole_mm.request import Request, configure
 USAGE = "recbole-mm split NAME (--cold-items 0.1 | --cold-users 0.1 | --min-history 5) [--valid 0.1] [--test 0.1]"
 
 DATA_PATH = "dataset/"
+FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
+NO_FILTER = (None, "[0,inf)")
 
 
 def main(arguments: Sequence[str], say: Say) -> int:
@@ -47,6 +49,10 @@ def main(arguments: Sequence[str], say: Say) -> int:
     if Path(recbole.__file__).parent in Path(config["data_path"]).resolve().parents:
         raise InputError(
             f"{known.dataset} lies inside RecBole's installation: copy its folder and files under another name first"
+        )
+    if filters := [key for key in FILTERS if config[key] not in NO_FILTER]:
+        say(
+            f"{', '.join(filters)}: RecBole does not filter where the data come split; all interactions are in this one"
         )
     data = read_interactions(config)
     parts = assign(data, config, what, amount, shares=(known.valid, known.test), seed=known.seed)

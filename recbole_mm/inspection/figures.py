@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter, StrMethodFormatter
 
 from recbole_mm.inspection.coconsumption import CoConsumption
-from recbole_mm.inspection.statistics import Interactions, at_least
+from recbole_mm.inspection.statistics import Counts, at_least
 
 GREY, BLUE, ORANGE = "#808080", "#3b82c4", "#d9702f"
 WIDTH = 8.0  # inches; all text is 10 to 11 points at this width
@@ -20,7 +20,7 @@ BINS = 40
 IN_A_ROW = 3  # histograms
 
 
-def history_figure(found: Interactions) -> bytes:
+def history_figure(found: Counts) -> bytes:
     """Draw for users and items the share with at least so many interactions, on logarithmic axes."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     sides = figure.subplots(1, 2, sharey=True)

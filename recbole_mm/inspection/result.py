@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.features import Features
 from recbole_mm.inspection.problems import Problems
-from recbole_mm.inspection.statistics import Interactions, Split
+from recbole_mm.inspection.statistics import Counts, Split
 
 
 @dataclass(slots=True)
@@ -35,6 +35,6 @@ class Inspection:
     dataset: str
     model: str
     problems: Problems = field(default_factory=Problems)
-    interactions: Interactions | None = None
+    interactions: Counts | None = None
     splits: tuple[Split, ...] = ()
     modalities: dict[str, Modality] = field(default_factory=dict)

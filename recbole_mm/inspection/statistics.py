@@ -32,7 +32,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Interactions:
+class Counts:
     """The whole data set, as RecBole's filters leave it.
 
     Attributes
@@ -75,9 +75,9 @@ def spread(values: np.ndarray) -> Spread:
     return Spread(low, lower, median, upper, high, float(np.mean(values)))
 
 
-def interactions(pairs: Pairs, n_users: int, n_items: int) -> Interactions:
+def interactions(pairs: Pairs, n_users: int, n_items: int) -> Counts:
     """Count the interactions of each of the `n_users` users and `n_items` items, the padding not among them."""
-    return Interactions(len(pairs), _counts(pairs.users, n_users), _counts(pairs.items, n_items))
+    return Counts(len(pairs), _counts(pairs.users, n_users), _counts(pairs.items, n_items))
 
 
 def _counts(ids: np.ndarray, n: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from recbole_mm.data.features import some
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.features import Features
-from recbole_mm.inspection.statistics import Interactions, Pairs, Split, leaked, repeated
+from recbole_mm.inspection.statistics import Counts, Pairs, Split, leaked, repeated
 
 LOW_COVERAGE = 0.5  # share of the items
 ENOUGH = 5  # times as many items as neighbours; else the neighbours are nearly all items
@@ -58,7 +58,7 @@ def about_times(where: str, field: str, times: np.ndarray) -> Iterator[str]:
         )
 
 
-def about_short_histories(where: str, counts: Interactions, needed: int, names: Names) -> Iterator[str]:
+def about_short_histories(where: str, counts: Counts, needed: int, names: Names) -> Iterator[str]:
     short = (np.flatnonzero(counts.per_user < needed) + 1).tolist()
     if len(short):
         yield (

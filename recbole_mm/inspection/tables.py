@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_mm.inspection.result import Inspection, Modality
-from recbole_mm.inspection.statistics import Interactions, Split, spread
+from recbole_mm.inspection.statistics import Counts, Split, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +19,14 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def summary(found: Interactions) -> str:
+def summary(found: Counts) -> str:
     return (
         f"{len(found.per_user):,} users, {len(found.per_item):,} items, {found.n:,} interactions, "
         f"density {found.density * 100:.3g} %"
     )
 
 
-def counts_table(found: Interactions) -> Table:
+def counts_table(found: Counts) -> Table:
     header = ("interactions", "min", "25 %", "median", "75 %", "max", "mean", "with none")
     rows = [
         (name, *_spread(counts), f"{(counts == 0).sum():,}")

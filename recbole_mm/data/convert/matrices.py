@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import files_in, some_files
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
+from recbole_mm.data.convert.source import PARTS, FeatureFile, Source, Stream
 from recbole_mm.data.convert.sparse import read_matrix
 from recbole_mm.errors import InputError
 
@@ -60,7 +60,7 @@ def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
             raise InputError(f"{feature.file} has {feature.n_rows} rows but {file} has {items} columns, an item each")
 
 
-def _batches(pairs: dict[str, Pairs]) -> Interactions:
+def _batches(pairs: dict[str, Pairs]) -> Stream:
     for part, (users, items) in pairs.items():
         for start in range(0, len(users), _ROWS):
             columns = [pa.array(numbers[start : start + _ROWS]).cast(pa.string()) for numbers in (users, items)]

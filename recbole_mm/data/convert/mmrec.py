@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import only_file, some_files
-from recbole_mm.data.convert.source import PARTS, Interactions, Source
+from recbole_mm.data.convert.source import PARTS, Source, Stream
 from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.data.convert.values import Times, ids, labels, numbers
 
@@ -39,7 +39,7 @@ def read(folder: Path) -> Source:
     return Source(file, list(fields), _parts(checked_batches(file, labelled)), True, features)
 
 
-def _parts(batches: Iterator[pa.RecordBatch]) -> Interactions:
+def _parts(batches: Iterator[pa.RecordBatch]) -> Stream:
     for batch in batches:
         interactions = batch.drop_columns(["x_label"])
         for label, part in enumerate(PARTS):

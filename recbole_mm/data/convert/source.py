@@ -14,7 +14,7 @@ FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp"
 PARTS = ("train", "valid", "test")
 
 
-Interactions = Generator[tuple[str, pa.RecordBatch], None, None]  # part, and checked texts
+Stream = Generator[tuple[str, pa.RecordBatch], None, None]  # part, and checked texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Source:
 
     place: Path
     fields: Sequence[str]
-    interactions: Interactions
+    interactions: Stream
     split: bool
     features: Sequence[FeatureFile]
     titles: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recbole_mm.data.convert.features import look, look_all
 from recbole_mm.data.convert.folders import files_in
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Interactions, Source
+from recbole_mm.data.convert.source import PARTS, FeatureFile, Source, Stream
 from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column, head_of
 from recbole_mm.data.convert.values import Check, Times, ids, numbers
 from recbole_mm.errors import InputError, nearest
@@ -118,7 +118,7 @@ def _checks() -> dict[str, Check]:
     return {"user": ids, "item": ids, "rating": numbers, "time": Times()}
 
 
-def _interactions(files: Mapping[str, Path], fields: Mapping[str, Field]) -> Interactions:
+def _interactions(files: Mapping[str, Path], fields: Mapping[str, Field]) -> Stream:
     for part, file in files.items():
         for batch in checked_batches(file, fields):
             yield part, batch
