@@ -168,6 +168,12 @@ def double(toy: Toy) -> list[str]:
     ]
 
 
+def forget_an_item(toy: Toy) -> list[str]:
+    with (toy / "toy.inter").open("a") as lines:
+        lines.write("u3\tunlisted\t500\nu4\tunlisted\t501\n")
+    return ["toy.inter: RecBole's filters leave 120 of 122 interactions", "filter_inter_by_user_or_item: false"]
+
+
 def copy_a_row(toy: Toy) -> list[str]:
     image = array(toy, "image.npy")
     image[5] = image[2]
@@ -218,7 +224,8 @@ def test_first_interactions_of_histories_count_as_training(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm", [double, copy_a_row, zero_a_row, set_a_column, cover_little, shuffle_the_image, stop_the_clock]
+    "harm",
+    [double, forget_an_item, copy_a_row, zero_a_row, set_a_column, cover_little, shuffle_the_image, stop_the_clock],
 )
 def test_a_warning_with_place_and_cure(toy: Toy, harm: Callable[[Toy], list[str]]) -> None:
     words = harm(toy)

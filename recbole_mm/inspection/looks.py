@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ def look_at_interactions(
         times = np.asarray(dataset.inter_feat[dataset.time_field])
         found.problems.warn(suspicions.about_times(files[0], dataset.time_field, times))
     if not own_splits:
+        rows = sum(1 for _ in folder_of(config).read(Path(files[0]))[1])
+        found.problems.warn(suspicions.about_filtered(files[0], rows, counts.n))
         needed = LEAST.get(str(((config["eval_args"] or {}).get("split") or {}).get("LS")), 0)
         found.problems.warn(suspicions.about_short_histories(files[0], counts, needed, names))
     found.splits = split_sizes(splits) if splits else ()

@@ -39,6 +39,15 @@ def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
         )
 
 
+def about_filtered(where: str, rows: int, left: int) -> Iterator[str]:
+    if left < rows:
+        yield (
+            f"{where}: RecBole's filters leave {left} of {rows} interactions. If that is not meant, look for users and "
+            "items that the .user and .item files lack (or set filter_inter_by_user_or_item: false), and at "
+            "user_inter_num_interval, item_inter_num_interval, val_interval and rm_dup_inter."
+        )
+
+
 def about_leaks(where: str, split: str, train: Pairs, held_out: Pairs, names: Names) -> Iterator[str]:
     places = leaked(train, held_out)
     if len(places):
