@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from recbole.config import Config
-from recbole.data import create_dataset, data_preparation
-from recbole.utils import get_model, get_trainer, init_logger, init_seed
+from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
+from recbole_mm.build import build_model, build_trainer, load_dataset, split_dataset
 from recbole_mm.compat import load_checkpoint
 from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
@@ -25,7 +25,6 @@ from recbole_mm.errors import InputError
 from recbole_mm.groups import Groups
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, configure
-from recbole_mm.trainer import watched
 
 
 class Interrupted(Exception):
@@ -111,53 +110,6 @@ def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple
         _resume(trainer, Path(request.resume), config)
     checks.check_scores(trainer, loaders[1])
     return trainer, loaders
-
-
-def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
-    """Return the data set that RecBole makes for the configured model, or that another `make` makes.
-
-    Raises
-    ------
-    InputError
-        Data that cannot be used, also where RecBole says so with a ValueError.
-    """
-    with _data_errors_named(config):
-        return make(config)
-
-
-def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
-    """Return RecBole's loaders of the training, validation and test split; errors are those of `load_dataset`."""
-    with _data_errors_named(config):
-        train, valid, test = data_preparation(config, dataset)
-    return train, valid, test
-
-
-@contextmanager
-def _data_errors_named(config: Config) -> Iterator[None]:
-    """RecBole's own complaints about data, as one line that says which data."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
-
-
-def build_model(config: Config, train_data: Any) -> Any:
-    """Return the configured model on its device, made with RecBole's seed for it from the loader of the training split.
-
-    Raises
-    ------
-    InputError
-        Settings that the model cannot use, or not with these data.
-    """
-    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
-    return get_model(config["model"])(config, train_data._dataset).to(config["device"])
-
-
-def build_trainer(config: Config, model: Any) -> Any:
-    """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
-    return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
 
 
 def _resume(trainer: Any, file: Path, config: Config) -> None:

@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recbole_mm import keys
+from recbole_mm.build import load_dataset, split_dataset
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request, configure
-from recbole_mm.run import load_dataset, split_dataset
 
 ITEMS = ["a", "b", "c", "007", "é", "f"]
 FILES = ("toy.inter", "toy.item", "image.ids", "toy.text", "toy.yaml")

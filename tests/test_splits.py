@@ -201,6 +201,13 @@ def test_mistakes_are_one_line(
     assert not list(toy.glob("*.train.inter"))
 
 
+def test_one_item_cannot_be_divided(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(toy / "image.npy", np.eye(1))
+    (toy / "image.ids").write_text("b\n")
+    assert split("--cold-items=0.1") == 2
+    assert "1 items with features and interactions are too few" in capsys.readouterr().err
+
+
 def test_a_split_is_not_overwritten_unasked(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert split("--min-history=2") == 0
     before = written(toy, "min_history_2")

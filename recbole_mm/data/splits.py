@@ -122,17 +122,23 @@ def assign(
     parts = coldstart.warm(data.users, data.times, shares, seed, history)
     if kind == "cold_items":
         with_features = _items_with_features(config)
-        chosen_from = [place for place, item in enumerate(data.item_ids) if not with_features or item in with_features]
-        parts = coldstart.cold(data.items, np.array(chosen_from, dtype=np.int64), amount, seed, parts)
+        candidates = [place for place, item in enumerate(data.item_ids) if not with_features or item in with_features]
+        parts = _cold("items with features and interactions", data.items, candidates, amount, seed, parts)
         parts = coldstart.without_cold(data.users, parts)
     elif kind == "cold_users":
-        parts = coldstart.cold(data.users, np.arange(len(data.user_ids)), amount, seed, parts)
+        parts = _cold("users", data.users, range(len(data.user_ids)), amount, seed, parts)
     counts = np.bincount(parts, minlength=len(PARTS))[: len(PARTS)]
     if not counts.all():
         empty = " and ".join(part for part, count in zip(PARTS, counts, strict=True) if not count)
         sizes = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
         raise InputError(f"the {empty} part would be empty ({sizes} interactions): change the share or the history")
     return parts
+
+
+def _cold(what: str, ids: np.ndarray, candidates: Sequence[int], *rest: Any) -> np.ndarray:
+    if len(candidates) < 2:
+        raise InputError(f"{len(candidates)} {what} are too few to hold some out: at least 2 are needed")
+    return coldstart.cold(ids, np.array(candidates, dtype=np.int64), *rest)
 
 
 def _items_with_features(config: Any) -> set[str]:

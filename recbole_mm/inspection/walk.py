@@ -12,6 +12,7 @@ from recbole.utils import get_model, init_seed
 from tqdm import tqdm
 
 from recbole_mm import checks
+from recbole_mm.build import build_model, build_trainer, load_dataset, split_dataset
 from recbole_mm.data.atomic import mistakes_in_files
 from recbole_mm.engine import Engine, computing
 from recbole_mm.groups import read_groups
@@ -20,7 +21,6 @@ from recbole_mm.inspection.looks import look_at_features, look_at_interactions, 
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, build_config, check_command
-from recbole_mm.run import build_model, build_trainer, load_dataset, split_dataset
 
 
 def inspect(request: Request) -> Inspection:
