@@ -23,6 +23,7 @@ from recbole_mm.data.folder import DatasetFolder
 from recbole_mm.errors import InputError
 
 IDS = ["c", "007", "a", "é x", "b"]
+NPY_HEADER = 128  # bytes
 ROWS = np.array([[1, 2.5], [0, -4], [5, 6], [0.125, 8], [9, 10]])
 
 
@@ -152,6 +153,7 @@ def test_broken_bytes_end_in_one_line_or_in_rows_of_the_right_items(damage: tupl
     numbers = np.concatenate([numbers for numbers, _ in blocks])
     rows = np.concatenate([rows for _, rows in blocks])
     assert len(set(numbers.tolist())) == len(numbers) == len(rows) <= len(table.ids)
-    if share == 1 and form not in ("parquet", "atomic") and len(rows):
+    in_header = form == "npy" and any(place * len(content) < NPY_HEADER for place, _ in flips)  # may change the type
+    if share == 1 and form not in ("parquet", "atomic") and len(rows) and not in_header:
         same = (rows == ROWS[numbers]).all(axis=1)
         assert same.sum() >= len(ROWS) - len(flips)
