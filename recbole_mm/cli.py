@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         _say(f"error: {error}", sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        _say(f"error: {error.name} is not installed, and what you asked for needs it: pip install it first", sys.stderr)
+        return 2
     except KeyboardInterrupt:
         _say("\nstopped outside training; nothing to resume.", sys.stderr)
         return 130

@@ -179,9 +179,14 @@ _CHECKPOINT_CLASSES = {
     "recbole.utils.enum_type.FeatureSource",
     "yaml.loader.FullLoader",
     "numpy.dtype",
-    "numpy.dtypes.Float64DType",
     "numpy._core.multiarray.scalar",
     "numpy.core.multiarray.scalar",
+    # what item-item models (EASE, ItemKNN, AsymKNN, SLIMElastic) keep; the objects of an array are read like all others
+    "numpy.ndarray",
+    "numpy.matrix",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray._reconstruct",
+    *(f"scipy.sparse._{form}.{form}_{kind}" for form in ("csr", "csc", "lil") for kind in ("matrix", "array")),
 }
 
 
@@ -215,6 +220,8 @@ def recbole_checkpoint(file: str | os.PathLike[str]) -> Iterator[None]:
             "recbole_mm is not imported (pickle protocol 4): import recbole_mm before training, and train again."
         ) from None
     allowed: list[Any] = [(found, name) for name in names if (found := _class_in_checkpoint(name)) is not None]
+    if "numpy.dtype" in names:  # what it makes are of classes of their own, which no name in the file gives away
+        allowed += {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "b1", "O")}
     with torch.serialization.safe_globals(allowed):  # process-wide while it lasts, and only ever additional
         yield
 

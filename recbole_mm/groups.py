@@ -63,7 +63,7 @@ class GroupCollector(Collector):
     def data_collect(self, train_data: Any) -> None:
         super().data_collect(train_data)
         if self.register.need("rec.topk"):
-            matrix = train_data.dataset.inter_matrix(form="csr")  # (n_users, n_items)
+            matrix = train_data._dataset.inter_matrix(form="csr")  # (n_users, n_items)
             for kind, axis in (("users", 1), ("items", 0)):
                 degrees = np.asarray(matrix.sum(axis=axis)).ravel()
                 groups = np.searchsorted(self.edges[kind], degrees, side="right")
@@ -86,7 +86,10 @@ class GroupCollector(Collector):
             group_at = torch.zeros(n_rows, n_items, dtype=torch.int8, device=scores.device)
             group_at[rows, items] = (groups + 1).to(torch.int8)
             found[hit] = group_at[hit].gather(1, torch.topk(scores[hit], k, dim=-1).indices)
-        self.data_struct.update_tensor(USERS, self.group_of["users"][interaction[self.user_field].to(scores.device)])
+        users = interaction[self.user_field].to(scores.device)
+        if len(users) != n_rows:  # a sampled evaluation has the candidates of one user after those of another
+            users = users.unique_consecutive()
+        self.data_struct.update_tensor(USERS, self.group_of["users"][users])
         self.data_struct.update_tensor(FOUND, found)
         self.data_struct.update_tensor(HELD_OUT, held_out)
 

@@ -264,6 +264,13 @@ def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.Cap
     assert "SEA aligns two or more modalities, the data set has 1 (image)" in line
 
 
+def test_a_package_that_a_model_needs_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    command = ["run", "--model=NCL", *MICROVIDEO, "--epochs=1", "--warm_up_step=0"]
+    assert cli.main(command) == 2
+    assert "error: faiss is not installed, and what you asked for needs it" in capsys.readouterr().err
+
+
 def test_a_setting_without_a_value_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text("epochs: 1\nvalid_metric:\n")
     line = mistake(capsys, "--model=BPR", "--config_files=a.yaml")

@@ -418,3 +418,22 @@ def test_models_of_recbole_train_and_reload(model: str, monkeypatch: pytest.Monk
     assert scores.std() > 0
     again = get_trainer(config["MODEL_TYPE"], model)(config, reloaded)
     assert again.evaluate(test, load_best_model=False) == result["test_result"]
+
+
+@pytest.mark.parametrize("model", ["EASE", "ItemKNN", "SLIMElastic"])
+def test_item_item_models_keep_their_matrices_in_the_checkpoint(model: str) -> None:
+    data = {"data_path": str(Path(__file__).parents[1] / "dataset"), "use_gpu": False, "show_progress": False}
+    result = run_recbole(model=model, dataset="microvideo", config_dict=data)
+    (file,) = Path("saved").glob("*.pth")
+    config, reloaded, _, _, _, test = load_data_and_model(str(file))
+    trainer = get_trainer(config["MODEL_TYPE"], model)(config, reloaded)
+    assert trainer.evaluate(test, load_best_model=False) == result["test_result"]
+    assert result["test_result"]["recall@10"] > 0.2
+
+
+def test_an_object_in_an_array_is_refused_like_any_other(tmp_path: Path) -> None:
+    attack = np.array([symptoms.Attack(tmp_path / "ran")], dtype=object)
+    torch.save({"other_parameter": {"matrix": attack}}, tmp_path / "evil.pth")
+    with pytest.raises(pickle.UnpicklingError, match=r"GLOBAL \w+\.mkdir"):
+        compat.load_checkpoint(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
