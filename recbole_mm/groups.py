@@ -17,6 +17,7 @@ from recbole.evaluator.collector import DataStruct
 from recbole.evaluator.register import metric_information
 from torch import Tensor
 
+from recbole_mm.data.histories import training_pairs
 from recbole_mm.errors import InputError
 from recbole_mm.parameters import parameter, read_config
 
@@ -63,9 +64,10 @@ class GroupCollector(Collector):
     def data_collect(self, train_data: Any) -> None:
         super().data_collect(train_data)
         if self.register.need("rec.topk"):
-            matrix = train_data._dataset.inter_matrix(form="csr")  # (n_users, n_items)
-            for kind, axis in (("users", 1), ("items", 0)):
-                degrees = np.asarray(matrix.sum(axis=axis)).ravel()
+            dataset = train_data._dataset
+            sizes = {"users": dataset.user_num, "items": dataset.item_num}
+            for (kind, size), ids in zip(sizes.items(), training_pairs(dataset), strict=True):
+                degrees = np.bincount(ids, minlength=size)
                 groups = np.searchsorted(self.edges[kind], degrees, side="right")
                 self.group_of[kind] = torch.from_numpy(groups).to(self.device)
 

@@ -16,6 +16,7 @@ from recbole.data import create_dataset, data_preparation
 from training import SMALL
 
 from recbole_mm.cli import main
+from recbole_mm.data.histories import training_pairs
 
 Row = tuple[str, str, int]  # user, item, time
 PARTS = ["train", "valid", "test"]
@@ -146,6 +147,21 @@ def test_the_model_of_the_pack_trains_and_is_tested_on_a_split(
     assert main([*command, *keys, "--metrics=['Hit']"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("hit@6"))
     assert float(line.split()[2]) > 0.9  # by chance it is 0.5
+
+
+@pytest.mark.parametrize("model", ["BPR", "SASRec"])
+def test_every_training_interaction_counts(model: str, tmp_path: Path) -> None:
+    """The first of a user's, too, unless it is held out."""
+    parts = BY_HAND | {"train": [*BY_HAND["train"], ("x", "g", 1)]}
+    write(tmp_path, parts)
+    keys = {"data_path": str(tmp_path), "benchmark_filename": PARTS, "load_col": None}
+    sequential = {"train_neg_sample_args": None} if model == "SASRec" else {}
+    config = Config(model=model, dataset="toy", config_dict=keys | sequential)
+    train = data_preparation(config, create_dataset(config))[0]._dataset
+    users, items = training_pairs(train)
+    user_of, item_of = train.field2id_token["user_id"], train.field2id_token["item_id"]
+    found = sorted((str(user_of[u]), str(item_of[i])) for u, i in zip(users, items, strict=True))
+    assert found == sorted(row[:2] for row in parts["train"])
 
 
 def test_general_models_do_not_rank_what_was_trained_or_validated_on(tmp_path: Path) -> None:

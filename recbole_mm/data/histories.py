@@ -16,11 +16,48 @@ from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
 POSITION = "position_in_the_split"
+FIRST = "first_interactions"  # attribute of a data set with histories
 
 
 def has_histories(dataset: Any) -> bool:
     """Tell whether the interactions carry the list of the items before them."""
     return dataset.iid_field + dataset.config["LIST_SUFFIX"] in dataset.inter_feat
+
+
+def training_pairs(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return user and item (n,) of every training interaction, as internal ids.
+
+    A sequential model has histories and targets; a user's first training interaction is no target, and counts, too.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The training part.
+    """
+    feat = dataset.inter_feat
+    pairs = np.stack([feat[dataset.uid_field].numpy(), feat[dataset.iid_field].numpy()])
+    users, items = np.concatenate([pairs, getattr(dataset, FIRST, pairs[:, :0])], axis=1)
+    return users, items
+
+
+def _first_interactions(dataset: Any) -> np.ndarray:
+    """Return user and item (2, n) of the first interaction of every user whose first one is for training."""
+    users, items = (dataset.inter_feat[field].to_numpy() for field in (dataset.uid_field, dataset.iid_field))
+    part, time = _order(dataset)
+    order = np.lexsort((time, part, users))
+    _, first = np.unique(users[order], return_index=True)
+    first = order[first]
+    first = first[part[first] == 0]
+    return np.stack([users[first], items[first]])
+
+
+def _order(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part, from 0, and the time of each interaction; 0 where there is no split yet, or no time."""
+    feat = dataset.inter_feat
+    part = np.zeros(len(feat), dtype=np.int64)
+    if dataset.benchmark_filename_list is not None:
+        part = np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list)
+    return part, np.asarray(feat[dataset.time_field]) if dataset.time_field in feat else np.zeros(len(feat))
 
 
 def make_histories(dataset: Any) -> None:
@@ -37,8 +74,7 @@ def make_histories(dataset: Any) -> None:
         Its interactions are replaced, and `file_size_list` counts the targets of each part.
     """
     sizes = np.cumsum([0, *dataset.file_size_list])
-    part = np.repeat(np.arange(len(sizes) - 1), dataset.file_size_list)
-    time = dataset.inter_feat[dataset.time_field].numpy() if dataset.time_field in dataset.inter_feat else part
+    part, time = _order(dataset)
     position = np.empty(len(part))
     position[np.lexsort((time, part))] = np.arange(len(part))
     dataset.set_field_property(POSITION, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)
@@ -72,8 +108,11 @@ def register() -> None:
 
     @functools.wraps(change_format)
     def _change_feat_format(self: Any) -> None:
+        come_with_it = has_histories(self)
+        if not come_with_it:
+            setattr(self, FIRST, _first_interactions(self))
         change_format(self)
-        if self.benchmark_filename_list is not None and not has_histories(self):
+        if self.benchmark_filename_list is not None and not come_with_it:
             make_histories(self)
 
     @functools.wraps(presets)

@@ -17,6 +17,7 @@ from recbole_mm.build import load_dataset
 from recbole_mm.data.atomic import as_list
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.data.folder import folder_of
+from recbole_mm.data.histories import training_pairs
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.statistics import Pairs
 
@@ -83,34 +84,9 @@ def pairs_of(dataset: Any) -> Pairs:
     return Pairs(np.asarray(feat[dataset.uid_field]), np.asarray(feat[dataset.iid_field]))
 
 
-def training_file(dataset: Any) -> Pairs | None:
-    """Return the interactions of the training file where the splits come with the data; asked before they are made."""
-    if dataset.benchmark_filename_list is None:
-        return None
-    whole, n = pairs_of(dataset), dataset.file_size_list[0]
-    return Pairs(whole.users[:n], whole.items[:n])
-
-
-def split_pairs(loaders: Any, train: Pairs | None) -> dict[str, Pairs]:
-    """Return the interactions of the training, validation and test split by name; empty without loaders.
-
-    Sequential models have histories and their targets: a user's first interaction is no target of any split. Held out
-    it is not, so that it counts as training; or `train`, from `training_file`, has it.
-    """
+def split_pairs(loaders: Any) -> dict[str, Pairs]:
+    """Return the interactions of the training, validation and test split by name; empty without loaders."""
     if loaders is None:
         return {}
-    datasets = [loader._dataset for loader in loaders]
-    targets, valid, test = map(pairs_of, datasets)
-    if train is None:
-        parts = [targets, *map(_first_interactions, datasets)]
-        train = Pairs(np.concatenate([part.users for part in parts]), np.concatenate([part.items for part in parts]))
-    return {"train": train, "valid": valid, "test": test}
-
-
-def _first_interactions(dataset: Any) -> Pairs:
-    """Return the only items of histories of length 1, and their users; none where there are no histories."""
-    feat, histories = dataset.inter_feat, f"{dataset.iid_field}{dataset.config['LIST_SUFFIX']}"
-    if histories not in feat:
-        return Pairs(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    starts = np.asarray(feat[dataset.item_list_length_field]) == 1
-    return Pairs(np.asarray(feat[dataset.uid_field])[starts], np.asarray(feat[histories])[starts, 0])
+    train, valid, test = (loader._dataset for loader in loaders)
+    return {"train": Pairs(*training_pairs(train)), "valid": pairs_of(valid), "test": pairs_of(test)}

@@ -16,7 +16,7 @@ from recbole_mm.build import build_model, build_trainer, load_dataset, split_dat
 from recbole_mm.data.atomic import mistakes_in_files
 from recbole_mm.engine import Engine, computing
 from recbole_mm.groups import read_groups
-from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs, training_file
+from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.parameters import read_config
@@ -67,9 +67,9 @@ def _walk(config: Any, found: Inspection) -> None:
         dataset, featured = _load(config, names, found)
         if dataset is None:
             return
-        whole, train = pairs_of(dataset), training_file(dataset)  # before RecBole makes histories of them
+        whole = pairs_of(dataset)  # before RecBole makes histories of them
         loaders = _split(config, dataset, found)
-        splits = split_pairs(loaders, train)
+        splits = split_pairs(loaders)
         look_at_interactions(config, dataset, whole, splits, found)
         step("model")
         if loaders is not None and not found.problems.errors:
