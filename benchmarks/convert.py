@@ -18,6 +18,7 @@ from benchmarks.measuring import arguments, machine, seconds, told, workplace, w
 from recbole_mm import report
 from recbole_mm.cli import main as command
 
+FORMS = (".csv", ".parquet")
 ROWS_AT_A_TIME = 1_000_000
 PER_USER, PER_ITEM = 10, 100  # interactions
 
@@ -47,7 +48,7 @@ def bench(n: int, threads: int) -> dict[str, Any]:
     found = []
     with workplace(threads) as folder:
         about = machine()
-        for suffix in (".csv", ".parquet"):
+        for suffix in FORMS:
             file = Path(folder) / f"interactions{suffix}"
             write(file, n)
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
