@@ -35,8 +35,8 @@ class GroupSettings:
     item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
 
 
-def read_groups(config: Any) -> GroupSettings:
-    """Return the settings of the groups.
+def read_groups(config: Any) -> dict[str, list[int]]:
+    """Return the edges of the groups of `users` and of `items`.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def read_groups(config: Any) -> GroupSettings:
         edges = getattr(settings, name)
         if list(edges) != sorted(set(edges)):
             raise InputError(f"{name} is {edges}: each edge must be above the one before it, such as [1, 10]")
-    return settings
+    return {"users": settings.user_group_edges, "items": settings.item_group_edges}
 
 
 class GroupCollector(Collector):
@@ -56,8 +56,7 @@ class GroupCollector(Collector):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        settings = read_groups(config)
-        self.edges = {"users": settings.user_group_edges, "items": settings.item_group_edges}
+        self.edges = read_groups(config)
         self.user_field = config["USER_ID_FIELD"]
         self.group_of: dict[str, Tensor] = {}  # by internal id; empty until the training data is there
 
@@ -104,20 +103,27 @@ class GroupCollector(Collector):
 
 
 class GroupEvaluator(Evaluator):
-    """RecBole's evaluator; `groups` has the metrics of the last evaluation by group, None where there are none."""
+    """RecBole's evaluator, which keeps what the metrics of the last evaluation by group are made from."""
 
-    groups: Groups | None = None
+    _last: DataStruct | None = None
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        settings = read_groups(config)
-        self.edges = {"users": settings.user_group_edges, "items": settings.item_group_edges}
+        self.edges = read_groups(config)
 
     def evaluate(self, dataobject: DataStruct) -> Any:
-        self.groups = None
+        self._last = None
         if USERS in dataobject:
-            self.groups = {kind: self._by_group(kind, dataobject) for kind in self.edges}
+            self._last = DataStruct()
+            for key in ("rec.topk", USERS, FOUND, HELD_OUT):
+                self._last.set(key, dataobject[key])
         return super().evaluate(dataobject)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The metrics of the last evaluation by group, made when they are asked for; None where there are none."""
+        last = self._last
+        return None if last is None else {kind: self._by_group(kind, last) for kind in self.edges}
 
     def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
         groups = []

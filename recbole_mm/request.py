@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from recbole_mm.parameters import read_config
 from recbole_mm.plugin import dataset_yaml
 
 DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
+SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (checks.check_config, partial(read_config, Engine), read_groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,8 @@ def configure(request: Request) -> Config:
         An unknown model or key, a file that cannot be read, or settings that contradict each other.
     """
     config = build_config(request, *check_command(request))
-    checks.check_config(config)
-    read_config(Engine, config)
-    read_groups(config)
+    for check in SETTINGS_CHECKS:
+        check(config)
     check_files(config)
     return config
 
@@ -98,7 +99,8 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
     """
     own = dataset_yaml(dataset, data_path)
     given = _read_yaml(str(own)) if own.is_file() else {}
-    check_keys(given, get_model(model), str(own))
+    if given:
+        check_keys(given, get_model(model), str(own))
     with _empty_command_line():
         try:
             return Config(

@@ -147,19 +147,25 @@ def atomic_files(config: Any) -> Iterator[Path]:
         yield path
 
 
+def interaction_files(config: Any) -> list[Path]:
+    """Return where RecBole looks for the interactions: a file, or one for each part where they come split."""
+    name, parts = config["dataset"], config["benchmark_filename"]
+    stems = [name] if parts is None else [f"{name}.{part}" for part in as_list(parts)]
+    return [Path(config["data_path"]) / f"{stem}.inter" for stem in stems]
+
+
 def _files_and_gaps(config: Any) -> Iterator[Path | InputError]:
     """Yield every file that RecBole will load, and in the place of one that does not exist the mistake."""
     folder, name = Path(config["data_path"]), config["dataset"]
     if not folder.is_dir():
         yield InputError(f"{folder}: the folder of dataset '{name}' does not exist: make it or set data_path")
         return
-    parts = config["benchmark_filename"]
-    for file in [f"{name}.inter"] if parts is None else [f"{name}.{part}.inter" for part in as_list(parts)]:
-        if (folder / file).is_file():
-            yield folder / file
+    for path in interaction_files(config):
+        if path.is_file():
+            yield path
         else:
-            there = ", ".join(sorted(path.name for path in folder.glob("*.inter"))) or "no .inter file"
-            yield InputError(f"{folder / file} does not exist; the folder has {there}")
+            there = ", ".join(sorted(file.name for file in folder.glob("*.inter"))) or "no .inter file"
+            yield InputError(f"{path} does not exist; the folder has {there}")
     needed = as_list(config["additional_feat_suffix"])
     if getattr(config["MODEL_TYPE"], "name", None) == "KNOWLEDGE":
         needed += ["kg", "link"]

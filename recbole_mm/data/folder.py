@@ -11,6 +11,8 @@ from typing import Any
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
 from recbole_mm.errors import InputError, nearest
 
+PARTS = ("train", "valid", "test")  # of data that come split, as we write them
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetFolder:

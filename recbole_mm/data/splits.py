@@ -15,12 +15,10 @@ import yaml
 from tqdm import tqdm
 
 from recbole_mm.data import coldstart
-from recbole_mm.data.atomic import MISSING, atomic_files, parse_header, read_rows
+from recbole_mm.data.atomic import MISSING, interaction_files, parse_header, read_rows
 from recbole_mm.data.features import read_features
-from recbole_mm.data.folder import folder_of
+from recbole_mm.data.folder import PARTS, folder_of
 from recbole_mm.errors import InputError
-
-PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def read_interactions(config: Any) -> Interactions:
     InputError
         Files with different headers; `recbole_mm.request.configure` has refused every other mistake.
     """
-    files = [path for path in atomic_files(config) if path.suffix == ".inter"]
+    files = interaction_files(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"
     fields = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"], config["TIME_FIELD"]
     header: list[str] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import ModelType
 
 from recbole_mm.build import load_dataset
-from recbole_mm.data.atomic import as_list
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.data.folder import folder_of
 from recbole_mm.data.histories import training_pairs
@@ -32,13 +30,6 @@ def described_modalities(config: Any) -> dict[str, Any]:
     """Return the setting `modalities`, empty where it is no mapping."""
     described = config["modalities"]
     return described if isinstance(described, dict) else {}
-
-
-def interaction_files(config: Any) -> list[str]:
-    """Return the files of the interactions: one, or one for each split that comes with the data."""
-    parts = config["benchmark_filename"]
-    names = [config["dataset"]] if parts is None else [f"{config['dataset']}.{part}" for part in as_list(parts)]
-    return [os.path.normpath(Path(config["data_path"]) / f"{name}.inter") for name in names]
 
 
 def line_of(config: Any, file: str, user: str, item: str) -> int | None:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from recbole_mm.data.atomic import interaction_files
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import folder_of
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.features import features, number_type
-from recbole_mm.inspection.loading import described_modalities, interaction_files, line_of, reads_features
+from recbole_mm.inspection.loading import described_modalities, line_of, reads_features
 from recbole_mm.inspection.result import Inspection, Modality
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
 
@@ -45,7 +46,7 @@ def look_at_interactions(
     counts = found.interactions = interactions(whole, dataset.user_num - 1, dataset.item_num - 1)
     tokens = dataset.field2id_token
     names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field], partial(line_of, config))
-    files = interaction_files(config)
+    files = [str(path) for path in interaction_files(config)]
     own_splits = config["benchmark_filename"] is not None
     for file, pairs in zip(files, splits.values() if own_splits else [whole], strict=False):
         found.problems.warn(suspicions.about_repeats(file, pairs, names))

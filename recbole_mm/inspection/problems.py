@@ -58,6 +58,6 @@ class Problems:
             yield
         except InputError as error:
             self.add(str(error), is_error)
-        except Exception as error:  # noqa: BLE001, RUF100 (RecBole and models raise anything)
+        except Exception as error:  # RecBole and models raise anything
             text = f"{step} stops with {type(error).__name__}: {error}. Train with `recbole-mm run` to see where."
             self.add(text, is_error)

@@ -15,12 +15,11 @@ from recbole_mm import checks
 from recbole_mm.build import build_model, build_trainer, load_dataset, split_dataset
 from recbole_mm.data.atomic import mistakes_in_files
 from recbole_mm.engine import Engine, computing
-from recbole_mm.groups import read_groups
 from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.parameters import read_config
-from recbole_mm.request import Request, build_config, check_command
+from recbole_mm.request import SETTINGS_CHECKS, Request, build_config, check_command
 
 
 def inspect(request: Request) -> Inspection:
@@ -92,10 +91,9 @@ def _load(config: Any, names: list[str], found: Inspection) -> tuple[Any, Any]:
 
 
 def _check_settings(config: Any, found: Inspection) -> None:
-    with found.problems.collected("reading the settings"):
-        checks.check_config(config)
-    with found.problems.collected("reading the settings"):
-        read_groups(config)
+    for check in SETTINGS_CHECKS:
+        with found.problems.collected("reading the settings"):
+            check(config)
     declaration = getattr(get_model(config["model"]), "parameter_class", None)
     with found.problems.collected("reading the settings"):
         if declaration:

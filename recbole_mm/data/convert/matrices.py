@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import files_in, some_files
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Source, Stream
+from recbole_mm.data.convert.source import FeatureFile, Source, Stream
 from recbole_mm.data.convert.sparse import read_matrix
+from recbole_mm.data.folder import PARTS
 from recbole_mm.errors import InputError
 
 LAYOUT = """\

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 
 from recbole_mm.data.convert.features import look_all
 from recbole_mm.data.convert.folders import only_file, some_files
-from recbole_mm.data.convert.source import PARTS, Source, Stream
+from recbole_mm.data.convert.source import Source, Stream
 from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.data.convert.values import Times, ids, labels, numbers
+from recbole_mm.data.folder import PARTS
 
 LAYOUT = """\
 mmrec       SOURCE/NAME.inter       tab separated, columns userID, itemID, optionally rating, timestamp and

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from recbole_mm.data.folder import PARTS
 from recbole_mm.data.table import Blocks, FeatureTable
 
 FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
-PARTS = ("train", "valid", "test")
 
 
 Stream = Generator[tuple[str, pa.RecordBatch], None, None]  # part, and checked texts

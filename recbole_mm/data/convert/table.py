@@ -7,9 +7,10 @@ from pathlib import Path
 
 from recbole_mm.data.convert.features import look, look_all
 from recbole_mm.data.convert.folders import files_in
-from recbole_mm.data.convert.source import PARTS, FeatureFile, Source, Stream
+from recbole_mm.data.convert.source import FeatureFile, Source, Stream
 from recbole_mm.data.convert.tables import Field, checked_batches, column_names, find_column, has_column, head_of
 from recbole_mm.data.convert.values import Check, Times, ids, numbers
+from recbole_mm.data.folder import PARTS
 from recbole_mm.errors import InputError, nearest
 
 LAYOUT = """\
