@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -238,8 +239,14 @@ def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> A
         return torch.load(file, map_location=map_location, weights_only=True)
 
 
-def _save(state: Any, file: Any, pickle_protocol: int = 2) -> None:
-    torch.save(state, file)
+def _save(state: Any, file: str, pickle_protocol: int = 2) -> None:
+    """Replace a checkpoint in one step: a run that is killed while it saves leaves the one before."""
+    partial = f"{file}.{os.getpid()}.tmp"
+    try:
+        torch.save(state, partial)
+        os.replace(partial, file)
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def _checkpoints(module: Any) -> None:
@@ -272,7 +279,7 @@ def _no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
 
 
-# Any version: values of the command line and of config_dict are run through eval().
+# Any version: values of the command line, of config_dict and of a sweep's file are run through eval().
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
@@ -335,7 +342,7 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _load_data_and_model, ["recbole.quick_start.quick_start"]),
         (True, _tune_report, ["recbole.quick_start.quick_start"]),
         (True, _no_stale_caches, ["recbole.data.utils"]),
-        (True, _no_eval, ["recbole.config.configurator"]),
+        (True, _no_eval, ["recbole.config.configurator", "recbole.trainer.hyper_tuning"]),
         (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
         (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
         (True, _constant_graphs, [

@@ -15,6 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
@@ -255,6 +256,23 @@ def command_line(folder: Path) -> Any:
     return [Path("ran").exists(), *values]
 
 
+def sweep_file(folder: Path) -> Any:
+    """Return whether code in RecBole's file of a sweep runs, and what becomes of plain values."""
+    from recbole.trainer import HyperTuning
+
+    file = folder / "hyper.test"
+    file.write_text(f"a choice [1,'x']\nb choice [__import__('os').mkdir('{folder}/ran')]\n")
+    stand_in: Any = SimpleNamespace(hp=SimpleNamespace(choice=lambda name, values: values))
+    sys.modules["hyperopt"] = stand_in
+    try:
+        with contextlib.suppress(SyntaxError):
+            HyperTuning._build_space_from_file(str(file))
+        file.write_text("a choice [1,'x']\n")
+        return [(folder / "ran").exists(), HyperTuning._build_space_from_file(str(file))]
+    finally:
+        del sys.modules["hyperopt"]
+
+
 def teacher(folder: Path) -> list[bool]:
     """Return whether a text that names no teacher runs, and whether KD_DAGFM finds the one that exists."""
     settings = {"load_col": {"inter": ["user_id", "item_id"]}, "metrics": ["AUC"], "valid_metric": "AUC"}
@@ -276,8 +294,8 @@ SYMPTOMS: tuple[Callable[[Path], Any], ...] = (
     config, names_in_numpy, metric_type, coverage, adjacency, missing_sequence, missing_float_sequence,
     only_missing_sequences, full_sequence, normalised_sequence, missing_values, normalised_missing_values,
     column_types, shares_memory,
-    checkpoint, reload, tune_report, changed_file, changed_split, evil_caches, command_line, teacher,
-    anomaly_mode,
+    checkpoint, reload, tune_report, changed_file, changed_split, evil_caches, command_line, sweep_file,
+    teacher,     anomaly_mode,
 )  # fmt: skip
 
 

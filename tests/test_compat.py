@@ -118,6 +118,7 @@ SYMPTOMS = {
         [True, None, [1, 2], 0.001, True, None, {"a": 1}, True, "word", 2, "(("],
         [False, "__import__('os').mkdir('ran')", [1, 2], 0.001, True, None, {"a": 1}, True, "word", "1+1", "(("],
     ),
+    "sweep_file": ([True, {"a": [1, "x"]}], [False, {"a": [1, "x"]}]),
     "teacher": ([True, True], [False, True]),
     "anomaly_mode": (True, False),
 }
@@ -285,6 +286,21 @@ def test_what_recbole_does_not_save_is_refused(guest: Any, tmp_path: Path) -> No
     torch.save({"config": guest}, tmp_path / "guest.pth")
     with pytest.raises(pickle.UnpicklingError, match="Unsupported global"):
         compat.load_checkpoint(tmp_path / "guest.pth")
+
+
+def test_a_checkpoint_is_replaced_at_once(checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = checkpoint.file.read_bytes()
+
+    def half(state: Any, file: str) -> None:
+        Path(file).write_bytes(before[: len(before) // 2])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", half)
+    checkpoint.trainer.saved_model_file = str(checkpoint.file)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.trainer._save_checkpoint(0, verbose=False)
+    assert checkpoint.file.read_bytes() == before
+    assert [file.name for file in checkpoint.file.parent.glob("*.tmp")] == []
 
 
 @pytest.mark.parametrize("reader", READERS)
