@@ -248,6 +248,10 @@ class ModelContract:
         assert torch.equal(all_scores(loaded), all_scores(trained.model))
         assert len(test.dataset) == len(trained.test.dataset)
 
+    def test_training_leaves_the_features_of_the_data_set_alone(self, trained: SimpleNamespace) -> None:
+        fresh = create_dataset(trained.config)
+        assert all(torch.equal(trained.data.modality(name), fresh.modality(name)) for name in fresh.modality_names)
+
     def test_a_seed_gives_the_same_run_and_another_seed_another(self) -> None:
         threads = torch.get_num_threads()
         torch.set_num_threads(2)  # one thread adds in the same order whatever the operation

@@ -88,7 +88,8 @@ class Multimodal(nn.Module):
         dtype = torch.get_default_dtype()
         features = [dataset.modality(name)[1:].to(dtype) for name in self.modality_names]
         frozen = getattr(self.p, "freeze_features", True)
-        self.features: Any = Constants(features) if frozen else nn.ParameterList(features)
+        # Those that are trained are copies: the data set keeps its own.
+        self.features: Any = Constants(features) if frozen else nn.ParameterList(X.clone() for X in features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
 
