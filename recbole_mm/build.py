@@ -10,6 +10,8 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 
+from recbole_mm.data.atomic import atomic_files
+from recbole_mm.data.cache import hash_files
 from recbole_mm.errors import InputError
 from recbole_mm.trainer import watched
 
@@ -24,6 +26,11 @@ def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset)
     """
     with _data_errors_named(config):
         return make(config)
+
+
+def data_hash(dataset: Any) -> str:
+    """Return the hash of all files that a data set was read from."""
+    return hash_files([*atomic_files(dataset.config), *getattr(dataset, "modality_sources", ())])
 
 
 def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:

@@ -23,6 +23,8 @@ from matplotlib.ticker import MaxNLocator
 from recbole.evaluator import smaller_metrics
 from tabulate import tabulate
 
+from recbole_mm.files import replace_text
+
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "recbole", "recbole_mm")
 MIB = 1 << 20
 STATUS = Path("/proc/self/status")  # on Linux
@@ -101,20 +103,9 @@ def _peak_ram() -> int:
 
 
 def write_result(folder: str | os.PathLike[str], result: Mapping[str, Any]) -> Path:
-    """Write `result` as `result.json` into `folder`, sorted by key, and return the path.
-
-    The file is replaced in one step: whoever reads it finds the old or the new one, never half of it.
-    """
-    path = Path(folder) / "result.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        text = json.dumps(to_json(result), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    """Write or replace `result.json` in `folder`, sorted by key, and return its path."""
+    text = json.dumps(to_json(result), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return replace_text(Path(folder) / "result.json", text + "\n")
 
 
 def read_history(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -59,10 +59,21 @@ def configure(request: Request) -> Config:
         An unknown model or key, a file that cannot be read, or settings that contradict each other.
     """
     config = build_config(request, *check_command(request))
-    for check in SETTINGS_CHECKS:
-        check(config)
+    check_settings(config)
     check_files(config)
     return config
+
+
+def check_settings(config: Config) -> None:
+    """Refuse settings that contradict each other, whatever the files.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    for check in SETTINGS_CHECKS:
+        check(config)
 
 
 def check_command(request: Request) -> tuple[str, str, str | None]:
@@ -76,7 +87,7 @@ def check_command(request: Request) -> tuple[str, str, str | None]:
     from_files: dict[str, Any] = {}
     keys: list[tuple[str, list[str]]] = []
     for file in request.config_files:
-        content = _read_yaml(file)
+        content = read_yaml(file)
         keys.append((file, list(content)))
         from_files.update(content)
     settings = dict(request.settings or {})
@@ -98,7 +109,7 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
         An unknown key, a yaml file that cannot be read, or settings that RecBole refuses.
     """
     own = dataset_yaml(dataset, data_path)
-    given = _read_yaml(str(own)) if own.is_file() else {}
+    given = read_yaml(str(own)) if own.is_file() else {}
     if given:
         check_keys(given, get_model(model), str(own))
     with _empty_command_line():
@@ -111,13 +122,20 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
             )
         except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
             for file in request.config_files:
-                given |= _read_yaml(file)
+                given |= read_yaml(file)
             empty = ", ".join(str(key) for key, value in given.items() if value is None)
             hint = f". Without a value: {empty}" if empty else ""
             raise InputError(f"the settings do not fit together: {error}{hint}") from error
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_yaml(file: str) -> dict[str, Any]:
+    """Return the settings in a yaml file.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or holds anything else.
+    """
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as error:

@@ -16,10 +16,8 @@ from recbole.config import Config
 from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
-from recbole_mm.build import build_model, build_trainer, load_dataset, split_dataset
+from recbole_mm.build import build_model, build_trainer, data_hash, load_dataset, split_dataset
 from recbole_mm.compat import load_checkpoint
-from recbole_mm.data.atomic import atomic_files
-from recbole_mm.data.cache import hash_files
 from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
 from recbole_mm.groups import Groups
@@ -132,12 +130,11 @@ def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
 
 def _result(config: Config, trainer: Any, dataset: Any, folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
     seconds = [entry["seconds"] for entry in trainer.history]
-    files = [*atomic_files(config), *getattr(dataset, "modality_sources", ())]
     return {
         **outcome,
         "model": config["model"],
         "dataset": config["dataset"],
-        "dataset_hash": hash_files(files),
+        "dataset_hash": data_hash(dataset),
         "seed": config["seed"],
         "valid_metric": config["valid_metric"],
         "best_epoch": report.best_epoch(trainer.history, config["valid_metric"]),

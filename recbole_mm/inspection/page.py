@@ -15,20 +15,8 @@ from recbole_mm.inspection.tables import (
     splits_table,
     summary,
 )
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem;
-  background: Canvas; color: CanvasText; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
-th, td { padding: .25rem .5rem; text-align: right; border-bottom: 1px solid #8885; overflow-wrap: anywhere; }
-th:first-child, td:first-child { text-align: left; }
-figure { margin: 1.5rem 0; } figure img { width: 100%; }
-figcaption, caption { color: GrayText; font-size: .9rem; text-align: left; caption-side: bottom; padding-top: .4rem; }
-li { margin: .5rem 0; overflow-wrap: anywhere; }
-.error { color: #d33; font-weight: 600; } .warning { font-weight: 600; }
-"""
+from recbole_mm.markup import document
+from recbole_mm.markup import table as html_table
 
 
 def page(found: Inspection) -> str:
@@ -37,12 +25,7 @@ def page(found: Inspection) -> str:
     counts = found.interactions
     parts = [f"<h1>{escape(title)}</h1>", f"<p>{summary(counts) if counts else 'The data set cannot be loaded.'}</p>"]
     parts += [*_problems(found), *_interactions(found), *_splits(found), *_modalities(found), *_co_consumption(found)]
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return document(title, parts)
 
 
 def _problems(found: Inspection) -> list[str]:
@@ -111,9 +94,7 @@ def _co_consumption(found: Inspection) -> list[str]:
 
 
 def _table(table: Table, caption: str) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
-    rows = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
-    return f"<table>\n<caption>{escape(caption)}</caption>\n<tr>{head}</tr>\n{rows}\n</table>"
+    return html_table(table.header, table.rows, caption)
 
 
 def _figure(png: bytes, caption: str) -> str:
