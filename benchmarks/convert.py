@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from tabulate import tabulate
 
-from benchmarks.measuring import arguments, machine, seconds, told, workplace, write_results
+from benchmarks.measuring import arguments, machine, new_process, seconds, told, workplace, write_results
 from recbole_mm import report
 from recbole_mm.cli import main as command
 
@@ -51,7 +49,7 @@ def bench(n: int, threads: int) -> dict[str, Any]:
         for suffix in FORMS:
             file = Path(folder) / f"interactions{suffix}"
             write(file, n)
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            with new_process() as pool:
                 took, peak = pool.submit(convert, str(file), str(folder / f"converted{suffix[1:]}")).result()
             found.append({"form": suffix, "mib": file.stat().st_size / 2**20, "seconds": took, "peak_mib": peak})
             file.unlink()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from safetensors.numpy import save_file
 from tabulate import tabulate
 from tqdm import tqdm
 
-from benchmarks.measuring import MIB, arguments, machine, seconds, told, workplace, write_results
+from benchmarks.measuring import MIB, arguments, machine, new_process, seconds, told, workplace, write_results
 from recbole_mm import report
 from recbole_mm.data.align import align
 from recbole_mm.data.features import read_features
@@ -65,7 +63,7 @@ def bench(n_items: int, dim: int, width: int, threads: int) -> dict[str, Any]:
         cases = [*((form, None) for form in FORMS), ("npy", width)]
         for form, reduced in tqdm(cases, unit="file"):
             write(folder, form, rows)
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            with new_process() as pool:
                 case = pool.submit(load, str(folder), form, n_items, reduced).result()
             found.append({"form": form, "width": reduced or dim, **case})
             (folder / f"x.{form}").unlink()

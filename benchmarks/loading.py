@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from benchmarks.measuring import (
     MIB,
     arguments,
     machine,
+    new_process,
     prepare,
     seconds,
     told,
@@ -44,7 +43,7 @@ def bench(counts: Sequence[int], threads: int) -> dict[str, Any]:
         for n in counts:
             name = f"interactions-{n}"
             problem.write(name, folder, size=Size(n // PER_USER, n // PER_ITEM, n, {}))
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            with new_process() as pool:
                 took, memory = pool.submit(load, name, str(folder)).result()
             found.append({"interactions": n, "seconds": took, "memory_mib": memory})
     return {"machine": about, "counts": found}

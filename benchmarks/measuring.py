@@ -10,9 +10,11 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import accumulate
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -110,6 +112,13 @@ def seconds(work: Callable[[], object]) -> float:
     if GPU:
         torch.cuda.synchronize()
     return perf_counter() - start
+
+
+def new_process() -> ProcessPoolExecutor:
+    """Return a pool of one process, in which nothing was done before; imports are made once for all of them."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["recbole_mm"])
+    return ProcessPoolExecutor(1, mp_context=context)
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
