@@ -91,13 +91,22 @@ def known_keys(model_class: type) -> set[str]:
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)
-    for source in (*_core_sources(), *_model_sources(model_class)):
-        for match in READ_KEY.finditer(source.read_text(encoding="utf-8")):
-            keys.add(match[1] or match[2])
+    keys |= _read_in((*_core_sources(), *_model_sources(model_class)))
     for properties in _property_files(model_class.__name__):
         keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
     declaration = getattr(model_class, "parameter_class", None)
     return keys.union(defaults(declaration) if declaration else ())
+
+
+def data_keys() -> set[str]:
+    """Return the settings that change which data are loaded, or how they are split."""
+    sources = [*(recbole_folder() / "data" / "dataset").glob("*.py"), *(PACK / "data").glob("*.py")]
+    return {"modalities", "normalize", "missing_modality", "seed", "reproducibility", *_read_in(sources)}
+
+
+def _read_in(sources: Iterable[Path]) -> set[str]:
+    matches = (READ_KEY.finditer(source.read_text(encoding="utf-8")) for source in sources)
+    return {match[1] or match[2] for one in matches for match in one}
 
 
 def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:

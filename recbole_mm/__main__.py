@@ -1,0 +1,7 @@
+"""`python -m recbole_mm COMMAND`, the same as `recbole-mm COMMAND`."""
+
+import sys
+
+from recbole_mm.cli import main
+
+sys.exit(main())

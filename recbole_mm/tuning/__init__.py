@@ -1,0 +1,1 @@
+"""Sweeps over settings with Ray Tune: spaces, trials, the sweep itself, and what it leaves behind."""

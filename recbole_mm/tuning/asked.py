@@ -1,0 +1,129 @@
+"""What a sweep was asked: everything that its trials have in common, in a file that it is resumed from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recbole.config import Config
+from recbole.utils import ModelType, get_model
+
+from recbole_mm.errors import InputError
+from recbole_mm.keys import check_keys
+from recbole_mm.parameters import read, read_config
+from recbole_mm.plugin import dataset_yaml
+from recbole_mm.report import to_json
+from recbole_mm.request import Request, build_config, check_command, check_settings, configure, read_yaml
+from recbole_mm.tuning.devices import devices_kept
+from recbole_mm.tuning.plan import Plan, n_drawn
+from recbole_mm.tuning.space import Space
+from recbole_mm.tuning.space_files import space_of
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sweep to be carried out.
+
+    Attributes
+    ----------
+    model, dataset : str
+    settings : dict
+        All that the user has set, in files, on the command line and beside the data. The files are not read again:
+        neither another machine nor a later day changes what a trial is.
+    space, plan
+        What is searched, and how.
+    data_hash : str
+        Of the files of the data set, once they are read.
+    """
+
+    model: str
+    dataset: str
+    settings: dict[str, Any]
+    space: Space
+    plan: Plan
+    data_hash: str = ""
+
+    def config(self, values: Mapping[str, Any]) -> Config:
+        """Return the configuration of a trial with these values; only settings are checked, no files."""
+        settings = {**self.settings, **values}
+        request = Request(self.model, self.dataset, settings=settings)
+        config = build_config(request, self.model, self.dataset, settings["data_path"])
+        check_settings(config)
+        return config
+
+    @property
+    def first(self) -> list[dict[str, Any]]:
+        """The values that are tried before any is drawn: the defaults, unless a setting has none."""
+        config = self.config({})
+        values = {name: config[name] for name in self.space}
+        return [] if None in values.values() else [values]
+
+    @property
+    def n_trials(self) -> int:
+        return n_drawn(self.plan, self.space) + (len(self.first) if self.plan.search == "grid" else 0)
+
+    def to_yaml(self) -> str:
+        content = dataclasses.asdict(self) | {"space": {name: one.described() for name, one in self.space.items()}}
+        return yaml.safe_dump(to_json(content), sort_keys=False, allow_unicode=True)
+
+
+@devices_kept()
+def ask(request: Request, space: Space, plan: Plan) -> Asked:
+    """Check all that can be checked before a trial, and return what is asked.
+
+    Raises
+    ------
+    InputError
+        Settings or files that no trial could use, or a value at an end of the space that its setting cannot have.
+    """
+    config = configure(request)
+    if not config["eval_step"]:
+        raise InputError("eval_step is 0: a sweep chooses by validation, after every epoch or every few")
+    if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
+        raise InputError(f"{config['model']} is not trained in epochs of RecBole's: a sweep cannot follow it")
+    path = check_command(request)[2] or "dataset/"
+    beside = dataset_yaml(config["dataset"], path)
+    given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)
+    given = {name: value for name, value in given.items() if name not in ("model", "dataset")}
+    given["data_path"] = str(Path(path).resolve())
+    given.setdefault("threads", max(1, int(plan.cpus_per_trial)))
+    n_drawn(plan, space)
+    asked = Asked(config["model"], config["dataset"], given, space, plan)
+    _check_space(asked)
+    return asked
+
+
+def _check_space(asked: Asked) -> None:
+    """Try every value of a choice, and both ends of a range, one at a time."""
+    model = get_model(asked.model)
+    check_keys(asked.space, model, "--space")
+    declaration = getattr(model, "parameter_class", None)
+    for name, domain in asked.space.items():
+        for value in domain.ends():
+            try:
+                config = asked.config({name: value})
+                if declaration is not None:
+                    read_config(declaration, config)
+            except InputError as error:
+                raise InputError(f"--space, {name} {value}: {error}") from error
+
+
+def read_asked(text: str, where: str) -> Asked:
+    """Return what `Asked.to_yaml` wrote.
+
+    Raises
+    ------
+    InputError
+        Text that is none of it.
+    """
+    try:
+        content = yaml.safe_load(text)
+        space = space_of(content["space"], where)
+        plan = read(Plan, content["plan"], where)
+        return Asked(content["model"], content["dataset"], dict(content["settings"]), space, plan, content["data_hash"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where} does not tell what the sweep was asked: {' '.join(str(error).split())}") from error

@@ -1,0 +1,45 @@
+"""The data of a sweep: prepared once, shared by all trials, and without the test part."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from recbole.config import Config
+from recbole.data.interaction import cat_interactions
+
+from recbole_mm.build import data_hash, load_dataset, split_dataset
+
+
+class Shared:
+    """A data set, split, of which the test part was taken away.
+
+    Attributes
+    ----------
+    whole : Dataset
+        All interactions but those for test; the samplers ask it for the popularity of items.
+    train, valid : Dataset
+        The parts.
+    hash : str
+        Of the files that were read.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self.hash = data_hash(dataset)
+        self.train, self.valid, _ = dataset.build()
+        self.whole = dataset.copy(cat_interactions([self.train.inter_feat, self.valid.inter_feat]))
+
+    def loaders(self, config: Config) -> tuple[Any, Any]:
+        """Return RecBole's loaders of training and validation; what it takes for the test part is the validation's."""
+        parts = [copy.copy(part) for part in (self.train, self.valid, self.valid)]
+        whole = copy.copy(self.whole)
+        for part in (whole, *parts):
+            part.config = config
+        whole.build = lambda: parts
+        train, valid, _ = split_dataset(config, whole)
+        return train, valid
+
+
+def prepare(config: Config) -> Shared:
+    """Load and split the data of a configuration; the test part is let go of here."""
+    return Shared(load_dataset(config))

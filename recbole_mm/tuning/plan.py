@@ -1,0 +1,81 @@
+"""How a sweep is carried out, and Ray Tune's search for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_mm.errors import InputError
+from recbole_mm.parameters import parameter
+from recbole_mm.tuning.space import Space
+
+SCHEDULERS = ("asha", "median", "none")
+SEARCHES = ("random", "grid", "optuna")
+TRIALS = 16
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The options of a sweep."""
+
+    num_samples: int = parameter(0, f"trials, or passes over a grid; 0 is {TRIALS} trials, or one pass", low=0)
+    scheduler: str = parameter("asha", "what stops poor trials early", choices=SCHEDULERS)
+    search: str = parameter("random", "how values are chosen", choices=SEARCHES)
+    cpus_per_trial: float = parameter(1.0, "CPUs that a trial gets, and its threads of torch", low=0.1)
+    gpus_per_trial: float = parameter(
+        -1.0, "GPUs that a trial gets, 0.5 for half of one; -1 is 1 if there is any", low=-1
+    )
+    max_concurrent: int = parameter(0, "trials at a time; 0 is as many as fit", low=0)
+    time_budget: float = parameter(0.0, "seconds after which no trial goes on; 0 is no limit", low=0)
+    checkpoint_every: int = parameter(5, "validations from one checkpoint of a trial to the next", low=1)
+    grace: int = parameter(5, "epochs before a trial may be stopped", low=1)
+    final_seeds: int = parameter(
+        1, "seeds with which the winner is trained and tested: the sweep's and the next", low=1
+    )
+
+    @property
+    def samples(self) -> int:
+        """Trials, or passes over a grid."""
+        return self.num_samples or (1 if self.search == "grid" else TRIALS)
+
+
+def n_drawn(plan: Plan, space: Space) -> int:
+    """Return how many trials the search makes; on top of a grid comes one of the defaults.
+
+    Raises
+    ------
+    InputError
+        A grid is asked for over a setting that has none, or Optuna and it is not installed.
+    """
+    if plan.search == "optuna" and importlib.util.find_spec("optuna") is None:
+        raise InputError("--search=optuna needs optuna: pip install 'recbole-mm[optuna]'")
+    if plan.search != "grid":
+        return plan.samples
+    return plan.samples * math.prod(len(domain.grid(name)) for name, domain in space.items())
+
+
+def sampled(plan: Plan, space: Space) -> dict[str, Any]:
+    """Return the space as Ray Tune draws from it, or goes through it value by value."""
+    if plan.search == "grid":
+        from ray import tune  # noqa: PLC0415 (heavy)
+
+        return {name: tune.grid_search(domain.grid(name)) for name, domain in space.items()}
+    return {name: domain.sampled() for name, domain in space.items()}
+
+
+def searcher(plan: Plan, seed: int, first: Sequence[Values]) -> Any:
+    """Return Ray Tune's search, which tries the values `first` before it draws any."""
+    if plan.search == "optuna":
+        import optuna  # noqa: PLC0415 (optional)
+        from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+        return OptunaSearch(seed=seed, points_to_evaluate=list(first))
+    from ray.tune.search.basic_variant import BasicVariantGenerator  # noqa: PLC0415
+
+    return BasicVariantGenerator(points_to_evaluate=list(first), random_state=seed)

@@ -1,0 +1,67 @@
+"""Ray Tune's schedulers, which stop poor trials, as a sweep needs them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from recbole_mm.tuning.asked import Asked
+from recbole_mm.tuning.store import Store
+
+
+def name_of(trial: Any) -> str:
+    """Return the name of a trial of Ray's, which is that of its folder, too."""
+    return f"trial_{trial.trial_id}"
+
+
+def scheduler(asked: Asked, address: str) -> Any:
+    """Return the scheduler, which may stop a trial after `grace` epochs and never at the last.
+
+    Parameters
+    ----------
+    asked : Asked
+        The trials of the values `asked.first` are never stopped: the others are compared with them in the end.
+    address : str
+        Of the sweep; a scheduler of a sweep that is restored takes up what the trials have reported before.
+    """
+    from ray.tune import schedulers  # noqa: PLC0415 (heavy)
+
+    plan = asked.plan
+    if plan.scheduler == "none":
+        return schedulers.FIFOScheduler()
+    if plan.scheduler == "median":  # which would put trials off until there are others: each time from a checkpoint
+        kind = lasting(schedulers.MedianStoppingRule, asked.first, address)
+        return kind(time_attr="epoch", grace_period=plan.grace, min_time_slice=math.inf)
+    longest = max(asked.config({})["epochs"], plan.grace) + 1
+    kind = lasting(schedulers.ASHAScheduler, asked.first, address)
+    return kind(time_attr="epoch", grace_period=plan.grace, max_t=longest, reduction_factor=3)
+
+
+def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
+    """Return the scheduler class, which spares the trials of `first` and remembers those before a restart.
+
+    Ray restores trials and search, and begins with a new scheduler.
+    """
+
+    class Lasting(kind):
+        def on_trial_add(self, controller: Any, trial: Any) -> None:
+            super().on_trial_add(controller, trial)
+            for result in reported(trial, address):
+                super().on_trial_result(controller, trial, result)
+
+        def on_trial_result(self, controller: Any, trial: Any, result: Any) -> str:
+            decision: str = super().on_trial_result(controller, trial, result)
+            return self.CONTINUE if trial.config in first else decision
+
+    return Lasting
+
+
+def reported(trial: Any, address: str) -> Iterator[dict[str, Any]]:
+    """Yield what a trial has reported so far; a line that a kill has cut is left out."""
+    for line in (Store(address).read(f"{name_of(trial)}/result.json") or "").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

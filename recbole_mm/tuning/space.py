@@ -1,0 +1,123 @@
+"""What a setting may be in a sweep, and how Ray Tune draws from it."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_mm.errors import InputError, nearest
+
+_EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # text to yaml, a number to people
+
+KINDS = {"choice": "values", "uniform": "low, high", "loguniform": "low, high", "quniform": "low, high, step",
+         "randint": "low, high"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """What one setting may be.
+
+    Attributes
+    ----------
+    kind : str
+        ``choice``: one of the values. ``uniform``, ``loguniform``: a number between low and high, even in itself or in
+        its logarithm. ``quniform``: the same as the first, rounded to a multiple of the step, and a whole number where
+        all three are. ``randint``: a whole number from low to high, both included.
+    values : tuple
+        The values, or low, high and step.
+    """
+
+    kind: str
+    values: tuple[Any, ...]
+
+    def sampled(self) -> Any:
+        """Return the domain for Ray Tune to sample from."""
+        from ray import tune  # noqa: PLC0415 (heavy)
+
+        if self.kind == "choice":
+            return tune.choice(list(self.values))
+        if self.kind == "randint":
+            return tune.randint(self.values[0], self.values[1] + 1)
+        if self.kind == "quniform" and isinstance(self.values[0], int):
+            return tune.qrandint(*self.values)
+        return getattr(tune, self.kind)(*self.values)
+
+    def ends(self) -> tuple[Any, ...]:
+        """Return all values of a choice, else low and high."""
+        return self.values if self.kind == "choice" else self.values[:2]
+
+    def described(self) -> dict[str, list[Any]]:
+        """Return the domain as a file has it."""
+        return {self.kind: list(self.values)}
+
+    def grid(self, name: str) -> list[Any]:
+        """Return every value of a choice or of a range of whole numbers.
+
+        Raises
+        ------
+        InputError
+            Another kind; `name` is that of the setting.
+        """
+        if self.kind == "choice":
+            return list(self.values)
+        if self.kind == "randint":
+            return list(range(self.values[0], self.values[1] + 1))
+        raise InputError(
+            f"--search=grid: {name} is {self.kind}, which has no grid: write it as choice, or use --search=random"
+        )
+
+
+Space = dict[str, Domain]
+
+
+def domain(where: str, kind: str, values: Any) -> Domain:
+    """Return a domain after checking it; `where` is for messages.
+
+    Raises
+    ------
+    InputError
+        An unknown kind, or values that do not fit it.
+    """
+    if kind not in KINDS:
+        raise InputError(f"{where}: '{kind}' is none of {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+    if not isinstance(values, list | tuple) or not values:
+        raise InputError(f"{where}: {kind} needs a list [{KINDS[kind]}], not {text_of(values)}")
+    if kind == "choice":
+        return Domain(kind, tuple(values))
+    if len(values) != len(KINDS[kind].split(",")):
+        raise InputError(f"{where}: {kind} needs [{KINDS[kind]}], not {text_of(list(values))}")
+    numbers = [number(where, value) for value in values]
+    if not numbers[0] < numbers[1]:
+        raise InputError(f"{where}: {kind} needs low below high, not {text_of(list(values))}")
+    if kind == "loguniform" and not numbers[0] > 0:
+        raise InputError(f"{where}: loguniform needs low above 0, not {text_of(list(values))}")
+    if kind == "quniform" and not numbers[2] > 0:
+        raise InputError(f"{where}: quniform needs a step above 0, not {text_of(list(values))}")
+    whole = all(one == int(one) for one in numbers)
+    if kind == "randint" and not whole:
+        raise InputError(f"{where}: randint needs whole numbers, not {text_of(list(values))}")
+    kept = int if whole and kind in ("randint", "quniform") else float
+    return Domain(kind, tuple(map(kept, numbers)))
+
+
+def number(where: str, value: Any) -> float:
+    """Return a finite number, or raise an InputError."""
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return value
+    except OverflowError:  # a whole number beyond any float
+        pass
+    hint = (
+        ": yaml wants a dot before the exponent, as in 1.0e-4" if _EXPONENT.fullmatch(text_of(value).strip("'")) else ""
+    )
+    raise InputError(f"{where}: {text_of(value)} is no number{hint}")
+
+
+def text_of(value: Any) -> str:
+    """Return a value as Python writes it."""
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no whole number of thousands of digits
+        return "a number of thousands of digits"

@@ -1,0 +1,120 @@
+"""Files of search spaces: yaml, and RecBole's text format; nothing in them is executed."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_mm.errors import InputError
+from recbole_mm.keys import properties_folder
+from recbole_mm.tuning.space import Domain, Space, domain, number, text_of
+
+
+def default_space(model: str) -> Path | None:
+    """Return the file of the space that the pack brings for a model, None where it brings none."""
+    file = properties_folder() / "sweep" / f"{model}.yaml"
+    return file if file.is_file() else None
+
+
+def read_space(file: Path) -> Space:
+    """Read a space.
+
+    Parameters
+    ----------
+    file : Path
+        ``.yaml``: ``learning_rate: {loguniform: [1.0e-4, 1.0e-2]}``, a line a setting. Any other file is of RecBole's
+        format: ``learning_rate loguniform -8,0``, where the bounds of loguniform are natural logarithms.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, an unknown kind, or bounds that are none; with the line or the setting.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--space: {file} cannot be read ({error})") from error
+    if file.suffix in (".yaml", ".yml"):
+        space = space_of(_yaml(file, text), str(file))
+    else:
+        space = dict(_from_lines(file, text))
+    if not space:
+        raise InputError(f"{file}: has no setting to search, such as learning_rate: {{loguniform: [1.0e-4, 1.0e-2]}}")
+    return space
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which yaml would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.YAMLError(f"{twice} stands there twice")
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(file: Path, text: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-99-99 is a ValueError
+        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
+
+
+def space_of(content: Any, where: str) -> Space:
+    """Return the space of what a yaml file holds; `where` is for messages.
+
+    Raises
+    ------
+    InputError
+        What `read_space` raises of a file.
+    """
+    if not isinstance(content, Mapping):
+        raise InputError(f"{where} must hold `setting: {{kind: values}}` lines")
+    space = {}
+    for name, described in content.items():
+        if not isinstance(described, Mapping) or len(described) != 1:
+            raise InputError(
+                f"{where}, {name}: write {{kind: [values]}}, such as {{choice: [16, 32]}}, not {text_of(described)}"
+            )
+        ((kind, values),) = described.items()
+        space[str(name)] = domain(f"{where}, {name}", str(kind), values)
+    return space
+
+
+def _from_lines(file: Path, text: str) -> Iterable[tuple[str, Domain]]:
+    seen: set[str] = set()
+    for place, line in enumerate(text.splitlines(), start=1):
+        words = line.split(maxsplit=2)  # a comment behind the values is one to Python, too
+        where = f"{file}, line {place}"
+        if not words or words[0].startswith("#"):
+            continue
+        if len(words) < 3:
+            raise InputError(f"{where}: write NAME KIND VALUES, such as learning_rate loguniform -8,0")
+        name, kind, rest = words
+        if name in seen:
+            raise InputError(f"{where}: {name} stands there twice")
+        seen.add(name)
+        values = _literal(where, rest)
+        if kind == "loguniform":
+            values = [_exp(where, value) for value in values]
+        yield name, domain(where, kind, values)
+
+
+def _literal(where: str, text: str) -> list[Any]:
+    try:
+        values = ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
+        raise InputError(f"{where}: '{text}' are no values: quote words, such as ['adam', 'sgd']") from error
+    return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def _exp(where: str, value: Any) -> float:
+    try:
+        return math.exp(number(where, value))
+    except OverflowError as error:
+        raise InputError(f"{where}: bounds of loguniform are natural logarithms here, and e^{value} is none") from error

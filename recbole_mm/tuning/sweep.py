@@ -1,0 +1,99 @@
+"""The trials of a sweep, through Ray Tune."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from recbole.utils import init_seed
+
+from recbole_mm.tuning.asked import Asked
+from recbole_mm.tuning.cluster import fitted, ray_running
+from recbole_mm.tuning.data import Shared, prepare
+from recbole_mm.tuning.devices import devices_kept
+from recbole_mm.tuning.plan import sampled, searcher
+from recbole_mm.tuning.progress import Line, progress
+from recbole_mm.tuning.scheduling import name_of, scheduler
+from recbole_mm.tuning.store import Store, around
+from recbole_mm.tuning.trial import train_trial
+
+KEPT = 2  # checkpoints of a trial: the newest, and the one before while Ray has not noted it
+
+
+@devices_kept()
+def load(asked: Asked) -> Shared:
+    """Return the data of a sweep.
+
+    Raises
+    ------
+    InputError
+        Data that no trial could use.
+    """
+    config = asked.config({})
+    init_seed(config["seed"], config["reproducibility"])
+    return prepare(config)
+
+
+def run_trials(asked: Asked, shared: Shared, store: Store, *, restore: bool, address: str, say: Line) -> None:
+    """Carry out a sweep, or go on with one; what comes of it is in the store.
+
+    Parameters
+    ----------
+    asked : Asked
+    shared : Shared
+        Is put into Ray's object store once.
+    store : Store
+        Of the sweep.
+    restore : bool
+        Go on: trials that have ended are kept, others continue from their checkpoints. Where Ray had not noted any
+        trial yet, the sweep begins.
+    address : str
+        Of a Ray cluster to join, or empty.
+    say : callable
+        Receives the table of the trials; it is pickled with the sweep, and a restored one goes on with it.
+
+    Raises
+    ------
+    InputError
+        Ray cannot be had as it is asked for.
+    """
+    with ray_running(address):
+        from ray import tune  # noqa: PLC0415 (heavy)
+
+        plan = fitted(asked.plan)
+        work = tune.with_parameters(partial(train_trial, asked=asked), shared=shared)
+        trainable = tune.with_resources(work, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial})
+        if restore and any(name.startswith("experiment_state") for name in store.names()):
+            tuner = tune.Tuner.restore(store.address, trainable, resume_unfinished=True)
+        else:
+            tuner = _tuner(trainable, asked, store, progress(asked, say))
+        tuner.fit()
+
+
+def _tuner(trainable: Any, asked: Asked, store: Store, reporter: Any) -> Any:
+    from ray import tune  # noqa: PLC0415
+
+    plan, config, first = asked.plan, asked.config({}), asked.first
+    return tune.Tuner(
+        trainable,
+        param_space=sampled(plan, asked.space),
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max" if config["valid_metric_bigger"] else "min",
+            num_samples=plan.samples + (len(first) if plan.search == "grid" else 0),
+            scheduler=scheduler(asked, store.address),
+            search_alg=searcher(plan, config["seed"], first),
+            max_concurrent_trials=plan.max_concurrent or None,
+            time_budget_s=plan.time_budget or None,
+            reuse_actors=True,
+            trial_name_creator=name_of,
+            trial_dirname_creator=name_of,
+        ),
+        run_config=tune.RunConfig(
+            name=store.name,
+            storage_path=around(store.address),
+            verbose=1,
+            progress_reporter=reporter,
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT),
+        ),
+    )

@@ -1,0 +1,92 @@
+"""One trial of a sweep: a training that reports its validation after every epoch, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+from recbole.utils import init_seed
+
+from recbole_mm import checks
+from recbole_mm.build import build_model, build_trainer
+from recbole_mm.engine import Engine, computing
+from recbole_mm.errors import InputError
+from recbole_mm.keys import data_keys
+from recbole_mm.parameters import read_config
+from recbole_mm.tuning.asked import Asked
+from recbole_mm.tuning.data import Shared, prepare
+from recbole_mm.tuning.devices import devices_of_trial
+
+STATE, HISTORY = "trainer.pth", "history.json"
+
+
+def train_trial(values: Mapping[str, Any], asked: Asked, shared: Shared) -> None:
+    """Train one model; Ray Tune calls this in a process of its own, perhaps on another machine.
+
+    Parameters
+    ----------
+    values : mapping
+        The searched settings of this trial.
+    asked : Asked
+        What all trials have in common.
+    shared : Shared
+        The data, unless `values` change what is loaded or how it is split: then they are read from `data_path` here.
+    """
+    from ray import tune  # noqa: PLC0415 (heavy)
+
+    config = asked.config({**values, **devices_of_trial()})
+    with computing(read_config(Engine, config)):
+        init_seed(config["seed"], config["reproducibility"])
+        train, valid = (prepare(config) if data_keys() & set(values) else shared).loaders(config)
+        trainer = build_trainer(config, build_model(config, train))
+        if not _resumed(trainer, tune.get_checkpoint()):
+            checks.check_scores(trainer, valid)
+
+        def report(epoch: int, score: float) -> None:
+            told = _told(trainer.history[-1], config)
+            if sum(one["valid"] is not None for one in trainer.history) % asked.plan.checkpoint_every:
+                tune.report(told)
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                _save(trainer, epoch, Path(folder))
+                tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+
+        trainer.fit(train, valid, saved=False, show_progress=False, callback_fn=report)
+        validated = [one for one in trainer.history if one["valid"] is not None]
+        if not validated:
+            raise InputError(f"{asked.model} was trained without a validation: there is nothing to choose by")
+        tune.report(_told(validated[-1], config) | {"finished": True})  # else a scheduler has stopped it
+
+
+def _told(entry: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Return what is reported of an epoch of the trainer's history."""
+    told = {"epoch": entry["epoch"] + 1, "score": entry["valid_score"], "train_loss": entry["train_loss"]}
+    told |= {f"valid_{metric}": value for metric, value in (entry["valid"] or {}).items()}
+    return told | {"seconds": entry["seconds"], "gpu": config["gpu_id"], "finished": False}
+
+
+def _resumed(trainer: Any, checkpoint: Any) -> bool:
+    """Take up a checkpoint; one that Ray had replaced when the sweep was killed is gone, and the trial begins anew."""
+    if checkpoint is None:
+        return False
+    with checkpoint.as_directory() as folder:
+        state, history = Path(folder) / STATE, Path(folder) / HISTORY
+        if not (state.is_file() and history.is_file()):
+            return False
+        trainer.resume_checkpoint(state)
+        trainer.history = json.loads(history.read_text(encoding="utf-8"))
+    return True
+
+
+def _save(trainer: Any, epoch: int, folder: Path) -> None:
+    before = trainer.saved_model_file
+    trainer.saved_model_file = str(folder / STATE)
+    try:
+        trainer._save_checkpoint(epoch, verbose=False)
+    finally:
+        trainer.saved_model_file = before
+    (folder / HISTORY).write_text(json.dumps(trainer.history), encoding="utf-8")

@@ -1,0 +1,197 @@
+"""All of `recbole-mm tune`: the sweep, its record, the choice by validation, and then the one look at the test."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import yaml
+from tabulate import tabulate
+
+from recbole_mm.errors import InputError
+from recbole_mm.report import to_json
+from recbole_mm.request import Request
+from recbole_mm.run import Interrupted, run
+from recbole_mm.tuning.asked import Asked, ask, read_asked
+from recbole_mm.tuning.page import page
+from recbole_mm.tuning.plan import Plan
+from recbole_mm.tuning.progress import Line
+from recbole_mm.tuning.record import Sweep, trials_csv
+from recbole_mm.tuning.results import read_sweep
+from recbole_mm.tuning.space import Space
+from recbole_mm.tuning.store import Store, within
+from recbole_mm.tuning.sweep import load, run_trials
+
+ASKED, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
+
+
+class Unfinished(Exception):
+    """A sweep was stopped from the keyboard; `folder` is what it is resumed from."""
+
+    def __init__(self, folder: str, when: str) -> None:
+        super().__init__(f"stopped {when}")
+        self.folder = folder
+
+
+def tune(
+    request: Request,
+    space: Space,
+    plan: Plan,
+    say: Line,
+    *,
+    storage: str = "saved",
+    name: str = "",
+    address: str = "",
+) -> dict[str, Any]:
+    """Sweep, report, then train the best settings anew with some seeds and test them.
+
+    Parameters
+    ----------
+    request : Request
+        What all trials have in common.
+    space, plan
+        What is searched and how.
+    say : callable
+        Receives lines for the user; is pickled with the sweep.
+    storage : str
+        Where the folder of the sweep is made: a path, or an address such as ``s3://bucket/sweeps``.
+    name : str
+        Of that folder.
+    address : str
+        Of a Ray cluster to join; empty: Ray is started on this machine.
+
+    Returns
+    -------
+    dict
+        What final.json holds: `best` (settings), `seeds`, and `valid` and `test`: metric -> values, one a seed.
+
+    Raises
+    ------
+    InputError
+        Nothing can be trained, or no trial has a score.
+    Unfinished
+        At Ctrl-C.
+    """
+    asked = ask(request, space, plan)
+    stem = name or f"tune-{asked.model}-{asked.dataset}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    store = Store(within(storage, stem))
+    if store.read(ASKED) is not None:
+        raise InputError(f"{store.address} has a sweep: go on with it by --resume, or give another --name")
+    shared = load(asked)
+    store.write(ASKED, replace(asked, data_hash=shared.hash).to_yaml())
+    say(f"sweep of {asked.model} on {asked.dataset}, {asked.n_trials} trials, in {store.address}")
+    start = perf_counter()
+    run_trials(asked, shared, store, restore=False, address=address, say=say)
+    return _finish(asked, store, perf_counter() - start, say)
+
+
+def resume(folder: str, say: Line, *, address: str = "", final_seeds: int = 0) -> dict[str, Any]:
+    """Go on with a sweep where it was stopped or killed; parameters, result and errors are those of `tune`.
+
+    Once its winner is chosen no trial is added; what is left are the winner's seeds, as many as the sweep was asked
+    for or, above 0, `final_seeds`.
+    """
+    store = Store(folder)
+    text = store.read(ASKED)
+    if text is None:
+        raise InputError(f"--resume {folder}: there is no sweep, whose {ASKED} tells what it was asked")
+    asked = read_asked(text, f"{folder}/{ASKED}")
+    asked = replace(asked, plan=replace(asked.plan, final_seeds=final_seeds or asked.plan.final_seeds))
+    if store.read(BEST) is None:
+        shared = load(asked)
+        if shared.hash != asked.data_hash:
+            raise InputError(
+                f"the files of {asked.dataset} in {asked.settings['data_path']} are not those that the sweep in "
+                f"{folder} began with: put them back, or begin a sweep anew"
+            )
+        run_trials(asked, shared, store, restore=True, address=address, say=say)
+    return _finish(asked, store, None, say)
+
+
+def _finish(asked: Asked, store: Store, seconds: float | None, say: Line) -> dict[str, Any]:
+    found = read_sweep(asked, store, seconds)
+    if store.read(BEST) is None:
+        _report(asked, found, store, say)
+    outcome = _finals(asked, store)
+    say(finals_table(outcome))
+    say(verdict(found))
+    return outcome
+
+
+def finals_table(outcome: Mapping[str, Any]) -> str:
+    """Return the winner's metrics: means over its seeds and, from two on, standard deviations."""
+
+    def told(values: Sequence[float]) -> str:
+        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.4f}{spread}"
+
+    seeds = f"seed{'s' if len(outcome['seeds']) > 1 else ''} {', '.join(map(str, outcome['seeds']))}"
+    rows = [(metric, told(values), told(outcome["test"][metric])) for metric, values in outcome["valid"].items()]
+    return tabulate(rows, headers=(seeds, "valid", "test"), disable_numparse=True)
+
+
+def _report(asked: Asked, found: Sweep, store: Store, say: Line) -> None:
+    """Write what the trials have come to and, if they have all ended, choose."""
+    store.write("trials.csv", trials_csv(found))
+    store.write("sweep.html", page(found))
+    ended, total = sum(trial.status != "running" for trial in found.trials), asked.n_trials
+    if ended < len(found.trials) or (len(found.trials) < total and not asked.plan.time_budget):
+        raise Unfinished(store.address, f"when {ended} of {total} trials had ended")
+    if found.best is None:
+        reason = next((f": {trial.error}" for trial in found.trials if trial.error), "")
+        raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")
+    best = {"model": asked.model, "dataset": asked.dataset, **asked.settings, **found.best.params}
+    if found.best.status != "finished":
+        best["epochs"] = found.best.epochs[-1]["epoch"] + 1  # as many as the score comes from
+    store.write(BEST, yaml.safe_dump(to_json(best), sort_keys=False, allow_unicode=True))
+    say(f"trials.csv, sweep.html and best.yaml are in {store.address}")
+
+
+def _finals(asked: Asked, store: Store) -> dict[str, Any]:
+    """Train and test the winner with each seed that it does not have yet; no model was tested before."""
+    best = yaml.safe_load(store.read(BEST) or "")
+    first = best["seed"] if "seed" in best else asked.config({})["seed"]
+    known = json.loads(store.read(FINAL) or '{"seeds": []}')
+    runs: dict[int, dict[str, Any]] = {}
+    for seed in range(first, first + asked.plan.final_seeds):
+        if seed in known["seeds"]:
+            place = known["seeds"].index(seed)
+            runs[seed] = {part: {m: v[place] for m, v in known[part].items()} for part in ("valid", "test")}
+            continue
+        with store.folder("final") as folder:
+            settings = {**best, "seed": seed, "checkpoint_dir": str(folder)}
+            try:
+                runs[seed] = run(Request(settings.pop("model"), settings.pop("dataset"), settings=settings))
+            except Interrupted as stop:
+                raise Unfinished(store.address, f"while the best was trained with seed {seed}") from stop
+        store.write(FINAL, json.dumps(_joined(best, runs), indent=2) + "\n")
+    return _joined(best, runs)
+
+
+def _joined(best: dict[str, Any], runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    each = list(runs.values())
+    parts = {
+        part: {metric: [one[part][metric] for one in each] for metric in each[0][part]} for part in ("valid", "test")
+    }
+    return {"best": best, "seeds": list(runs), **parts}
+
+
+def verdict(found: Sweep) -> str:
+    """Return what the best trial beats the defaults by, in validation."""
+    best = found.best.best_score(found.bigger) if found.best else None
+    if best is None:
+        return "no trial has a score"
+    if found.default_score is None:
+        return f"best {found.valid_metric} in validation: {best:.4f}; the defaults have none to compare it with"
+    if best == found.default_score:
+        return f"no trial is better than the defaults: {found.valid_metric} {best:.4f} in validation"
+    difference = (best - found.default_score) * (1 if found.bigger else -1)
+    return (
+        f"best {found.valid_metric} in validation: {best:.4f}, by {difference:.4f} better than the defaults' "
+        f"{found.default_score:.4f} ({100 * difference / abs(found.default_score or 1):+.1f} %)"
+    )
