@@ -1,15 +1,13 @@
-"""`recbole-mm tune` as a user types it: a whole sweep, its mistakes, and the pieces between."""
+"""`recbole-mm tune` as a user types it: a whole sweep, killed and resumed, and its mistakes."""
 
 from __future__ import annotations
 
-import csv
 import ipaddress
 import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -18,68 +16,21 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 from model_contract import DATASETS
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
-from ray.tune import schedulers
+from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tune, write_space
 
 from recbole_mm import cli
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request
 from recbole_mm.run import run
-from recbole_mm.tuning import progress
-from recbole_mm.tuning.asked import ask, read_asked
-from recbole_mm.tuning.plan import Plan, n_drawn
-from recbole_mm.tuning.record import Sweep, Trial
-from recbole_mm.tuning.scheduling import lasting
+from recbole_mm.tuning.asked import ask
+from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Domain
-from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.sweep import load
-from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
+from recbole_mm.tuning.tune import Unfinished
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ["--dataset=microvideo", f"--data_path={DATASETS}"]
 EPOCHS = 30
 SETTINGS = {"epochs": EPOCHS, "stopping_step": EPOCHS, "embedding_size": 16, "threads": 1}
-PATIENCE = 150  # seconds
-RATES = {"learning_rate": Domain("choice", (0.02, 1e-5, 1e30))}
-
-
-def command_of(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "recbole_mm", "tune", *arguments]
-
-
-def tune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own, as Ray is for the whole process."""
-    return subprocess.run(
-        command_of(*arguments),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "RAY_USE_MULTIPROCESSING_CPU_COUNT": "1",  # Ray's CPUs are os.cpu_count() in a container, too
-        "RAY_worker_niceness": "0",  # by default 15: other tests would starve a trial
-    }
-
-
-def write_space(folder: Path, space: dict[str, Domain]) -> str:
-    file = folder / "space.yaml"
-    file.write_text(yaml.safe_dump({name: domain.described() for name, domain in space.items()}), encoding="utf-8")
-    return f"--space={file}"
-
-
-def trials(folder: Path) -> list[dict[str, str]]:
-    with (folder / "trials.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def reported(folder: Path) -> list[dict[str, Any]]:
@@ -274,197 +225,3 @@ def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]
 def test_a_value_that_a_setting_cannot_have_is_refused_before_any_trial(space: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         ask(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())
-
-
-def test_what_was_asked_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.yaml").write_text(
-        "embedding_size: 8\nlearning_rate: 1e-3\ntrain_neg_sample_args:\n", encoding="utf-8"
-    )
-    monkeypatch.chdir(DATASETS.parent)
-    settings = {"data_path": "dataset", "topk": "[5,10]", "loss_type": "CE"}
-    request = Request("SASRec", "microvideo", [str(tmp_path / "a.yaml")], settings)
-    space = {"n_layers": Domain("randint", (1, 2)), "hidden_size": Domain("choice", (8, 16))}
-    asked = ask(request, space, Plan(num_samples=3, cpus_per_trial=2.0))
-    again = read_asked(asked.to_yaml(), "sweep.yaml")
-    assert again == asked
-    monkeypatch.chdir(tmp_path)  # neither the files nor the folder are asked again
-    (tmp_path / "a.yaml").unlink()
-    config = again.config({"n_layers": 1})
-    assert (config["embedding_size"], config["learning_rate"], config["topk"]) == (8, 0.001, [5, 10])
-    assert (config["n_layers"], config["threads"]) == (1, 2)
-    assert config["train_neg_sample_args"]["distribution"] == "none"
-    assert Path(config["data_path"]) == DATASETS / "microvideo"
-    assert again.first == [{"n_layers": 2, "hidden_size": 64}]
-
-
-@pytest.mark.parametrize("text", ["", "1", "model: BPR", "model: [", "model: BPR\nspace: {x: {chioce: [1]}}\nplan: {}"])
-def test_what_tells_of_no_sweep_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match=r"^sweep\.yaml"):
-        read_asked(text, "sweep.yaml")
-
-
-def test_number_of_trials() -> None:
-    space = {"a": Domain("choice", (1, 2, 3)), "b": Domain("randint", (1, 2))}
-    assert n_drawn(Plan(), space) == 16
-    assert n_drawn(Plan(num_samples=5, search="random"), space) == 5
-    assert n_drawn(Plan(search="grid"), space) == 6
-    assert n_drawn(Plan(num_samples=2, search="grid"), space) == 12
-
-
-def test_a_scheduler_spares_the_defaults_and_remembers_what_was_before(tmp_path: Path) -> None:
-    def scheduler() -> Any:
-        kind = lasting(schedulers.ASHAScheduler, [{"x": 1}], str(tmp_path))
-        return kind(time_attr="epoch", grace_period=2, max_t=9, reduction_factor=3, metric="score", mode="max")
-
-    def decisions(trial: Any, score: float) -> list[str]:
-        return [now.on_trial_result(None, trial, {"epoch": epoch, "score": score}) for epoch in (1, 2)]
-
-    good, poor, default = (SimpleNamespace(trial_id=str(x), config={"x": x}) for x in (3, 2, 1))
-    now = scheduler()
-    for trial in (good, poor, default):
-        now.on_trial_add(None, trial)
-    assert decisions(good, 0.9) == ["CONTINUE"] * 2
-    assert decisions(poor, 0.1) == ["CONTINUE", "STOP"]
-    assert decisions(default, 0.1) == ["CONTINUE"] * 2
-
-    (tmp_path / "trial_3").mkdir()
-    lines = [json.dumps({"epoch": epoch, "score": 0.9}) for epoch in (1, 2)]
-    (tmp_path / "trial_3" / "result.json").write_text("\n".join([*lines, lines[0][:9]]), encoding="utf-8")
-    now = scheduler()
-    for trial in (good, poor):
-        now.on_trial_add(None, trial)
-    assert decisions(poor, 0.1) == ["CONTINUE", "STOP"]
-
-
-def test_a_store_is_a_folder_here_or_elsewhere(tmp_path: Path) -> None:
-    elsewhere = Store(str(tmp_path / "there"))
-    elsewhere.fs, elsewhere.path = SubTreeFileSystem(str(tmp_path), LocalFileSystem()), "there"
-    (tmp_path / "there").mkdir()
-    for store in (Store(f"file://{tmp_path}/here"), elsewhere):
-        assert store.read("x.txt") is None
-        store.write("x.txt", "ä\n")
-        store.write("x.txt", "ö\n")
-        assert store.read("x.txt") == "ö\n"
-        with store.folder("final") as folder:
-            (folder / "run").mkdir(parents=True)
-            (folder / "run" / "result.json").write_text("{}", encoding="utf-8")
-        assert store.read("final/run/result.json") == "{}"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there"]
-    assert Store("a/b").address == str(tmp_path / "a" / "b")
-
-
-def test_addresses_keep_their_options() -> None:
-    address = within("s3://bucket/sweeps?region=x", "one")
-    assert address == "s3://bucket/sweeps/one?region=x"
-    assert around(address) == "s3://bucket/sweeps?region=x"
-    assert within("a/b", "one") == "a/b/one"
-    assert around("/a/b/one") == "/a/b"
-
-
-def ray_trial(number: int, status: str, **result: Any) -> Any:
-    """Return what of a trial of Ray's is shown."""
-    words = {name: name for name in ("PENDING", "RUNNING", "TERMINATED", "ERROR")}
-    score = result.get("score")
-    analysis = {} if score is None else {"score": {"max": score, "min": score / 2}}
-    return SimpleNamespace(
-        **words, status=status, trial_id=str(number), experiment_tag=f"{number}_x", config={"x": number / 3},
-        last_result=result, metric_analysis=analysis, is_finished=lambda: status in ("TERMINATED", "ERROR"),
-    )  # fmt: skip
-
-
-SHOWN = [
-    ray_trial(10, "PENDING"),
-    ray_trial(4, "ERROR"),
-    ray_trial(1, "TERMINATED", epoch=9, score=0.2, finished=True),
-    ray_trial(2, "RUNNING", epoch=3, score=0.1),
-    ray_trial(3, "TERMINATED", epoch=5, score=0.4, finished=False),
-]
-
-
-def test_the_table_has_running_trials_first_and_then_the_best() -> None:
-    head, names, _, *rows = progress.table(SHOWN, 16, "NDCG@10", True).splitlines()
-    assert head == "3 of 16 trials ended; best NDCG@10 0.4000"
-    assert names.split() == ["trial", "status", "epoch", "NDCG@10", "x"]
-    assert [row.split()[:2] for row in rows] == [
-        ["2", "running"], ["3", "stopped"], ["1", "finished"], ["4", "failed"],
-    ]  # fmt: skip
-    assert rows[1].split()[2:] == ["5", "0.4000", "1"]
-    assert progress.table(SHOWN, 16, "RMSE", False).startswith("3 of 16 trials ended; best RMSE 0.0500")
-
-
-def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS)})
-    reporter = progress.progress(ask(request, RATES, Plan()), said.append)
-    assert reporter.should_report(SHOWN)
-    reporter.report(SHOWN, False)
-    assert [line.split(":")[0] for line in said] == [
-        "trial 1 of 16 finished after 9 epochs, MRR@10 0.2000",
-        "trial 3 of 16 stopped after 5 epochs, MRR@10 0.4000",
-        "trial 4 of 16 failed after 0 epochs",
-    ]
-    assert not reporter.should_report(SHOWN)
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "20")
-    del said[:]
-    reporter.report(SHOWN, False)
-    assert not reporter.should_report(SHOWN)  # not twice within two seconds
-    assert reporter.should_report(SHOWN, done=True)
-    reporter.report(SHOWN, True)
-    assert said[1] == f"\x1b[{len(said[0].splitlines())}A\x1b[J{said[0]}"
-    assert max(map(len, said[0].splitlines())) == 20
-
-
-def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) -> None:
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
-    store = Store(str(tmp_path / "sweep"))
-
-    def chosen(status: str) -> dict[str, Any]:
-        scores = {1: 0.1, 3: 0.2, 5: 0.1}  # validated every second epoch
-        epochs = tuple(
-            {"epoch": n, "valid_score": score, "seconds": 1.0, "train_loss": 1.0} for n, score in scores.items()
-        )
-        trial = Trial("0001", {"learning_rate": 0.02}, status, "", epochs)
-        _report(asked, Sweep("BPR", "microvideo", "MRR@10", True, (trial,), None, 1.0), store, lambda line: None)
-        best: dict[str, Any] = yaml.safe_load(store.read("best.yaml") or "")
-        return best
-
-    assert chosen("stopped")["epochs"] == 6
-    assert "epochs" not in chosen("finished")
-    with pytest.raises(Unfinished, match="stopped when 0 of 1 trials had ended"):
-        chosen("running")
-
-
-def test_a_sweep_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
-    trial = Trial("0001", {"learning_rate": 1e30}, "failed", "the loss is NaN", ())
-    found = Sweep("BPR", "microvideo", "MRR@10", True, (trial,), None, 1.0)
-    with pytest.raises(InputError, match=r"no trial has a score: the loss is NaN; trials\.csv in .* has all errors"):
-        _report(asked, found, Store(str(tmp_path / "sweep")), lambda line: None)
-    assert "the loss is NaN" in (tmp_path / "sweep" / "trials.csv").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("scores", "bigger", "said"),
-    [
-        ((0.2, 0.25), True, "best X in validation: 0.2500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
-        ((0.2, 0.15), False, "best X in validation: 0.1500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
-        ((0.2, 0.1), True, "no trial is better than the defaults: X 0.2000 in validation"),
-        ((None, 0.1), True, "best X in validation: 0.1000; the defaults have none to compare it with"),
-    ],
-)
-def test_the_verdict(scores: Any, bigger: bool, said: str) -> None:
-    tried = tuple(
-        Trial(str(n), {}, "finished", "", ({"epoch": 0, "valid_score": score},)) for n, score in enumerate(scores)
-    )
-    assert verdict(Sweep("BPR", "microvideo", "X", bigger, tried, scores[0], 1.0)) == said
-
-
-def test_finals_are_means_and_deviations() -> None:
-    def table(seeds: Sequence[int], *values: float) -> list[list[str]]:
-        lines = finals_table({"seeds": seeds, "valid": {"mrr@10": values}, "test": {"mrr@10": values}}).splitlines()
-        return [lines[0].split("  "), lines[2].split()]
-
-    assert table([7], 0.25)[1] == ["mrr@10", "0.2500", "0.2500"]
-    assert table([7, 8], 0.1, 0.3)[1] == ["mrr@10", *["0.2000", "±", "0.1414"] * 2]
-    assert table([7, 8], 0.1, 0.3)[0][0] == "seeds 7, 8"

@@ -1,0 +1,56 @@
+"""The command line of a sweep in a process of its own, for tests of whole sweeps."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from model_contract import DATASETS
+
+from recbole_mm.tuning.space import Domain
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ["--dataset=microvideo", f"--data_path={DATASETS}"]
+PATIENCE = 300  # seconds, on a busy machine
+RATES = {"learning_rate": Domain("choice", (0.02, 1e-5, 1e30))}
+
+
+def command_of(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "recbole_mm", "tune", *arguments]
+
+
+def tune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, as Ray is for the whole process."""
+    return subprocess.run(
+        command_of(*arguments),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "RAY_USE_MULTIPROCESSING_CPU_COUNT": "1",  # Ray's CPUs are os.cpu_count() in a container, too
+        "RAY_worker_niceness": "0",  # by default 15: other tests would starve a trial
+    }
+
+
+def write_space(folder: Path, space: dict[str, Domain]) -> str:
+    file = folder / "space.yaml"
+    file.write_text(yaml.safe_dump({name: domain.described() for name, domain in space.items()}), encoding="utf-8")
+    return f"--space={file}"
+
+
+def trials(folder: Path) -> list[dict[str, str]]:
+    with (folder / "trials.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
