@@ -31,6 +31,7 @@ import scipy.sparse as sp
 import torch
 
 from recbole_mm.errors import InputError
+from recbole_mm.files import replaced
 
 Patch = Callable[[Any], None]
 
@@ -241,12 +242,8 @@ def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> A
 
 def _save(state: Any, file: str, pickle_protocol: int = 2) -> None:
     """Replace a checkpoint in one step: a run that is killed while it saves leaves the one before."""
-    partial = f"{file}.{os.getpid()}.tmp"
-    try:
-        torch.save(state, partial)
-        os.replace(partial, file)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    with replaced(Path(file)) as partial:
+        torch.save(state, str(partial))
 
 
 def _checkpoints(module: Any) -> None:

@@ -20,6 +20,7 @@ from model_contract import DATASETS
 from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tune, write_space
 
 from recbole_mm import cli
+from recbole_mm.build import data_hash
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request
 from recbole_mm.run import run
@@ -189,7 +190,7 @@ def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.C
     asked = ask(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.yaml").write_text(
-        replace(asked, data_hash=load(asked).hash).to_yaml(), encoding="utf-8"
+        replace(asked, data_hash=data_hash(load(asked).whole)).to_yaml(), encoding="utf-8"
     )
     (file,) = (tmp_path / "data").glob("*/*.inter")
     file.write_text(file.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[0] + "\n", encoding="utf-8")

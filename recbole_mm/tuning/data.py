@@ -8,7 +8,7 @@ from typing import Any
 from recbole.config import Config
 from recbole.data.interaction import cat_interactions
 
-from recbole_mm.build import data_hash, load_dataset, split_dataset
+from recbole_mm.build import load_dataset, split_dataset
 
 
 class Shared:
@@ -20,12 +20,9 @@ class Shared:
         All interactions but those for test; the samplers ask it for the popularity of items.
     train, valid : Dataset
         The parts.
-    hash : str
-        Of the files that were read.
     """
 
     def __init__(self, dataset: Any) -> None:
-        self.hash = data_hash(dataset)
         self.train, self.valid, _ = dataset.build()
         self.whole = dataset.copy(cat_interactions([self.train.inter_feat, self.valid.inter_feat]))
 

@@ -33,7 +33,8 @@ def read_sweep(asked: Asked, store: Store, seconds: float | None = None) -> Swee
         kept = ExperimentAnalysis(store.address)
         frames = kept.trial_dataframes
     trials = tuple(trial_of(one, frames.get(one.trial_id), f"{number:04}") for number, one in numbered(kept.trials))
-    default = next((trial for trial in trials if trial.params in asked.first), None)
+    first = asked.first
+    default = next((trial for trial in trials if trial.params in first), None)
     score = None if default is None else default.best_score(bigger)
     return Sweep(asked.model, asked.dataset, config["valid_metric"], bigger, trials, score, seconds, asked.space)
 

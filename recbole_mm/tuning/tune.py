@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
+from recbole_mm.build import data_hash
 from recbole_mm.errors import InputError
 from recbole_mm.report import to_json
 from recbole_mm.request import Request
@@ -83,7 +84,7 @@ def tune(
     if store.read(ASKED) is not None:
         raise InputError(f"{store.address} has a sweep: go on with it by --resume, or give another --name")
     shared = load(asked)
-    store.write(ASKED, replace(asked, data_hash=shared.hash).to_yaml())
+    store.write(ASKED, replace(asked, data_hash=data_hash(shared.whole)).to_yaml())
     say(f"sweep of {asked.model} on {asked.dataset}, {asked.n_trials} trials, in {store.address}")
     start = perf_counter()
     run_trials(asked, shared, store, restore=False, address=address, say=say)
@@ -104,7 +105,7 @@ def resume(folder: str, say: Line, *, address: str = "", final_seeds: int = 0) -
     asked = replace(asked, plan=replace(asked.plan, final_seeds=final_seeds or asked.plan.final_seeds))
     if store.read(BEST) is None:
         shared = load(asked)
-        if shared.hash != asked.data_hash:
+        if data_hash(shared.whole) != asked.data_hash:
             raise InputError(
                 f"the files of {asked.dataset} in {asked.settings['data_path']} are not those that the sweep in "
                 f"{folder} began with: put them back, or begin a sweep anew"
