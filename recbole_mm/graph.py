@@ -5,6 +5,7 @@ Rows and columns are real users and items only: RecBole's internal id `i` is row
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,13 @@ def _inverse_root(degree: np.ndarray) -> sp.dia_array:
 
 
 def knn_graph(
-    features: Tensor, k: int, mask: Tensor | None = None, binary: bool = False, method: str = "exact"
+    features: Tensor,
+    k: int,
+    mask: Tensor | None = None,
+    binary: bool = False,
+    method: str = "exact",
+    *,
+    keep: bool = True,
 ) -> sp.csr_array:
     """Return the cosine knn graph `K` of items: row i holds its `k` most similar items, itself among them.
 
@@ -69,13 +76,13 @@ def knn_graph(
         Real rows. The others are nobody's neighbour and keep only a self-loop of weight 1.
     binary : bool
         Whether every edge weighs 1 instead of its cosine.
-    method : str
+    method, keep
         Of `recbole_mm.knn.nearest_items`.
     """
     n_items = features.shape[0]
     real = np.arange(n_items) if mask is None else mask.cpu().numpy().nonzero()[0]  # (n_real,)
     rows = features if len(real) == n_items else features[torch.from_numpy(real).to(features.device)]
-    neighbours, cosines = nearest_items(rows, min(k, len(real)), method)  # (n_real, k)
+    neighbours, cosines = nearest_items(rows, min(k, len(real)), method, keep)  # (n_real, k)
     found = neighbours.ravel() >= 0  # an approximation may find fewer
     isolated = np.setdiff1d(np.arange(n_items), real)
     similarity = cosines.astype(np.float64).ravel()[found]
@@ -83,6 +90,24 @@ def knn_graph(
     row = np.concatenate([np.repeat(real, neighbours.shape[1])[found], isolated])
     column = np.concatenate([real[neighbours.ravel()[found]], isolated])
     return sp.csr_array((weight, (row, column)), shape=(n_items, n_items))
+
+
+def fused_knn_graph(
+    features: Sequence[Tensor], masks: Sequence[Tensor], weights: Sequence[float], k: int, method: str = "exact"
+) -> sp.csr_array:
+    """Return the weighted sum over modalities of their normalised binary knn graphs, shape (n_items, n_items).
+
+    Parameters
+    ----------
+    features, masks : sequences of Tensor
+        As `knn_graph` takes them, one a modality.
+    weights : sequence of float
+        Of the modalities.
+    k, method
+        Of `knn_graph`.
+    """
+    graphs = (knn_graph(X, k, mask, binary=True, method=method) for X, mask in zip(features, masks, strict=True))
+    return sum(weight * symmetric_normalise(graph) for weight, graph in zip(weights, graphs, strict=True))
 
 
 def cooccurrence_graph(interactions: sp.csr_array, k: int) -> sp.csr_array:

@@ -26,7 +26,7 @@ RECALL_SAMPLE = 1_000  # items on which the recall of the approximation is measu
 _LOG = logging.getLogger(__name__)
 
 
-def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.ndarray, np.ndarray]:
+def nearest_items(features: Tensor, k: int, method: str = "exact", keep: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Return the `k` nearest rows of each row, itself among them, (n, k), and their cosines (n, k), largest first.
 
     Parameters
@@ -38,6 +38,8 @@ def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.n
     method : str
         `exact`: every row with every other, in chunks; memory is that of the features and `CHUNK_ELEMENTS`
         similarities. `faiss`: by an inverted file; its recall on a sample is in the log.
+    keep : bool
+        Whether a large result is kept on disk; not for features that change, such as those a model learns.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def nearest_items(features: Tensor, k: int, method: str = "exact") -> tuple[np.n
         raise InputError(
             "neighbour_search is faiss, which is not installed: pip install 'recbole-mm[faiss]', or use exact"
         )
-    if len(features) < CACHED_FROM:
+    if not keep or len(features) < CACHED_FROM:
         return compute(features, k)
     content = hashlib.sha256(features.detach().cpu().contiguous().numpy().data).hexdigest()
     arrays = cached_arrays(
@@ -67,7 +69,8 @@ def nearest_among(queries: Tensor, features: Tensor, k: int) -> tuple[np.ndarray
     neighbours, cosines = [], []
     for chunk in tqdm(chunks, desc="nearest items", unit="chunk", disable=len(queries) < CACHED_FROM):
         unit = chunk / chunk.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        top = torch.topk((unit @ features.T).mul_(scale), k, dim=1)
+        with torch.autocast(unit.device.type, enabled=False):  # in bfloat16 many cosines are equal
+            top = torch.topk((unit @ features.T).mul_(scale), k, dim=1)
         neighbours.append(top.indices.cpu().numpy())
         cosines.append(top.values.cpu().numpy())
     return np.concatenate(neighbours), np.concatenate(cosines)

@@ -20,9 +20,11 @@ from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
 from recbole_mm.trainer import SEATrainer
 
-MODELS = {"MHCR": "general_recommender", "SEA": "general_recommender", "CCL4Rec": "sequential_recommender"}
+GENERAL = ("MHCR", "SEA", "VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
+MODELS = dict.fromkeys(GENERAL, "general_recommender") | {"CCL4Rec": "sequential_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
+DATA_PATH = "dataset/"  # where data sets are looked for
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
@@ -65,6 +67,8 @@ def _with_pack_properties(update: Any) -> Any:
         for yaml_file in own:
             if yaml_file.is_file():
                 update(self, str(yaml_file))
+        if own and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
+            self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it
         return loaded
 
     return wrapped
@@ -72,7 +76,7 @@ def _with_pack_properties(update: Any) -> Any:
 
 def dataset_yaml(dataset: str, data_path: str | None) -> Path:
     """Return where a data set's own settings stand, `<data_path>/<dataset>/<dataset>.yaml`, if it has any."""
-    return Path(data_path or "dataset/") / dataset / f"{dataset}.yaml"
+    return Path(data_path or DATA_PATH) / dataset / f"{dataset}.yaml"
 
 
 def _without_pickled_caches(final: Any) -> Any:

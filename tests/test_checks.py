@@ -327,7 +327,7 @@ def test_check_scores_passes_over_models_that_only_fit_gives_scores(tiny: Any) -
 
 def test_check_scores_of_a_sequential_model(tiny: Any) -> None:
     columns = {"inter": ["user_id", "item_id", "timestamp"]}
-    run = tiny("SASRec", train_neg_sample_args=None, MAX_ITEM_LIST_LENGTH=4, load_col=columns)
+    run = tiny("SASRec", MAX_ITEM_LIST_LENGTH=4, load_col=columns)
     atomic.check_files(run.config)
     checks.check_scores(run.trainer, run.loaders[1])
 

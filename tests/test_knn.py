@@ -56,6 +56,14 @@ def test_a_row_of_zeros_is_near_nothing_and_no_nan() -> None:
     assert (cosines[neighbours == 2] == 0).all()
 
 
+def test_mixed_precision_finds_the_same() -> None:
+    X = features(30)
+    expected = knn.nearest_items(X, 5)
+    with torch.autocast("cpu"):
+        found = knn.nearest_items(X, 5)
+    assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 class TestCache:
     @pytest.fixture
     def computed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -84,6 +92,12 @@ class TestCache:
 
     def test_few_items_are_not_kept(self, computed: list[int], tmp_path: Path) -> None:
         knn.nearest_items(features(9), 3)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_features_that_change_are_not_kept(self, computed: list[int], tmp_path: Path) -> None:
+        for _time in range(2):
+            knn.nearest_items(features(12), 3, keep=False)
+        assert computed == [12, 12]
         assert list(tmp_path.iterdir()) == []
 
 

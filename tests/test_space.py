@@ -22,7 +22,10 @@ from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.space_files import default_space, read_space
 
 SHIPPED = sorted((properties_folder() / "sweep").glob("*.yaml"))
-MODELS = ["BPR", "CCL4Rec", "GRU4Rec", "LightGCN", "MHCR", "NGCF", "NeuMF", "SASRec", "SEA", "SGL"]
+MODELS = [
+    *("BM3", "BPR", "CCL4Rec", "FREEDOM", "GRU4Rec", "LATTICE", "LightGCN", "MGCN", "MHCR", "NGCF", "NeuMF", "SASRec"),
+    *("SEA", "SGL", "VBPR"),
+]
 
 YAML = """
 learning_rate: {loguniform: [1.0e-4, 1.0e-2]}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.engine import Engine
-from recbole_mm.errors import InputError
+from recbole_mm.errors import InputError, nearest
 from recbole_mm.parameters import read_config
 
 
@@ -67,11 +68,14 @@ class Multimodal(nn.Module):
     features : Constants or ParameterList
         Per modality the raw features X^m, (I, d_m), in the order of `modality_names`, item `i` in row `i - 1`;
         trained by a model whose parameter `freeze_features` is false, and constant in every other.
+    ablations : mapping
+        Settings without a part of the model, by what is left out or else is special about them.
     masks : tuple of bool Tensor, each (I,)
         Which rows of X^m are real and which were filled in.
     """
 
     parameter_class: ClassVar[type[Any]]
+    ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -92,6 +96,35 @@ class Multimodal(nn.Module):
         self.features: Any = Constants(features) if frozen else nn.ParameterList(X.clone() for X in features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
+
+    def by_modality(self, key: str) -> dict[str, Any]:
+        """Return the parameter that holds values by modality.
+
+        Raises
+        ------
+        InputError
+            It names a modality that the data set does not have.
+        """
+        given: dict[str, Any] = getattr(self.p, key)
+        for name in given:
+            if name not in self.modality_names:
+                hint = nearest(name, self.modality_names)
+                raise InputError(f"{key}: '{name}' is no modality of {', '.join(self.modality_names)}.{hint}")
+        return dict(given)
+
+    def graph_weights(self) -> list[float]:
+        """Return the parameter `graph_weights` in the order of the modalities; equal where it is empty.
+
+        Raises
+        ------
+        InputError
+            It does not name every modality, or does not sum to 1.
+        """
+        names = self.modality_names
+        weights = self.by_modality("graph_weights") or dict.fromkeys(names, 1 / len(names))
+        if set(weights) != set(names) or not math.isclose(sum(weights.values()), 1, rel_tol=1e-6):
+            raise InputError(f"graph_weights {weights}: must name {', '.join(names)} and sum to 1")
+        return [weights[name] for name in names]
 
     def embeddings(self) -> tuple[Tensor, ...]:
         """Return the tables that scores are made from, a row for each real user or item, under the current weights."""
@@ -126,6 +159,11 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        if not self.modality_names:
+            raise InputError(
+                f"{type(self).__name__} needs modalities and the data set has none: add some under `modalities`, "
+                "or train LightGCN"
+            )
         self.n_real_users: int = self.n_users - 1
 
     def predict(self, interaction: Any) -> Tensor:  # (batch,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -77,6 +78,15 @@ class MHCR(MultimodalRecommender):
     """
 
     parameter_class = MHCRParameters
+    ablations = MappingProxyType(
+        {
+            "without hypergraph": {"alpha": 0.0, "hc_loss_weight": 0.0, "ghc_weight": 0.0},
+            "without item graph": {"n_layers": 0},
+            "without side-content contrast": {"cl_loss": 0.0},
+            "without hypergraph contrast": {"hc_loss_weight": 0.0},
+            "without graph-hypergraph contrast": {"ghc_weight": 0.0},
+        }
+    )
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

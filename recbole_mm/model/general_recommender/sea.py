@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from recbole_mm import losses
 from recbole_mm.contrast import negatives, unit
-from recbole_mm.errors import InputError, nearest
-from recbole_mm.graph import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
+from recbole_mm.errors import InputError
+from recbole_mm.graph import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.model.base import Constants, MultimodalRecommender
 from recbole_mm.parameters import parameter
 from recbole_mm.sparse import SparseGraph
@@ -74,6 +74,7 @@ class SEA(MultimodalRecommender):
     """
 
     parameter_class = SEAParameters
+    ablations = MappingProxyType({"without alignment": {"alpha_contrast": 0.0}, "without distancing": {"ureg": 0.0}})
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -81,24 +82,18 @@ class SEA(MultimodalRecommender):
         d, names = p.embedding_size, self.modality_names
         if len(names) < 2:
             raise InputError(
-                f"SEA aligns two or more modalities, the data set has {len(names)} ({', '.join(names) or 'none'}): "
-                "add one under `modalities`, or train MHCR"
+                f"SEA aligns two or more modalities and the data set has {names[0]} alone: add one under `modalities`, "
+                "or train MHCR"
             )
         dims = {name: X.shape[1] for name, X in zip(names, self.features, strict=True)}
-        widths = {name: dim + dim % 2 for name, dim in dims.items()} | self._by_modality("widths")
-        weights = self._by_modality("graph_weights") or dict.fromkeys(names, 1 / len(names))
+        widths = {name: dim + dim % 2 for name, dim in dims.items()} | self.by_modality("widths")
         if odd := [name for name, width in widths.items() if width % 2]:
             raise InputError(f"widths of {', '.join(odd)}: must be even, half generic and half unique")
-        if set(weights) != set(names) or not math.isclose(sum(weights.values()), 1, rel_tol=1e-6):
-            raise InputError(f"graph_weights {weights}: must name {', '.join(names)} and sum to 1")
 
         self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
+        weights, method = self.graph_weights(), self.engine.neighbour_search
         self.item_graph = SparseGraph(  # T (I, I)
-            sum(
-                weights[name]
-                * symmetric_normalise(knn_graph(X, p.knn_k, mask, binary=True, method=self.engine.neighbour_search))
-                for name, X, mask in zip(names, self.features, self.masks, strict=True)
-            )
+            fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
         self.pairs = list(combinations(range(len(names)), 2))
         self.real = Constants([mask.nonzero().squeeze(1) for mask in self.masks])
@@ -125,14 +120,6 @@ class SEA(MultimodalRecommender):
         self.club_samples: list[tuple[Tensor, Tensor]] = []
         for table in self.preferences:
             nn.init.xavier_normal_(table)
-
-    def _by_modality(self, key: str) -> dict[str, Any]:
-        given: Mapping[str, Any] = getattr(self.p, key)
-        for name in given:
-            if name not in self.modality_names:
-                hint = nearest(name, self.modality_names)
-                raise InputError(f"{key}: '{name}' is no modality of {', '.join(self.modality_names)}.{hint}")
-        return dict(given)
 
     def _head(self, width: int) -> nn.Sequential:
         hidden, out = self.p.hidden_dim, self.p.out_dim

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -54,6 +55,14 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     """
 
     parameter_class = CCL4RecParameters
+    ablations = MappingProxyType(
+        {
+            "without over-contrast": {"over_weight": 0.0},
+            "vanilla contrast": {"over_weight": 0.0, "adaptive": False},
+            "no contrast": {"over_weight": 0.0, "cl_weight": 0.0},
+            "on ids only": {"use_modalities": False},
+        }
+    )
     ITEM_SEQ: str
     ITEM_SEQ_LEN: str
     max_seq_length: int

@@ -1,0 +1,107 @@
+"""FREEDOM: a frozen item graph and a denoised user-item graph (arXiv 2211.06924)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_mm import losses
+from recbole_mm.graph import bipartite_adjacency, fused_knn_graph, interaction_matrix
+from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.parameters import parameter
+from recbole_mm.sparse import SparseGraph
+
+
+@dataclass(frozen=True, slots=True)
+class FREEDOMParameters:
+    """Parameters of FREEDOM; the released code's values stand in brackets where ours differ."""
+
+    embedding_size: int = parameter(64, "width d of every embedding", low=1)
+    n_ui_layers: int = parameter(2, "user-item propagation layers", low=0)
+    n_mm_layers: int = parameter(1, "item-item propagation layers", low=0)
+    knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
+    graph_weights: dict[str, float] = parameter(
+        {}, "weight of each modality in the item graph, summing to 1; equal if empty [image 0.1, text 0.9]", low=0.0
+    )
+    dropout: float = parameter(0.8, "share rho of the edges that an epoch does without", low=0.0, high=1.0)
+    reg_weight: float = parameter(1e-3, "weight lambda of the ranking by each modality", low=0.0)
+
+
+class FREEDOM(MultimodalRecommender):
+    """FREEDOM for any number of modalities.
+
+    Notes
+    -----
+    An epoch is trained on a share `1 - rho` of the user-item edges, drawn without replacement in proportion to
+    `1 / sqrt(degree_u degree_i)`; scores are made from all edges.
+    Items whose features of a modality are filled in are not ranked by them.
+    """
+
+    parameter_class = FREEDOMParameters
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        p: FREEDOMParameters = self.p
+        interactions = interaction_matrix(dataset)  # R (U, I)
+        self.adjacency = SparseGraph(bipartite_adjacency(interactions), symmetric=True)  # A_hat (N, N)
+        self.edges = interactions.tocoo()
+        degree = interactions.sum(axis=1)[self.edges.row] * interactions.sum(axis=0)[self.edges.col]
+        self.edge_probability = degree**-0.5 / (degree**-0.5).sum()  # (n_edges,)
+        self.pruned: SparseGraph | None = None  # A_hat of this epoch's edges
+        weights, method = self.graph_weights(), self.engine.neighbour_search
+        self.item_graph = SparseGraph(  # S (I, I)
+            fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
+        )
+        self.real = Constants(self.masks)
+        self.user_embedding = nn.Embedding(self.n_real_users, p.embedding_size)
+        self.item_embedding = nn.Embedding(self.n_real_items, p.embedding_size)
+        self.projections: Any = nn.ModuleList(  # W_m; the paper's b_m is in both scores of a pair
+            nn.Linear(X.shape[1], p.embedding_size, bias=False) for X in self.features
+        )
+        for module in (self.user_embedding, self.item_embedding, *self.projections):
+            nn.init.xavier_uniform_(module.weight)
+
+    def train(self, mode: bool = True) -> Any:
+        """RecBole's trainer calls this at the beginning of every epoch, which then draws its own edges."""
+        self.pruned = None
+        return super().train(mode)
+
+    def _pruned(self) -> SparseGraph:
+        """Degree-sensitive edge pruning."""
+        n_edges = len(self.edge_probability)
+        n_kept = round((1 - self.p.dropout) * n_edges)
+        kept = np.random.choice(n_edges, n_kept, replace=False, p=self.edge_probability)
+        edges = np.ones(n_kept), (self.edges.row[kept], self.edges.col[kept])
+        adjacency = bipartite_adjacency(sp.csr_array(edges, shape=self.edges.shape))
+        return SparseGraph(adjacency, symmetric=True).to(self.user_embedding.weight)
+
+    def forward(self, adjacency: SparseGraph) -> tuple[Tensor, Tensor]:
+        """Return users (U, d) and items (I, d)."""
+        p, items = self.p, self.item_embedding.weight
+        (similar,) = self.item_graph.propagate(items, [0.0] * p.n_mm_layers + [1.0])
+        layers = p.n_ui_layers + 1
+        (rep,) = adjacency.propagate(torch.cat([self.user_embedding.weight, items]), [1 / layers] * layers)
+        users, items = rep.split([self.n_real_users, self.n_real_items])
+        return users, items + similar
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        if self.pruned is None:
+            self.pruned = self._pruned()
+        users, items = self.forward(self.pruned)
+        u = F.embedding(interaction[self.USER_ID] - 1, users)
+        i, j = (interaction[field] - 1 for field in (self.ITEM_ID, self.NEG_ITEM_ID))
+        loss = losses.bpr((u * F.embedding(i, items)).sum(1), (u * F.embedding(j, items)).sum(1))
+        for X, project, real in zip(self.features, self.projections, self.real, strict=True):
+            both = real[i] & real[j]  # a pair with a filled-in row counts as a tie, which has no gradient
+            by_i, by_j = (both * (u * project(F.embedding(items, X))).sum(1) for items in (i, j))
+            loss = loss + self.p.reg_weight * losses.bpr(by_i, by_j)
+        return loss
+
+    def embeddings(self) -> tuple[Tensor, Tensor]:
+        return self.forward(self.adjacency)
