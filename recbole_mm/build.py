@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
-from recbole.utils import get_model, get_trainer, init_seed
+from recbole.utils import ModelType, get_model, get_trainer, init_seed
 
 from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
+from recbole_mm.data.evaluation import Ranked, exclude_seen
 from recbole_mm.errors import InputError
+from recbole_mm.parameters import read_config
 from recbole_mm.trainer import watched
 
 
@@ -37,7 +40,26 @@ def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
     """Return RecBole's loaders of the training, validation and test split; errors are those of `load_dataset`."""
     with _data_errors_named(config):
         train, valid, test = data_preparation(config, dataset)
+    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL and read_config(Ranked, config).exclude_seen:
+        exclude_seen(train, (valid, test))
     return train, valid, test
+
+
+def held_out(valid: Any, test: Any) -> dict[str, Any]:
+    """Return what an evaluation is about: interactions and users of both parts, a hash of them, and items to rank.
+
+    The hashes are of the ids in the files, in no order: two runs that share them were asked the same.
+    """
+    parts: dict[str, Any] = {"items": valid._dataset.item_num - 1}
+    for name, loader in (("valid", valid), ("test", test)):
+        dataset = loader._dataset
+        fields = dataset.uid_field, dataset.iid_field
+        columns = (dataset.id2token(field, dataset.inter_feat[field].numpy()) for field in fields)
+        pairs = sorted(zip(*columns, strict=True))
+        text = "\n".join(f"{user}\t{item}" for user, item in pairs)
+        users = len({user for user, _ in pairs})
+        parts[name] = {"interactions": len(pairs), "users": users, "hash": sha256(text.encode()).hexdigest()}
+    return parts
 
 
 @contextmanager

@@ -6,9 +6,10 @@ users is some of these rows; for a group of items only its own items count as he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +24,11 @@ from recbole_mm.parameters import parameter, read_config
 
 Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
 
+Value = TypeVar("Value")
+
 NAMES = ("cold", "few", "many")
-USERS, FOUND, HELD_OUT = "group.users", "group.found", "group.held_out"  # in RecBole's data struct
+# In RecBole's data struct: who each row is, and of which group; of which group the found and the held-out items are.
+IDS, USERS, FOUND, HELD_OUT = "group.ids", "group.users", "group.found", "group.held_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,14 @@ class GroupCollector(Collector):
         users = interaction[self.user_field].to(scores.device)
         if len(users) != n_rows:  # a sampled evaluation has the candidates of one user after those of another
             users = users.unique_consecutive()
+        self.data_struct.update_tensor(IDS, users)
         self.data_struct.update_tensor(USERS, self.group_of["users"][users])
         self.data_struct.update_tensor(FOUND, found)
         self.data_struct.update_tensor(HELD_OUT, held_out)
 
     def get_data_struct(self) -> DataStruct:
         struct: DataStruct = super().get_data_struct()
-        for key in (USERS, FOUND, HELD_OUT):
+        for key in (IDS, USERS, FOUND, HELD_OUT):
             if key in self.data_struct:
                 del self.data_struct[key]
         return struct
@@ -110,12 +115,13 @@ class GroupEvaluator(Evaluator):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.edges = read_groups(config)
+        self.digits = config["metric_decimal_place"]
 
     def evaluate(self, dataobject: DataStruct) -> Any:
         self._last = None
         if USERS in dataobject:
             self._last = DataStruct()
-            for key in ("rec.topk", USERS, FOUND, HELD_OUT):
+            for key in ("rec.topk", IDS, USERS, FOUND, HELD_OUT):
                 self._last.set(key, dataobject[key])
         return super().evaluate(dataobject)
 
@@ -124,6 +130,20 @@ class GroupEvaluator(Evaluator):
         """The metrics of the last evaluation by group, made when they are asked for; None where there are none."""
         last = self._last
         return None if last is None else {kind: self._by_group(kind, last) for kind in self.edges}
+
+    @property
+    def by_user(self) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+        """The metrics of the last evaluation by user, made when they are asked for; None where there are none.
+
+        Internal ids (n_users,), each once, in ascending order, and metric -> (n_users,), unrounded. Of a user who was
+        evaluated several times, as by a sequential model on several interactions, it is the mean.
+        """
+        if self._last is None:
+            return None
+        ids, row = np.unique(self._last[IDS].numpy(), return_inverse=True)
+        count = np.bincount(row)
+        values = self._metrics(self._last["rec.topk"], lambda each: np.bincount(row, each) / count)
+        return ids, values
 
     def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
         groups = []
@@ -135,20 +155,21 @@ class GroupEvaluator(Evaluator):
                 held_out = dataobject[HELD_OUT][:, number]
                 found = (dataobject[FOUND] == number + 1).to(ranked.dtype)
                 ranked = torch.cat([found, held_out[:, None].to(ranked.dtype)], dim=1)[held_out > 0]
-            groups.append({"group": name, "degree": degree, "evaluated": len(ranked), "metrics": self._metrics(ranked)})
+            means = self._metrics(ranked, lambda each: float(each.mean().round(self.digits))) if len(ranked) else {}
+            groups.append({"group": name, "degree": degree, "evaluated": len(ranked), "metrics": means})
         return groups
 
-    def _metrics(self, ranked: Tensor) -> dict[str, float]:
-        """Return those of the metrics that need nothing but the ranks of the held-out items."""
-        if not len(ranked):
-            return {}
+    def _metrics(self, ranked: Tensor, summary: Callable[[np.ndarray], Value]) -> dict[str, Value]:
+        """Return a summary of all rows, (n_rows,), of the metrics that need nothing but the held-out items' ranks."""
         struct = DataStruct()
         struct.set("rec.topk", ranked)
-        values: dict[str, float] = {}
+        values: dict[str, Value] = {}
         for name in self.metrics:
             if metric_information[name] == ["rec.topk"]:
-                values.update(self.metric_class[name].calculate_metric(struct))
-        return {name: float(value) for name, value in values.items()}
+                metric: Any = copy(self.metric_class[name])
+                metric.topk_result = lambda name, rows, topk=metric.topk: {f"{name}@{k}": rows[:, k - 1] for k in topk}
+                values |= {of: summary(rows) for of, rows in metric.calculate_metric(struct).items()}
+        return values
 
 
 def names(edges: Sequence[int]) -> list[tuple[str, str]]:
@@ -162,3 +183,8 @@ def names(edges: Sequence[int]) -> list[tuple[str, str]]:
         for start, end in zip(starts, ends, strict=True)
     ]
     return list(zip(NAMES if len(degrees) == len(NAMES) else degrees, degrees, strict=True))
+
+
+def title(group: Mapping[str, Any]) -> str:
+    """Return what a group is called where it stands alone: ``few, 1-9``."""
+    return group["degree"] if group["group"] == group["degree"] else f"{group['group']}, {group['degree']}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from recbole.utils import argument_list
 
+from recbole_mm.data.evaluation import Ranked
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError, nearest
 from recbole_mm.groups import GroupSettings
@@ -87,7 +88,7 @@ def known_keys(model_class: type) -> set[str]:
     Harvested from source text, where it reads the configuration, from the yaml files of default properties,
     from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
     """
-    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings)}
+    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings), *defaults(Ranked)}
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)

@@ -24,11 +24,13 @@ from recbole.evaluator import smaller_metrics
 from tabulate import tabulate
 
 from recbole_mm.files import replace_text
+from recbole_mm.groups import title
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "recbole", "recbole_mm")
 MIB = 1 << 20
 STATUS = Path("/proc/self/status")  # on Linux
 
+USERS_FILE = "test_users.npz"
 BLUE, ORANGE = "#1f5fa8", "#c8541b"
 
 
@@ -54,10 +56,18 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
     rows = []
     for kind, each in groups.items():
         for group in each:
-            name = group["group"] if group["group"][0].isdigit() else f"{group['group']}, {group['degree']}"
-            rows.append((f"{kind}: {name}", group["evaluated"], *map(group["metrics"].get, metrics)))
+            rows.append((f"{kind}: {title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
     headers = ("test, by training interactions", "evaluated", *metrics)
     return tabulate(rows, headers=headers, floatfmt=".4f")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units, such as ``3 h 12 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def environment() -> dict[str, str | int]:
@@ -106,6 +116,35 @@ def write_result(folder: str | os.PathLike[str], result: Mapping[str, Any]) -> P
     """Write or replace `result.json` in `folder`, sorted by key, and return its path."""
     text = json.dumps(to_json(result), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     return replace_text(Path(folder) / "result.json", text + "\n")
+
+
+def write_users(folder: str | os.PathLike[str], dataset: Any, by_user: Any) -> Path | None:
+    """Write the test metrics by user into `test_users.npz`: `user`, ids as in the files, and metric -> (n_users,).
+
+    Parameters
+    ----------
+    folder : path
+    dataset : recbole.data.dataset.Dataset
+        Knows the ids.
+    by_user : tuple or None
+        As `recbole_mm.groups.GroupEvaluator.by_user` has it; with None nothing is written.
+    """
+    if by_user is None:
+        return None
+    ids, values = by_user
+    path = Path(folder) / USERS_FILE
+    np.savez_compressed(path, user=dataset.id2token(dataset.uid_field, ids).astype(str), **values)
+    return path
+
+
+def read_users(folder: str | os.PathLike[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return what `write_users` wrote, users in ascending order of their ids as texts; none where it wrote nothing."""
+    path = Path(folder) / USERS_FILE
+    if not path.is_file():
+        return np.empty(0, dtype=str), {}
+    with np.load(path, allow_pickle=False) as found:
+        order = np.argsort(found["user"])
+        return found["user"][order], {name: found[name][order] for name in found if name != "user"}
 
 
 def read_history(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from recbole.utils import get_model
 
 from recbole_mm import checks
 from recbole_mm.data.atomic import check_files
+from recbole_mm.data.evaluation import Ranked
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
 from recbole_mm.groups import read_groups
@@ -24,7 +25,12 @@ from recbole_mm.parameters import read_config
 from recbole_mm.plugin import dataset_yaml
 
 DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
-SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (checks.check_config, partial(read_config, Engine), read_groups)
+SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
+    checks.check_config,
+    partial(read_config, Engine),
+    partial(read_config, Ranked),
+    read_groups,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from recbole.config import Config
 from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
-from recbole_mm.build import build_model, build_trainer, data_hash, load_dataset, split_dataset
+from recbole_mm.build import build_model, build_trainer, data_hash, held_out, load_dataset, split_dataset
 from recbole_mm.compat import load_checkpoint
 from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
@@ -58,11 +59,14 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     config = configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
+    start = perf_counter()
     with _logged(config), computing(read_config(Engine, config)):
-        return _train_and_test(config, request, folder, say)
+        return _train_and_test(config, request, folder, start, say)
 
 
-def _train_and_test(config: Config, request: Request, folder: Path, say: Callable[[str], object]) -> dict[str, Any]:
+def _train_and_test(
+    config: Config, request: Request, folder: Path, start: float, say: Callable[[str], object]
+) -> dict[str, Any]:
     init_seed(config["seed"], config["reproducibility"])
     try:
         trainer, loaders = _prepare(config, request, folder)
@@ -79,12 +83,14 @@ def _train_and_test(config: Config, request: Request, folder: Path, say: Callabl
         report.write_result(folder, _result(config, trainer, dataset, folder, {"status": "interrupted"}))
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
+    report.write_users(folder, dataset, trainer.by_user)
     by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
     valid = trainer.best_valid_result
     if not valid:
         valid = trainer.evaluate(loaders[1], load_best_model=False)
         by_group["valid_groups"] = trainer.groups
-    outcome = {"status": "finished", "valid": dict(valid), "test": dict(test), **by_group}
+    parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
+    outcome = {"status": "finished", "seconds": perf_counter() - start, **parts, **by_group}
     result = _result(config, trainer, dataset, folder, outcome)
     report.write_result(folder, result)
     if trainer.history:

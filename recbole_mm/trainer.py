@@ -144,6 +144,11 @@ class Watched(Resumable):
     def groups(self) -> Groups | None:
         return self.evaluator.groups
 
+    @property
+    def by_user(self) -> Any:
+        """The last evaluation by user; see `recbole_mm.groups.GroupEvaluator`."""
+        return self.evaluator.by_user
+
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         done = self.start_epoch
         self.history = [entry for entry in getattr(self, "history", []) if entry["epoch"] < done]

@@ -287,11 +287,7 @@ class Thin(TestCCL4Rec):
 
 class TestCCL4RecByPairs(ModelContract):
     model = "CCL4Rec"
-    settings: ClassVar[dict[str, Any]] = {
-        **TestCCL4Rec.settings,
-        "loss_type": "BPR",
-        "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1},
-    }
+    settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, "loss_type": "BPR"}
 
 
 def test_features_of_other_items_lower_the_validation_metric(

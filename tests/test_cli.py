@@ -45,7 +45,7 @@ def test_run_leaves_metrics_result_curve_and_checkpoint(tmp_path: Path, capsys: 
     for metric, value in only_result(tmp_path)["test"].items():  # type: ignore[attr-defined]
         assert any(metric in line and f"{value:.4f}" in line for line in printed.splitlines())
     (folder,) = (tmp_path / "saved").iterdir()
-    assert {file.name for file in folder.iterdir()} == {"MHCR.pth", "result.json", "curve.png"}
+    assert {file.name for file in folder.iterdir()} == {"MHCR.pth", "result.json", "curve.png", "test_users.npz"}
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     result = only_result(tmp_path)
     assert result["seed"] == 7
@@ -121,7 +121,9 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["learning_rate=0.1"], ["learning_rate=0.1", "--key=value"]),
         (["--epochs=1", "--epochs=2"], ["--epochs", "twice"]),
         (["--epochs"], ["--epochs", "no value"]),
-        (["--model=CCL4Rec", "--loss_type=BPR"], ["CCL4Rec", "--train_neg_sample_args="]),
+        (["--model=BPR", "--train_neg_sample_args=None"], ["BPR", "--train_neg_sample_args="]),
+        (["--model=SASRec", "--train_neg_sample_args={'distribution': 'uniform'}"], ["loss_type is CE"]),
+        (["--model=SASRec", "--exclude_seen=yes"], ["exclude_seen", "true or false"]),
         (["--model=CCL4Rec", "--r_min=0.6"], ["r_min 0.6", "r_max 0.5"]),
     ],
 )
@@ -244,7 +246,7 @@ def test_sea_stopped_and_resumed_ends_where_it_would_have(tmp_path: Path) -> Non
     "arguments",
     [
         ["--cl_weight=0.2"],
-        ["--loss_type=BPR", "--train_neg_sample_args={'distribution': 'uniform', 'sample_num': 1}"],
+        ["--loss_type=BPR"],
         ["--modalities=None"],
     ],
 )
@@ -261,7 +263,7 @@ def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.Cap
     assert "graph_weights: 'audoi' is no modality of image, audio, text" in line
     assert "audio" in line
     line = mistake(capsys, "--model=SEA", *MICROVIDEO, "--modalities={'image': {'file': 'image.npy'}}")
-    assert "SEA aligns two or more modalities, the data set has 1 (image)" in line
+    assert "SEA aligns two or more modalities and the data set has image alone" in line
 
 
 def test_a_package_that_a_model_needs_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

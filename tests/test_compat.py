@@ -397,7 +397,6 @@ MODELS: dict[str, dict[str, Any]] = {
         "inner_size": 8,
         "n_layers": 1,
         "n_heads": 1,
-        "train_neg_sample_args": None,
     },
     "FM": {},
     "CKE": {"kg_embedding_size": 8},

@@ -45,10 +45,7 @@ def load(root: Path, sequential: bool = False, **settings: Any) -> MultimodalDat
         **settings,
     }
     if sequential:
-        keys |= {
-            "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"},
-            "train_neg_sample_args": None,
-        }
+        keys["eval_args"] = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
     config = Config(model="SASRec" if sequential else "BPR", dataset="toy", config_dict=keys)
     return (MultimodalSequentialDataset if sequential else MultimodalDataset)(config)
 

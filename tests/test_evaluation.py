@@ -25,7 +25,7 @@ class TestEvaluationBatches:
         assert self.users(eval_batch_size=1000 * n_items, eval_memory=1) == 1000
 
     def test_histories_are_cut_to_the_memory(self) -> None:
-        keys = {**SMALL, "train_neg_sample_args": None, "epochs": 1}
+        keys = {**SMALL, "epochs": 1}
         assert run("GRU4Rec", **keys)["loader"].step == evaluation.MOST_USERS
         assert run("GRU4Rec", eval_batch_size=100, **keys)["loader"].step == 100
         assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (24 * 241)

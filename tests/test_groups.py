@@ -34,6 +34,11 @@ def evaluate(
     used: np.ndarray, batches: list[tuple[list[int], np.ndarray, list[tuple[int, int]]]], **changes: Any
 ) -> tuple[Any, Any]:
     """Collect batches of users, scores and held-out (row, item) pairs; return overall metrics and groups."""
+    overall, evaluator = evaluated(used, batches, **changes)
+    return overall, evaluator.groups
+
+
+def evaluated(used: np.ndarray, batches: Any, **changes: Any) -> tuple[Any, GroupEvaluator]:
     settings = config(**changes)
     collector, evaluator = GroupCollector(settings), GroupEvaluator(settings)
     users, items = (torch.from_numpy(ids) for ids in used.nonzero())
@@ -44,7 +49,7 @@ def evaluate(
         rows, items = (torch.tensor(column) for column in zip(*pairs, strict=True))
         batch = Interaction({"user_id": torch.tensor(users)})
         collector.eval_batch_collect(torch.tensor(scores, dtype=torch.float32), batch, rows, items)
-    return evaluator.evaluate(collector.get_data_struct()), evaluator.groups
+    return evaluator.evaluate(collector.get_data_struct()), evaluator
 
 
 def test_by_hand() -> None:
@@ -135,9 +140,38 @@ def test_edges_rise(edges: list[int]) -> None:
 SAMPLED = {"eval_args": {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "RO", "group_by": "user", "mode": "uni20"}}
 
 
-@pytest.mark.parametrize(
-    ("model", "changes"), [("BPR", {}), ("BPR", SAMPLED), ("SASRec", {"train_neg_sample_args": None})]
-)
+def test_by_user_by_hand() -> None:
+    # User 2 is evaluated twice, as by a sequential model: one of two items is found, then the only one, in place 2.
+    batches: list[Any] = [
+        ([2, 1], np.array([[-9, 3, 2, 1, 0], [-9, 0, 1, 2, 3]]), [(0, 1), (0, 4), (1, 1)]),
+        ([2], np.array([[-9, 3, 2, 1, 0]]), [(0, 2)]),
+    ]
+    overall, evaluator = evaluated(np.ones((3, 5)), batches, metrics=["Recall", "MRR"], topk=[2])
+    assert overall == {"recall@2": pytest.approx(1.5 / 3), "mrr@2": pytest.approx(1.5 / 3)}
+    found = evaluator.by_user
+    assert found is not None
+    ids, values = found
+    assert ids.tolist() == [1, 2]
+    assert {name: each.tolist() for name, each in values.items()} == {"recall@2": [0, 0.75], "mrr@2": [0, 0.75]}
+
+
+@pytest.mark.parametrize("model", ["BPR", "SASRec"])
+def test_the_mean_over_users_is_the_metric(model: str) -> None:
+    """Where every user is evaluated once; by user nothing is rounded."""
+    args = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
+    done = train(model, epochs=1, MAX_ITEM_LIST_LENGTH=5, hidden_size=8, eval_args=args)
+    ours = watched(type(done.trainer))(done.config, done.model)
+    ours.eval_collector.data_collect(done.loaders[0])
+    overall = ours.evaluate(done.loaders[2], load_best_model=False)
+    ids, values = ours.by_user
+    assert ids.tolist() == list(range(1, 301))
+    assert values.keys() == overall.keys()
+    for name, each in values.items():
+        assert round(each.mean(), 4) == pytest.approx(overall[name], abs=1e-9)
+        assert len(np.unique(each)) > 1
+
+
+@pytest.mark.parametrize(("model", "changes"), [("BPR", {}), ("BPR", SAMPLED), ("SASRec", {})])
 def test_the_overall_metrics_are_those_of_recbole(model: str, changes: dict[str, Any]) -> None:
     """Groups change nothing else, also for sequential models, whose rows are held-out interactions."""
     done = train(model, epochs=1, MAX_ITEM_LIST_LENGTH=5, hidden_size=8, **changes)

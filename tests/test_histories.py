@@ -33,7 +33,7 @@ def write(root: Path, parts: dict[str, list[Row]], time: bool = True) -> None:
 
 def samples(root: Path, model: str = "SASRec", dataset: str = "toy", **changes: Any) -> dict[str, list[Any]]:
     """Return by part user, history and target as external ids, sorted."""
-    keys = {"data_path": str(root), "benchmark_filename": PARTS, "load_col": None, "train_neg_sample_args": None}
+    keys = {"data_path": str(root), "benchmark_filename": PARTS, "load_col": None}
     config = Config(model=model, dataset=dataset, config_dict=keys | changes)
     found = {}
     for part, loader in zip(PARTS, data_preparation(config, create_dataset(config)), strict=True):
@@ -155,8 +155,7 @@ def test_every_training_interaction_counts(model: str, tmp_path: Path) -> None:
     parts = BY_HAND | {"train": [*BY_HAND["train"], ("x", "g", 1)]}
     write(tmp_path, parts)
     keys = {"data_path": str(tmp_path), "benchmark_filename": PARTS, "load_col": None}
-    sequential = {"train_neg_sample_args": None} if model == "SASRec" else {}
-    config = Config(model=model, dataset="toy", config_dict=keys | sequential)
+    config = Config(model=model, dataset="toy", config_dict=keys)
     train = data_preparation(config, create_dataset(config))[0]._dataset
     users, items = training_pairs(train)
     user_of, item_of = train.field2id_token["user_id"], train.field2id_token["item_id"]

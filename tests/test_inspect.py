@@ -344,7 +344,8 @@ def all_warnings(toy: Toy) -> None:
         (nothing, ["--hyper_num=0"], True),
         (nothing, ["--hc_reference=smell"], True),
         (nothing, ["--eval_args={'split': {'RS': [1.0, 0.0, 0.0]}}"], True),
-        (nothing, ["--model=SASRec"], True),  # whose loss wants no negative samples
+        (nothing, ["--model=SASRec"], False),
+        (nothing, ["--model=SASRec", "--train_neg_sample_args={'sample_num': 1}"], True),  # its loss wants none
         (nothing, ["--user_inter_num_interval=[50,inf)"], True),
     ],
 )

@@ -25,7 +25,7 @@ QUICK = settings(deadline=None, max_examples=30)
         ("BPR", {}),
         ("BPR", {"train_neg_sample_args": {"distribution": "popularity", "sample_num": 3, "alpha": 1.0}}),
         ("NeuMF", {"eval_args": {"mode": "uni20"}}),
-        ("GRU4Rec", {**SMALL, "train_neg_sample_args": None}),
+        ("GRU4Rec", SMALL),
         ("GRU4Rec", {**SMALL, "loss_type": "BPR"}),
         ("MHCR", {}),
     ],

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -186,3 +187,14 @@ def test_plot_curve_of_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     axis = figures[0].axes[1]
     left, right = axis.get_xlim()
     assert [tick for tick in axis.get_xticks() if left <= tick <= right] == [0]
+
+
+def test_users_come_back_by_their_own_ids(tmp_path: Path) -> None:
+    tokens = np.array(["[PAD]", "b", "10", "9", "a"])
+    dataset = SimpleNamespace(uid_field="user", id2token=lambda field, ids: tokens[ids])
+    assert report.write_users(tmp_path, dataset, None) is None
+    assert [len(part) for part in report.read_users(tmp_path)] == [0, 0]
+    report.write_users(tmp_path, dataset, (np.array([1, 2, 4]), {"recall@10": np.array([0.1, 0.2, 0.3])}))
+    users, values = report.read_users(tmp_path)
+    assert users.tolist() == ["10", "a", "b"]
+    assert {name: each.tolist() for name, each in values.items()} == {"recall@10": [0.2, 0.3, 0.1]}

@@ -33,7 +33,6 @@ def built(model: str, epochs: int, folder: Path) -> SimpleNamespace:
         "inner_size": 8,
         "n_layers": 1,
         "MAX_ITEM_LIST_LENGTH": 5,
-        "train_neg_sample_args": None if model == "SASRec" else {"distribution": "uniform", "sample_num": 1},
     }
     config = Config(model=model, dataset="microvideo", config_dict=keys)
     init_seed(config["seed"], config["reproducibility"])

@@ -31,7 +31,7 @@ from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.sweep import load
 
 SMALL = {"data_path": str(DATASETS), "epochs": 2, "train_batch_size": 4096, "embedding_size": 8}
-HISTORIES = {"MAX_ITEM_LIST_LENGTH": 5, "train_neg_sample_args": None}
+HISTORIES = {"MAX_ITEM_LIST_LENGTH": 5}
 LEAVE_ONE_OUT = {"eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}}
 MODELS: dict[str, dict[str, Any]] = {
     "MHCR": {"hyper_num": 4},

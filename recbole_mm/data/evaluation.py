@@ -1,11 +1,15 @@
-"""Full-sort evaluation of as many users at a time as the memory allows, for every model."""
+"""Full-sort evaluation of as many users at a time as the memory allows, and of which items, for every model."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import recbole.data.utils
+import scipy.sparse as sp
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.trainer import Trainer
@@ -13,8 +17,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from recbole_mm.data.histories import training_pairs
 from recbole_mm.engine import Engine
-from recbole_mm.parameters import read_config
+from recbole_mm.errors import InputError
+from recbole_mm.parameters import parameter, read_config
 from recbole_mm.randomness import random_states, restore
 
 MOST_USERS = 512  # scored at a time; more are no faster
@@ -22,14 +28,29 @@ BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance 
 HELD_AT_ONCE = 3  # tensors as large as the largest that a model makes of a user
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Which items an evaluation ranks."""
+
+    exclude_seen: bool = parameter(
+        False, "leave what a user has had before out of what sequential models rank, as other models always do"
+    )
+
+
 class FullSortBatches(FullSortEvalDataLoader):
     """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
 
     RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger;
     histories, of which RecBole takes `eval_batch_size` whatever the catalogue, are cut to the memory.
+
+    Attributes
+    ----------
+    seen : scipy sparse array (user_num, item_num) or None
+        What a sequential model does not rank; an item that is held out is ranked all the same.
     """
 
     step: int
+    seen: sp.csr_array | None = None
 
     def _init_batch_size_and_step(self) -> None:
         super()._init_batch_size_and_step()
@@ -41,6 +62,33 @@ class FullSortBatches(FullSortEvalDataLoader):
         else:
             self.step = max(self.step, users)
             self.set_batch_size(self.step * n_items)
+
+    def collate_fn(self, index: Any) -> Any:
+        users, seen, row, target = super().collate_fn(index)
+        if self.seen is not None:
+            of, item = self.seen[users[self.uid_field].numpy()].nonzero()
+            other = item != target.numpy()[of]
+            seen = torch.from_numpy(of[other].astype(np.int64)), torch.from_numpy(item[other].astype(np.int64))
+        return users, seen, row, target
+
+
+def exclude_seen(train: Any, evaluated: Sequence[Any]) -> None:
+    """Let the loaders of a sequential model leave out what a user has had in training and in the parts before theirs.
+
+    Raises
+    ------
+    InputError
+        An evaluation on sampled items, which RecBole draws from all items.
+    """
+    dataset = train._dataset
+    pairs = np.stack(training_pairs(dataset))
+    for loader in evaluated:
+        if not isinstance(loader, FullSortBatches):
+            raise InputError("exclude_seen is true and eval_args samples the items to rank: set mode to full")
+        seen = (np.ones(pairs.shape[1], dtype=bool), tuple(pairs))
+        loader.seen = sp.csr_array(seen, shape=(dataset.user_num, dataset.item_num))
+        feat = loader._dataset.inter_feat
+        pairs = np.concatenate([pairs, [feat[loader.uid_field].numpy(), feat[loader.iid_field].numpy()]], axis=1)
 
 
 def _memory(config: Any) -> int:
