@@ -24,15 +24,13 @@ from tqdm import tqdm
 from benchmarks.histories_table import TOP, markdown
 from benchmarks.measuring import arguments, prepare, some_of, whole_numbers, workplace
 from benchmarks.problem import SEQUENCES, find_sequences
+from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
 
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
 BASELINE = "SASRec"
 ABLATIONS: dict[str, dict[str, Any]] = {
     "full": {},
-    "without over-contrast": {"over_weight": 0.0},
-    "vanilla contrast": {"over_weight": 0.0, "adaptive": False},
-    "no contrast": {"over_weight": 0.0, "cl_weight": 0.0},
-    "full on ids only": {"use_modalities": False},
+    **{name: dict(changes) for name, changes in CCL4Rec.ablations.items()},
 }
 VARIANTS = (*ABLATIONS, BASELINE)
 COMMON = {
@@ -93,7 +91,7 @@ def damage_histories(frame: pd.DataFrame, fields: tuple[str, str, str], share: f
 def prepare_cell(data: str, cell: Cell, **changes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
     """Return RecBole's trainer of a cell and its loaders of train, validation and test."""
     model = BASELINE if cell.variant == BASELINE else "CCL4Rec"
-    own = {"train_neg_sample_args": None} if model == BASELINE else ABLATIONS[cell.variant]
+    own = {} if model == BASELINE else ABLATIONS[cell.variant]
 
     def damage(dataset: Any) -> None:
         fields = dataset.uid_field, dataset.iid_field, dataset.time_field

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from tabulate import tabulate
+
+from recbole_mm.comparing.significance import compare_paired
 
 TOP = 10
 FULL = "full"  # the variant that the others are compared with
@@ -73,4 +74,5 @@ def _beside(frame: pd.DataFrame, variant: str, level: float) -> tuple[str, str]:
     if variant == FULL or seeds.empty:
         return "", ""
     ours, theirs = (np.mean([column[seed] for seed in seeds], axis=0) for column in (full, other))
-    return f"{(ours - theirs).mean():+.4f}", f"{stats.ttest_rel(ours, theirs).pvalue:.2g}"
+    _, mean, _, t = compare_paired(ours, theirs)
+    return f"{mean:+.4f}", f"{t.p:.2g}"

@@ -30,8 +30,8 @@ BASELINE = "SASRec"
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "CCL4Rec": ("CCL4Rec", {}),
     "CCL4Rec, ids only": ("CCL4Rec", {"use_modalities": False}),
-    "GRU4Rec": ("GRU4Rec", {"train_neg_sample_args": None}),
-    BASELINE: (BASELINE, {"train_neg_sample_args": None}),
+    "GRU4Rec": ("GRU4Rec", {}),
+    BASELINE: (BASELINE, {}),
 }
 ITEM_TABLES = "item_embedding.weight"
 

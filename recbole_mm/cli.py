@@ -12,6 +12,7 @@ from recbole_mm.errors import InputError, nearest
 COMMANDS = {
     "run": "train and test one model",
     "tune": "search settings with Ray Tune, chosen by validation",
+    "compare": "models x data sets x seeds: the tables of a paper",
     "convert": "make a data set of RecBole's out of somebody else's layout",
     "inspect": "look at a data set: numbers, plots, and what is wrong with it",
     "split": "write a cold-start split of a data set",

@@ -21,6 +21,12 @@ li { margin: .5rem 0; overflow-wrap: anywhere; }
 """
 
 
+class Markup(str):
+    """HTML, which is not escaped again."""
+
+    __slots__ = ()
+
+
 def document(title: str, parts: Iterable[str], head: str = "") -> str:
     """Return a page.
 
@@ -42,7 +48,11 @@ def document(title: str, parts: Iterable[str], head: str = "") -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """Return a table of plain texts."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>\n<caption>{escape(caption)}</caption>\n<tr>{head}</tr>\n{lines}\n</table>"
+    """Return a table of texts, each plain or `Markup`."""
+    head = "".join(f"<th>{_html(cell)}</th>" for cell in header)
+    lines = "\n".join("<tr>" + "".join(f"<td>{_html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>\n<caption>{_html(caption)}</caption>\n<tr>{head}</tr>\n{lines}\n</table>"
+
+
+def _html(text: str) -> str:
+    return text if isinstance(text, Markup) else escape(text)

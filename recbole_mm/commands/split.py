@@ -14,11 +14,11 @@ from recbole_mm.commands import Say
 from recbole_mm.data.coldstart import LEFT_OUT
 from recbole_mm.data.splits import assign, read_interactions, summary, write_split
 from recbole_mm.errors import InputError
+from recbole_mm.plugin import DATA_PATH
 from recbole_mm.request import Request, configure
 
 USAGE = "recbole-mm split NAME (--cold-items 0.1 | --cold-users 0.1 | --min-history 5) [--valid 0.1] [--test 0.1]"
 
-DATA_PATH = "dataset/"
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 NO_FILTER = (None, "[0,inf)")
 

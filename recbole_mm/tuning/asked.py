@@ -15,7 +15,7 @@ from recbole.utils import ModelType, get_model
 from recbole_mm.errors import InputError
 from recbole_mm.keys import check_keys
 from recbole_mm.parameters import read, read_config
-from recbole_mm.plugin import dataset_yaml
+from recbole_mm.plugin import DATA_PATH, dataset_yaml
 from recbole_mm.report import to_json
 from recbole_mm.request import Request, build_config, check_command, check_settings, configure, read_yaml
 from recbole_mm.tuning.devices import devices_kept
@@ -85,7 +85,7 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
         raise InputError("eval_step is 0: a sweep chooses by validation, after every epoch or every few")
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
         raise InputError(f"{config['model']} is not trained in epochs of RecBole's: a sweep cannot follow it")
-    path = check_command(request)[2] or "dataset/"
+    path = check_command(request)[2] or DATA_PATH
     beside = dataset_yaml(config["dataset"], path)
     given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)
     given = {name: value for name, value in given.items() if name not in ("model", "dataset")}

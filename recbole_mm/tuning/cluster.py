@@ -89,7 +89,20 @@ def _start(address: str) -> None:
 
 
 def fitted(plan: Plan) -> Plan:
-    """Return the plan with its GPUs, after checking that a machine of the running cluster has room for a trial.
+    """Return the plan with its GPUs; errors are those of `room`."""
+    gpus = room(plan.cpus_per_trial, plan.gpus_per_trial, "--cpus-per-trial or --gpus-per-trial")
+    return replace(plan, gpus_per_trial=gpus)
+
+
+def room(cpus: float, gpus: float, options: str) -> float:
+    """Return the GPUs of a task, after checking that a machine of the running cluster has room for it.
+
+    Parameters
+    ----------
+    cpus, gpus : float
+        That it needs; below 0 GPUs: 1 where a machine has one, else none.
+    options : str
+        With which the user can ask for less.
 
     Raises
     ------
@@ -99,13 +112,12 @@ def fitted(plan: Plan) -> Plan:
     import ray  # noqa: PLC0415
 
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if plan.gpus_per_trial < 0:
-        plan = replace(plan, gpus_per_trial=float(any(machine.get("GPU", 0) >= 1 for machine in machines)))
-    asked = {"CPU": plan.cpus_per_trial, "GPU": plan.gpus_per_trial}
+    if gpus < 0:
+        gpus = float(any(machine.get("GPU", 0) >= 1 for machine in machines))
+    asked = {"CPU": cpus, "GPU": gpus}
     if not any(all(machine.get(kind, 0) >= n for kind, n in asked.items()) for machine in machines):
         has = "; ".join(f"{machine.get('CPU', 0):g} CPUs and {machine.get('GPU', 0):g} GPUs" for machine in machines)
         raise InputError(
-            f"no machine has room for a trial of {plan.cpus_per_trial:g} CPUs and {plan.gpus_per_trial:g} GPUs "
-            f"(there are {has}): lower --cpus-per-trial or --gpus-per-trial"
+            f"no machine has room for a trial of {cpus:g} CPUs and {gpus:g} GPUs (there are {has}): lower {options}"
         )
-    return plan
+    return gpus

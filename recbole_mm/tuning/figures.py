@@ -1,6 +1,6 @@
-"""The plots of a sweep, drawn by plotly.
+"""The plots of a sweep.
 
-Plotly reads a little HTML in all texts but the ticks of parallel coordinates, so what comes from the data is escaped.
+Plotly reads no HTML in the ticks of parallel coordinates, the only texts of the data that are not escaped.
 """
 
 from __future__ import annotations
@@ -8,20 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from recbole_mm.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.tuning.record import Sweep, Trial, is_number
 
 BEST, GREY = "#c8541b", "#888888"
 COLOURS = {"finished": "#1f5fa8", "stopped": "#9a9a9a", "running": "#2a8f6a", "failed": "#d33333"}
 DASHES = {"finished": "solid", "stopped": "dash", "running": "dashdot", "failed": "dot"}
 SYMBOLS = {"finished": "circle", "stopped": "circle-open", "running": "diamond-open"}
-DECADES = 2  # values that span more are drawn on a logarithmic axis
-ROW = 300  # pixels of one row of plots
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ def axis_of(sweep: Sweep, name: str) -> Axis:
         ordered = sorted(values, key=lambda value: (not is_number(value), value if is_number(value) else 0, str(value)))
         return Axis("category", words=tuple(dict.fromkeys(map(shown, ordered))))
     low, high = min(values), max(values)
-    return Axis("log" if low > 0 and high / low > 10**DECADES else "linear", (low, high))
+    return Axis(axis_type(low, high), (low, high))
 
 
 def shown(value: Any) -> str:
@@ -59,13 +57,9 @@ def shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _plain(text: str) -> str:
-    return escape(text, quote=False)  # plotly does not know &quot;
-
-
 def _described(trial: Trial) -> str:
     lines = (f"{name}: {shown(value)}" for name, value in trial.params.items())
-    return "<br>".join(map(_plain, (f"{trial.name}, {trial.status}", *lines)))
+    return "<br>".join(map(plain, (f"{trial.name}, {trial.status}", *lines)))
 
 
 def learning_curves(sweep: Sweep) -> go.Figure:
@@ -95,29 +89,23 @@ def learning_curves(sweep: Sweep) -> go.Figure:
                 figure.add_scatter(x=x, y=y, row=row, col=1, hovertemplate=hover, showlegend=legend, **common)
                 named.add(kind)
     _mark_default(figure, sweep, row=1, col=1)
-    figure.update_yaxes(title_text=_plain(sweep.valid_metric), row=1, col=1)
+    figure.update_yaxes(title_text=plain(sweep.valid_metric), row=1, col=1)
     figure.update_yaxes(title_text="training loss", row=2, col=1)
     figure.update_xaxes(title_text="epoch", row=2, col=1)
-    return figure.update_layout(**_layout(2 * ROW), hovermode="closest")
+    return figure.update_layout(**layout(2 * ROW), hovermode="closest")
 
 
 def settings_against_score(sweep: Sweep) -> go.Figure:
     """Draw the best score of every trial against each setting; the sweep needs a trial with a score."""
     names, ranked, best = sweep.settings, sweep.ranked, sweep.best
-    columns = min(2, len(names))
-    rows = math.ceil(len(names) / columns)
-    cells: list[list[dict[str, Any] | None]] = [
-        [{} if row * columns + column < len(names) else None for column in range(columns)] for row in range(rows)
-    ]
-    figure = make_subplots(
-        rows=rows, cols=columns, specs=cells, shared_yaxes=True, vertical_spacing=0.25 / rows, horizontal_spacing=0.05
-    )
-    for place, name in enumerate(names):
-        cell, axis = {"row": place // columns + 1, "col": place % columns + 1}, axis_of(sweep, name)
+    spacing = {"vertical_spacing": 0.25 / math.ceil(len(names) / 2), "horizontal_spacing": 0.05}
+    figure, places = grid(len(names), columns=2, shared_yaxes=True, **spacing)
+    for name, cell in zip(names, places, strict=True):
+        axis = axis_of(sweep, name)
         trials = [trial for trial in reversed(ranked) if name in trial.params]
         values = [trial.params[name] for trial in trials]
         figure.add_scatter(
-            x=[_plain(shown(value)) if axis.kind == "category" else value for value in values],
+            x=[plain(shown(value)) if axis.kind == "category" else value for value in values],
             y=[trial.best_score(sweep.bigger) for trial in trials],
             mode="markers",
             marker={
@@ -130,12 +118,12 @@ def settings_against_score(sweep: Sweep) -> go.Figure:
             showlegend=False,
             **cell,
         )
-        words = list(map(_plain, axis.words))
+        words = list(map(plain, axis.words))
         order = {"categoryorder": "array", "categoryarray": words} if words else {}
-        figure.update_xaxes(title_text=_plain(name), type=axis.kind, **order, **cell)
+        figure.update_xaxes(title_text=plain(name), type=axis.kind, **order, **cell)
         _mark_default(figure, sweep, **cell)
-    figure.update_yaxes(title_text=_plain(sweep.valid_metric), col=1)
-    return figure.update_layout(**_layout(rows * ROW))
+    figure.update_yaxes(title_text=plain(sweep.valid_metric), col=1)
+    return figure.update_layout(**layout(places[-1]["row"] * ROW))
 
 
 def parallel_coordinates(sweep: Sweep) -> go.Figure:
@@ -143,7 +131,7 @@ def parallel_coordinates(sweep: Sweep) -> go.Figure:
     names, ranked = sweep.settings, sweep.ranked[::-1]
     trials = [trial for trial in ranked if all(name in trial.params for name in names)]
     scores = [trial.best_score(sweep.bigger) for trial in trials]
-    metric = _plain(sweep.valid_metric)
+    metric = plain(sweep.valid_metric)
     dimensions = [_dimension(axis_of(sweep, name), name, [trial.params[name] for trial in trials]) for name in names]
     figure = go.Figure(
         go.Parcoords(
@@ -157,11 +145,11 @@ def parallel_coordinates(sweep: Sweep) -> go.Figure:
             },
         )
     )
-    return figure.update_layout(**{**_layout(1.4 * ROW), "margin": {"l": 80, "r": 40, "t": 60, "b": 30}})
+    return figure.update_layout(**{**layout(1.4 * ROW), "margin": {"l": 80, "r": 40, "t": 60, "b": 30}})
 
 
 def _dimension(axis: Axis, name: str, values: Sequence[Any]) -> dict[str, Any]:
-    label = _plain(name)
+    label = plain(name)
     if axis.kind == "category":
         ticks = list(range(len(axis.words)))
         codes = [axis.words.index(shown(value)) for value in values]
@@ -183,7 +171,3 @@ def _mark_default(figure: go.Figure, sweep: Sweep, row: int, col: int) -> None:
 
 def _finite(value: Any) -> float | None:
     return float(value) if is_number(value) else None
-
-
-def _layout(height: float) -> dict[str, Any]:
-    return {"template": "plotly_white", "height": height, "margin": {"l": 60, "r": 20, "t": 30, "b": 50}}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
-
 from recbole_mm.markup import document, table
+from recbole_mm.plots import figure_html, script
+from recbole_mm.report import duration
 from recbole_mm.tuning.figures import learning_curves, parallel_coordinates, settings_against_score, shown
 from recbole_mm.tuning.record import Sweep, Trial
 
@@ -21,7 +20,7 @@ def page(sweep: Sweep) -> str:
     title = f"Sweep of {sweep.model} on {sweep.dataset}"
     parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(summary(sweep))}</p>"]
     parts += [*_best(sweep), *_curves(sweep), *_settings(sweep), *_failed(sweep)]
-    return document(title, parts, head=f"<script>{get_plotlyjs()}</script>\n")
+    return document(title, parts, head=script())
 
 
 def summary(sweep: Sweep) -> str:
@@ -37,15 +36,6 @@ def summary(sweep: Sweep) -> str:
     score, epoch = sweep.best.best_score(sweep.bigger), sweep.best.best_epoch(sweep.bigger)
     best = f"Best validation {sweep.valid_metric} {score:.4f}, of {sweep.best.name} after epoch {epoch}"
     return f"{line} {best}{f'; {default}' if default else ''}."
-
-
-def duration(seconds: float) -> str:
-    """Return a time in its two largest units, such as ``3 h 12 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def _best(sweep: Sweep) -> list[str]:
@@ -74,7 +64,7 @@ def _curves(sweep: Sweep) -> list[str]:
         "A line a trial: the best in orange, finished ones solid, stopped ones grey and dashed, failed ones red and "
         "dotted. A click on the legend hides a kind. The values of a trial are told where the pointer is on its line."
     )
-    return ["<h2>Learning curves</h2>", _figure(learning_curves(sweep), "curves", caption + _default_line(sweep))]
+    return ["<h2>Learning curves</h2>", figure_html(learning_curves(sweep), "curves", caption + _default_line(sweep))]
 
 
 def _settings(sweep: Sweep) -> list[str]:
@@ -87,8 +77,8 @@ def _settings(sweep: Sweep) -> list[str]:
     )
     return [
         "<h2>Settings</h2>",
-        _figure(settings_against_score(sweep), "settings", caption + _default_line(sweep)),
-        _figure(parallel_coordinates(sweep), "parallel", lines),
+        figure_html(settings_against_score(sweep), "settings", caption + _default_line(sweep)),
+        figure_html(parallel_coordinates(sweep), "parallel", lines),
     ]
 
 
@@ -110,9 +100,3 @@ def _failed(sweep: Sweep) -> list[str]:
 
 def _values(trial: Trial) -> str:
     return ", ".join(f"{name}: {shown(value)}" for name, value in trial.params.items())
-
-
-def _figure(figure: go.Figure, name: str, caption: str) -> str:
-    config = {"displaylogo": False, "responsive": True}
-    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
-    return f"<figure>\n{html}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"

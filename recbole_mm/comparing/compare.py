@@ -1,0 +1,170 @@
+"""All of `recbole-mm compare`: what is asked, the cells, and what they have come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+
+from recbole_mm.comparing.differences import differences
+from recbole_mm.comparing.output import write_outputs
+from recbole_mm.comparing.plan import Cell, Plan, Row, cell_of, configure_row
+from recbole_mm.comparing.progress import Progress
+from recbole_mm.comparing.record import Benchmark, Entry, Run
+from recbole_mm.comparing.running import in_processes, in_ray
+from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike
+from recbole_mm.comparing.training import read_cell
+from recbole_mm.report import duration
+from recbole_mm.request import Request
+
+Say = Callable[[str], object]
+NOT_TRAINED = "not trained yet"
+
+
+class Unfinished(Exception):
+    """A comparison was stopped from the keyboard; its finished cells are in `folder`."""
+
+    def __init__(self, folder: Path, done: int, total: int) -> None:
+        super().__init__(f"stopped when {done} of {total} cells were there")
+        self.folder = folder
+
+
+def compare(
+    rows: Sequence[Row],
+    datasets: Sequence[str],
+    common: Request,
+    plan: Plan,
+    say: Say,
+    *,
+    out: Path,
+    ray: str | None = None,
+    command: str = "",
+) -> list[Benchmark]:
+    """Train every row on every data set with every seed, and write the tables; cells that are there are kept.
+
+    Parameters
+    ----------
+    rows, datasets
+        What is compared.
+    common : Request
+        Files and settings of all.
+    plan : Plan
+        How.
+    say : callable
+        Receives lines for the user.
+    out : Path
+        The folder of the comparison, new or of an earlier command.
+    ray : str, optional
+        Train with Ray, on the cluster at this address or, where it is empty, on this machine.
+    command : str
+        For the report.
+
+    Raises
+    ------
+    InputError
+        Before any training: settings, data, or rows that cannot be compared.
+    Unfinished
+        At Ctrl-C; what there is is written.
+    """
+    out = out.resolve()
+    threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
+    cells: list[Cell] = []
+    for dataset in datasets:
+        asked, hashes = _asked(rows, dataset, common, say)
+        first = configure_row(Row(rows[0].model, rows[0].model), dataset, common)[1]["seed"]  # whatever files rows have
+        cells += [
+            cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
+            for seed in range(first, first + plan.seeds)
+            for row in rows
+        ]
+    cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early
+    missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
+    say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
+    try:
+        _train(missing, len(cells) - len(missing), plan, ray, say)
+    except KeyboardInterrupt:
+        done = sum(read_cell(cell) is not None for cell in cells)
+        raise Unfinished(out, done, len(cells)) from None
+    finally:
+        benchmarks = [_benchmark(dataset, rows, cells) for dataset in datasets]
+        if any(entry.finished for benchmark in benchmarks for entry in benchmark.entries):
+            write_outputs(out, benchmarks, cells, command)
+    return benchmarks
+
+
+def _asked(
+    rows: Sequence[Row], dataset: str, common: Request, say: Say
+) -> tuple[dict[str, tuple[Request, Config]], dict[str, str]]:
+    """Return what is asked of each row, and the hash of its data, after checking that they can be compared."""
+    asked = {row.label: configure_row(row, dataset, common) for row in rows}
+    configs = {label: config for label, (_, config) in asked.items()}
+    mixed = is_mixed(configs)
+    if mixed:
+        own = any(config["benchmark_filename"] for config in configs.values())
+        added = {key: value for key, value in MIXED.items() if not (own and key == "eval_args")}
+        common = replace(common, settings={**added, **(common.settings or {})})
+        asked = {row.label: configure_row(row, dataset, common) for row in rows}
+        configs = {label: config for label, (_, config) in asked.items()}
+    check_alike(configs)
+    hashes, held_out = load_alike(configs)
+    say(_told(dataset, held_out, next(iter(configs.values())), mixed))
+    return asked, hashes
+
+
+def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:
+    valid, test = (
+        f"{held_out[part]['interactions']} interactions of {held_out[part]['users']} users"
+        for part in ("valid", "test")
+    )
+    kinds = "; sequential models, as the others, do not rank what a user has had before" if mixed else ""
+    return (
+        f"{dataset}: {valid} in validation and {test} in test, each among {held_out['items']} items, "
+        f"chosen by {config['valid_metric']}{kinds}"
+    )
+
+
+def _train(cells: Sequence[Cell], done: int, plan: Plan, ray: str | None, say: Say) -> None:
+    """Train cells, and tell of each what it has come to."""
+    if not cells:
+        return
+    progress = Progress(cells, done)
+    try:
+        for cell in in_processes(cells, plan.jobs) if ray is None else in_ray(cells, plan, ray):
+            progress.ended(cell, *_ending(cell))
+    finally:
+        progress.close()
+
+
+def _ending(cell: Cell) -> tuple[float, str]:
+    """Return how many seconds a cell took, 0 where it failed, and what it has come to."""
+    run, result = read_cell(cell) or (Run(cell.seed, NOT_TRAINED), {})
+    name = f"{cell.row.label} on {cell.dataset}, seed {cell.seed}"
+    if run.error:
+        return 0.0, f"{name}: failed: {run.error.splitlines()[-1]}"
+    metric = result["valid_metric"].lower()
+    found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {result['epochs']} epochs"
+    return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
+
+
+def _benchmark(dataset: str, rows: Sequence[Row], cells: Sequence[Cell]) -> Benchmark:
+    """Return what the cells of a data set have come to, and the tests of it."""
+    found = {(cell.row.label, cell.seed): read_cell(cell) for cell in cells if cell.dataset == dataset}
+    seeds = tuple(sorted({seed for _, seed in found}))
+    held_out: dict[int, Any] = {}
+    entries, results = [], [result for _, result in filter(None, found.values()) if result]
+    for row in rows:
+        runs = []
+        for seed in seeds:
+            run, result = found[row.label, seed] or (Run(seed, NOT_TRAINED), {})
+            if result and held_out.setdefault(seed, result["held_out"]) != result["held_out"]:
+                run = Run(seed, "was asked for other interactions than the rows above")
+            runs.append(run)
+        entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
+    metrics = tuple(results[0]["test"]) if results else ()
+    valid_metric = results[0]["valid_metric"].lower() if results else ""
+    tested = differences(entries, valid_metric, metrics)
+    return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), tested)

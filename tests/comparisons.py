@@ -1,0 +1,42 @@
+"""Small comparisons, made by hand, for the tests of what is written about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recbole_mm.comparing.record import Benchmark, Entry, Run
+from recbole_mm.comparing.significance import Difference, Paired
+
+SEEDS = (2020, 2021, 2022)
+FAILED = "Traceback\n  RuntimeError: <out of memory>"
+
+
+def run(seed: int, test: dict[str, float] | None, **changed: Any) -> Run:
+    """Return a run, one that failed where it has no test."""
+    given = {"error": "" if test else FAILED, "valid": {"ndcg@10": 0.5}, "seconds": 10.0, "n_parameters": 1000}
+    return Run(seed, test=test, **{**given, **changed})
+
+
+def entry(
+    label: str, tests: Sequence[dict[str, float] | None], ablation_of: str = "", baseline: bool = False, **changed: Any
+) -> Entry:
+    runs = (run(seed, test, **changed) for seed, test in zip(SEEDS, tests, strict=False))
+    return Entry(label, ablation_of, baseline, tuple(runs))
+
+
+def values(metric: str, *found: float | None) -> list[dict[str, float] | None]:
+    return [None if value is None else {metric: value} for value in found]
+
+
+def difference(label: str, mean: float, wilcoxon: float = 0.01, t: float = 0.01, **changed: Any) -> Difference:
+    """Return a difference with these p-values after Holm's correction, and a tenth of them before it."""
+    direction = (mean > 0) - (mean < 0)
+    given = {"against": "LightGCN", "metric": "ndcg@10", "over": "users", "n": 943, "n_different": 900}
+    tests = Paired(wilcoxon / 10, wilcoxon, direction * 0.25), Paired(t / 10, t, direction * 0.125)
+    return Difference(label, mean=mean, wilcoxon=tests[0], t=tests[1], **{**given, **changed})
+
+
+def benchmark(*entries: Entry, **changed: Any) -> Benchmark:
+    given = {"dataset": "ml-100k", "valid_metric": "NDCG@10", "metrics": ("ndcg@10",), "seeds": SEEDS}
+    return Benchmark(**{**given, "entries": entries, **changed})

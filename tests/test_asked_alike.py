@@ -1,0 +1,154 @@
+"""The same questions for all: what is held out, what is ranked, and which models may stand in one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from model_contract import DATASETS
+from recbole.utils import init_seed
+
+from recbole_mm.build import held_out, load_dataset, split_dataset
+from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
+from recbole_mm.errors import InputError
+from recbole_mm.request import Request, configure
+
+SMALL = {"data_path": str(DATASETS), "use_gpu": False, "MAX_ITEM_LIST_LENGTH": 5}
+SAMPLED = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "uni20"}
+BY_TIME = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", "mode": "full"}
+
+
+def config(model: str, dataset: str = "microvideo", **changes: Any) -> Any:
+    return configure(Request(model, dataset, settings=SMALL | changes))
+
+
+def loaders(model: str, dataset: str = "microvideo", **changes: Any) -> tuple[Any, Any, Any]:
+    made = config(model, dataset, **changes)
+    init_seed(made["seed"], made["reproducibility"])
+    return split_dataset(made, load_dataset(made))
+
+
+def not_ranked(loader: Any) -> set[tuple[str, str]]:
+    """Return user and item, by their own ids, of every score that the evaluation sets to -inf."""
+    dataset, found = loader._dataset, set()
+    for batch, seen, _, _ in loader:
+        if seen is not None:
+            users = dataset.id2token("user_id", batch["user_id"].numpy()[seen[0].numpy()])
+            found |= set(zip(users, dataset.id2token("item_id", seen[1].numpy()), strict=True))
+    return found
+
+
+@pytest.mark.parametrize("dataset", ["microvideo", "ml-100k"])
+def test_sequential_and_other_models_are_asked_the_same(dataset: str) -> None:
+    general, sequential = (loaders(model, dataset, **MIXED) for model in ("BPR", "SASRec"))
+    assert held_out(*general[1:]) == held_out(*sequential[1:])
+    for ours, theirs in zip(general[1:], sequential[1:], strict=True):
+        assert not_ranked(ours) == not_ranked(theirs)
+        assert len(not_ranked(ours)) > 1000
+    assert not_ranked(general[1]) < not_ranked(general[2])
+
+
+def test_by_default_sequential_models_rank_all_items_as_recboles_do() -> None:
+    _, valid, test = loaders("SASRec", eval_args=MIXED["eval_args"])
+    assert not_ranked(valid) == not_ranked(test) == set()
+
+
+def test_an_item_that_comes_again_is_ranked_where_it_is_held_out(tmp_path: Any) -> None:
+    folder = tmp_path / "again"
+    folder.mkdir()
+    rows = [(user, item, time) for user in "uv" for time, item in enumerate("abcda", start=1)]
+    lines = ["user_id:token\titem_id:token\ttimestamp:float", *("\t".join(map(str, row)) for row in rows)]
+    (folder / "again.inter").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _, valid, test = loaders(
+        "SASRec", "again", data_path=str(tmp_path), load_col=None, topk=[2], valid_metric="MRR@2", **MIXED
+    )
+    assert not_ranked(valid) == {(user, item) for user in "uv" for item in "abc"}  # d is held out
+    assert not_ranked(test) == {(user, item) for user in "uv" for item in "bcd"}  # a is
+
+
+def test_sampled_items_cannot_leave_out_what_was_seen() -> None:
+    with pytest.raises(InputError, match="exclude_seen is true and eval_args samples"):
+        loaders("SASRec", eval_args=SAMPLED, exclude_seen=True)
+
+
+def test_what_is_held_out_goes_by_the_seed_of_a_random_split_and_by_nothing_else() -> None:
+    one, same, other = (held_out(*loaders("BPR", seed=seed, embedding_size=size)[1:]) for seed, size in
+                        ((1, 8), (1, 16), (2, 8)))  # fmt: skip
+    assert one == same
+    assert one["test"]["hash"] != other["test"]["hash"]
+    assert one["items"] == 240
+    _, valid, test = loaders("BPR", seed=1)
+    for part, loader in (("valid", valid), ("test", test)):
+        assert one[part]["interactions"] == len(loader._dataset)
+        assert one[part]["users"] == len(np.unique(loader._dataset.inter_feat["user_id"]))
+
+
+def refused(changes: dict[str, Any], *models: str) -> str:
+    with pytest.raises(InputError) as error:
+        check_alike({model: config(model, **changes) for model in models})
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_cannot_be_compared_is_refused_with_the_reason() -> None:
+    assert "eval_args of BPR has mode" in refused({"eval_args": SAMPLED}, "BPR", "LightGCN")
+    assert "compare with mode full" in refused({"eval_args": SAMPLED}, "BPR", "LightGCN")
+    assert "SASRec is sequential and BPR is not" in refused({}, "BPR", "SASRec")
+    assert "SASRec is sequential and BPR is not" in refused({"eval_args": BY_TIME}, "BPR", "SASRec")
+    assert "exclude_seen is false" in refused({"eval_args": MIXED["eval_args"]}, "BPR", "SASRec")
+    check_alike({model: config(model, **MIXED) for model in ("BPR", "SASRec")})
+    check_alike({model: config(model) for model in ("BPR", "LightGCN")})
+    configs = {"BPR": config("BPR"), "MHCR": config("MHCR", topk=[5, 10])}
+    with pytest.raises(InputError, match=r"BPR and MHCR cannot be compared: topk is \[10\] for one and \[5, 10\]"):
+        check_alike(configs)
+
+
+def test_a_split_that_comes_with_the_data_serves_both_kinds(tmp_path: Any) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for part, items in (("train", "abc"), ("valid", "d"), ("test", "e")):
+        lines = [f"{user}\t{item}" for user in "uvw" for item in items] + ["x\tf"]
+        (folder / f"given.{part}.inter").write_text("user_id:token\titem_id:token\n" + "\n".join(lines) + "\n")
+    keys = {"data_path": str(tmp_path), "benchmark_filename": ["train", "valid", "test"], "exclude_seen": True,
+            "topk": [2], "valid_metric": "MRR@2", "load_col": {"inter": ["user_id", "item_id"]}}  # fmt: skip
+    configs = {model: config(model, "given", **keys) for model in ("BPR", "SASRec")}
+    check_alike(configs)
+    assert is_mixed(configs)
+    hashes, found = load_alike(configs)
+    assert hashes.keys() == configs.keys()
+    assert found["test"]["interactions"] == 4
+
+
+def test_users_of_whom_a_sequential_model_holds_out_nothing_are_a_reason(tmp_path: Any) -> None:
+    folder = tmp_path / "short"
+    folder.mkdir()
+    rows = [("u", item, time) for time, item in enumerate("abcd")] + [("v", "a", 1), ("v", "e", 2)]
+    lines = ["user_id:token\titem_id:token\ttimestamp:float", *("\t".join(map(str, row)) for row in rows)]
+    (folder / "short.inter").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    keys = {"data_path": str(tmp_path), "topk": [2], "valid_metric": "MRR@2", "load_col": None, **MIXED}
+    configs = {model: config(model, "short", **keys) for model in ("BPR", "SASRec")}
+    with pytest.raises(
+        InputError, match=r"other interactions are held out .*BPR: 1 in validation, 2 in test.*SASRec: 1"
+    ):
+        load_alike(configs)
+
+
+def test_other_questions_are_refused_by_their_hash() -> None:
+    found = {"items": 3, "valid": {"interactions": 1, "hash": "a"}, "test": {"interactions": 1, "hash": "a"}}
+    refuse_other("A", found, "B", dict(found))
+    with pytest.raises(InputError, match="A and B cannot be compared"):
+        refuse_other("A", found, "B", found | {"test": {"interactions": 1, "hash": "b"}})
+
+
+def test_the_hash_of_a_row_is_of_what_it_reads_whatever_stands_beside_it() -> None:
+    configs = {model: config(model, **MIXED) for model in ("BPR", "SASRec", "MHCR", "SEA")}
+    together, _ = load_alike(configs)
+    assert {model: load_alike({model: made})[0][model] for model, made in configs.items()} == together
+    assert together["BPR"] != together["MHCR"] == together["SEA"]  # with and without the features
+
+
+def test_rows_that_load_other_data_are_found_before_training() -> None:
+    configs = {"BPR": config("BPR"), "fewer": config("BPR", val_interval={"timestamp": "[0, 1000]"})}
+    with pytest.raises(InputError, match=r"BPR and fewer cannot be compared: other interactions are held out"):
+        load_alike(configs)

@@ -1,0 +1,196 @@
+"""`recbole-mm compare` as a user types it: killed, gone on with, by processes and by Ray."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from model_contract import DATASETS
+from sweeping import PATIENCE, environment
+
+from recbole_mm import cli
+from recbole_mm.comparing import compare as comparing
+from recbole_mm.comparing.plan import Cell, Row
+from recbole_mm.comparing.running import in_processes
+from recbole_mm.request import Request
+
+DATA = ["--datasets=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--MAX_ITEM_LIST_LENGTH=5", "--use_gpu=False"]
+HIDDEN = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1}
+
+
+def cells(folder: Path) -> dict[Path, bytes]:
+    """Return the results of all finished cells."""
+    files = {file: file.read_bytes() for file in folder.glob("cells/*/*/*/*/result.json")}
+    return {file: content for file, content in files.items() if json.loads(content)["status"] == "finished"}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """Return a comparison that was killed after its first cell, and then was gone on with by Ray."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "sasrec.yaml").write_text(json.dumps(HIDDEN))
+    (folder / "broken.yaml").write_text("model: BPR\nlearning_rate: 1.0e+30\n")
+    settings = ["--settings=SASRec=sasrec.yaml", "--settings=broken=broken.yaml"]
+    arguments = ["compare", "--models=BPR,SASRec", *DATA, *settings, "--seeds=2", "--out=out"]
+    command = [sys.executable, "-m", "recbole_mm", *arguments]
+    options: dict[str, Any] = {"cwd": folder, "env": environment(), "text": True}
+    driver = subprocess.Popen([*command, "--jobs=2"], **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not cells(folder / "out"):
+        assert driver.poll() is None
+        psutil.wait_procs([psutil.Process(driver.pid)], timeout=0.1)
+    children = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    driver.wait()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    first = cells(folder / "out")
+    done = subprocess.run([*command, "--ray"], **options, capture_output=True, timeout=PATIENCE, check=False)
+    return SimpleNamespace(
+        folder=folder, out=folder / "out", arguments=arguments, children=children, alive=alive, first=first, done=done
+    )
+
+
+def test_a_kill_leaves_no_process_and_what_was_finished_is_kept(killed: SimpleNamespace) -> None:
+    assert killed.children
+    assert killed.alive == []
+    after = cells(killed.out)
+    assert 1 <= len(killed.first) < len(after) == 4
+    assert killed.first.items() <= after.items()
+
+
+def test_a_failed_cell_is_marked_and_does_not_stop_the_rest(killed: SimpleNamespace) -> None:
+    assert killed.done.returncode == 1, killed.done.stderr
+    assert "broken on microvideo, seed 2021: failed: BPR: the training loss is nan" in killed.done.stdout
+    table = (killed.out / "table.md").read_text(encoding="utf-8")
+    (line,) = (line for line in table.splitlines() if line.startswith("| broken"))
+    assert line.count("failed") == 5
+    failed = [cell for cell in told(killed)["cells"] if cell["error"]]
+    assert [(cell["row"], cell["seed"]) for cell in failed] == [("broken", 2020), ("broken", 2021)]
+    assert "loss is nan" in (killed.out / "compare.html").read_text(encoding="utf-8")
+
+
+def told(killed: SimpleNamespace) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((killed.out / "result.json").read_text(encoding="utf-8"))
+    return result
+
+
+def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamespace) -> None:
+    names = {file.name for file in killed.out.iterdir()}
+    assert names == {"cells", "table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
+    result = told(killed)
+    assert result["command"].startswith("recbole-mm compare --models=BPR,SASRec")
+    finished = [cell for cell in result["cells"] if not cell["error"]]
+    with (killed.out / "table.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {(row["model"], row["part"], row["metric"]): row for row in csv.DictReader(stream)}
+    for cell in finished:
+        assert cell["held_out"] == finished[0]["held_out"]
+        assert cell["test"]["ndcg@10"] == float(rows[cell["row"], "test", "ndcg@10"][f"seed_{cell['seed']}"])
+    assert {one["over"] for one in result["differences"]} == {"users", "seeds"}
+    assert all(
+        (one["label"], one["against"]) in (("SASRec", "BPR"), ("BPR", "SASRec")) for one in result["differences"]
+    )
+
+
+def test_a_cell_is_the_run_of_its_settings(killed: SimpleNamespace, tmp_path: Path) -> None:
+    (cell,) = (cell for cell in told(killed)["cells"] if (cell["row"], cell["seed"]) == ("SASRec", 2021))
+    settings = [f"--{key}={value}" for key, value in cell["settings"].items()]
+    files = f"--config_files={' '.join(cell['config_files'])}"
+    assert cli.main(["run", "--model=SASRec", "--dataset=microvideo", *settings, files]) == 0
+    (file,) = (tmp_path / "saved").glob("*/result.json")
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert (result["test"], result["valid"]) == (cell["test"], cell["valid"])
+    assert result["best_epoch"] == cell["best_epoch"]
+    with np.load(file.parent / "test_users.npz", allow_pickle=False) as users:
+        assert users["user"].tolist() == sorted(users["user"].tolist(), key=users["user"].tolist().index)
+        assert len(users["user"]) == 300
+        assert users["ndcg@10"].mean() == pytest.approx(result["test"]["ndcg@10"], abs=6e-5)
+
+
+def test_what_is_there_is_not_trained_again(
+    killed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(killed.folder)
+    before, trained = cells(killed.out), []
+
+    def none(cells: Any, jobs: int) -> Any:
+        trained.extend((cell.row.label, cell.seed) for cell in cells)
+        return iter(())
+
+    monkeypatch.setattr(comparing, "in_processes", none)
+    assert cli.main(killed.arguments) == 1
+    assert trained == [("broken", 2020), ("broken", 2021)]  # what failed is tried again
+    assert "6 cells, 4 of them are there" in capsys.readouterr().out
+    arguments = ["--seeds=3" if one == "--seeds=2" else one for one in killed.arguments if "broken" not in one]
+    trained.clear()
+    assert cli.main(arguments) == 1  # one more seed
+    assert trained == [("BPR", 2022), ("SASRec", 2022)]
+    table = (killed.out / "table.md").read_text(encoding="utf-8")
+    assert "BPR (2 of 3 seeds)" in table
+    assert cells(killed.out) == before
+
+
+def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(
+    killed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(killed.folder)
+    (killed.out / "table.md").unlink()
+
+    def stopped(cells: Any, jobs: int) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparing, "in_processes", stopped)
+    assert cli.main(killed.arguments) == 130
+    error = capsys.readouterr().err
+    assert "the same command goes on" in error
+    assert "--models=BPR,SASRec" in error
+    assert (killed.out / "table.md").is_file()
+
+
+def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
+    """As at Ctrl-C, of which a training itself takes no notice."""
+    request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS), "epochs": 100_000, "learner": "none"})
+    cells = [Cell(Row("BPR", "BPR"), "microvideo", 2020, request, tmp_path / name) for name in ("broken", "endless")]
+    settings = {**(request.settings or {}), "checkpoint_dir": str(cells[1].folder), "learner": "adam"}
+    cells[1] = replace(cells[1], request=replace(request, settings=settings))
+
+    def training() -> list[psutil.Process]:
+        """Return the processes of cells, which are children of the server that forks them."""
+        me = psutil.Process()
+        return [child for child in me.children(recursive=True) if child.ppid() != me.pid]
+
+    running = in_processes(cells, 2)
+    assert next(running) is cells[0]
+    assert "learner 'none'" in (cells[0].folder / "error.txt").read_text()
+    assert len(training()) == 1
+    running.close()
+    assert not training()
+    assert not (cells[1].folder / "error.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to compare"),
+        (["--models=BPR", "--jobs=2", "--ray"], "--jobs is for processes"),
+        (["--models=BPR", "--cpus=2"], "--cpus is for --ray"),
+        (["--models=BPR", "--seeds=0"], "seeds must be at least 1"),
+        (["--models=BPR,SASRec", "--eval_args={'split': {'RS': [8, 1, 1]}}"], "SASRec is sequential and BPR is not"),
+        (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: 'hyper_num' is no setting"),
+        (["--models=BPR", "--datasets=nowhere"], "nowhere"),
+    ],
+)
+def test_mistakes_are_one_line_before_any_training(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compare", *DATA, *arguments]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert words in line
+    assert not (tmp_path / "saved").exists()
