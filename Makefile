@@ -5,13 +5,19 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 ARGS ?=
 
-.PHONY: run test lint bench clean
+.PHONY: run test coverage lint bench clean
 
 run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
 
+# Threads that wait do not spin: two workers share the cores.
+TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.installed
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(TEST)
+
+coverage: $(VENV)/.installed
+	$(TEST) --cov --cov-report=term:skip-covered
 
 lint: $(VENV)/.installed
 	$(PY) -m ruff check .
