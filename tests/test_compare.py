@@ -72,6 +72,7 @@ def test_a_failed_cell_is_marked_and_does_not_stop_the_rest(killed: SimpleNamesp
     table = (killed.out / "table.md").read_text(encoding="utf-8")
     (line,) = (line for line in table.splitlines() if line.startswith("| broken"))
     assert line.count("failed") == 5
+    assert table.splitlines()[2] == "| model | Recall@10 | MRR@10 | NDCG@10 | Hit@10 | Precision@10 |"
     failed = [cell for cell in told(killed)["cells"] if cell["error"]]
     assert [(cell["row"], cell["seed"]) for cell in failed] == [("broken", 2020), ("broken", 2021)]
     assert "loss is nan" in (killed.out / "compare.html").read_text(encoding="utf-8")

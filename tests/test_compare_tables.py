@@ -10,7 +10,7 @@ import pytest
 from comparisons import benchmark, difference, entry, run, values
 
 from recbole_mm.comparing.cells import BEST, SECOND, Cell, caption, mark, ordered, rows, spelled, text
-from recbole_mm.comparing.record import Benchmark, Entry, sign
+from recbole_mm.comparing.record import NOT_TRAINED, Benchmark, Entry, sign
 from recbole_mm.comparing.tables import csv_text, differences_csv, escape_latex, escape_markdown, latex, markdown
 
 EVIL = r"a_b%c&d#e$f{g}h~i^j\k|l<m>[n]*`"
@@ -172,6 +172,7 @@ def test_ablations_stand_under_their_model() -> None:
 def test_a_metric_that_no_run_has() -> None:
     assert text(entry("a", values("ndcg@10", 0.1)), "recall@10") == "–"
     assert text(entry("a", values("ndcg@10", None)), "ndcg@10") == "failed"
+    assert text(entry("a", values("ndcg@10", None, None), error=NOT_TRAINED), "ndcg@10") == "–"
 
 
 def test_the_usual_spelling() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from recbole.evaluator.register import metrics_dict
 
-from recbole_mm.comparing.record import Benchmark, Entry, sign
+from recbole_mm.comparing.record import NOT_TRAINED, Benchmark, Entry, sign
 from recbole_mm.comparing.significance import Difference
 
 ALPHA = 0.05
@@ -103,7 +103,7 @@ def text(entry: Entry, metric: str) -> str:
     """Return the mean in the test, and with two or more seeds the deviation."""
     mean, deviation = entry.mean("test", metric), entry.deviation("test", metric)
     if mean is None:
-        return "–" if entry.finished else "failed"
+        return "failed" if all(run.error not in ("", NOT_TRAINED) for run in entry.runs) else "–"
     return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
 
 

@@ -14,7 +14,7 @@ from recbole_mm.comparing.differences import differences
 from recbole_mm.comparing.output import write_outputs
 from recbole_mm.comparing.plan import Cell, Plan, Row, cell_of, configure_row
 from recbole_mm.comparing.progress import Progress
-from recbole_mm.comparing.record import Benchmark, Entry, Run
+from recbole_mm.comparing.record import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparing.running import in_processes, in_ray
 from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparing.training import read_cell
@@ -22,7 +22,6 @@ from recbole_mm.report import duration
 from recbole_mm.request import Request
 
 Say = Callable[[str], object]
-NOT_TRAINED = "not trained yet"
 
 
 class Unfinished(Exception):
@@ -164,7 +163,18 @@ def _benchmark(dataset: str, rows: Sequence[Row], cells: Sequence[Cell]) -> Benc
                 run = Run(seed, "was asked for other interactions than the rows above")
             runs.append(run)
         entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
-    metrics = tuple(results[0]["test"]) if results else ()
+    metrics = tuple(sorted(results[0]["test"], key=_place(results[0]["config"]))) if results else ()
     valid_metric = results[0]["valid_metric"].lower() if results else ""
     tested = differences(entries, valid_metric, metrics)
     return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), tested)
+
+
+def _place(config: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
+    """Return what sorts metrics, such as ``ndcg@10``, as the settings have them: by name, then by k."""
+    names = [name.lower() for name in config["metrics"]]
+
+    def place(metric: str) -> tuple[int, int]:
+        name, _, k = metric.partition("@")
+        return names.index(name) if name in names else len(names), int(k or 0)
+
+    return place

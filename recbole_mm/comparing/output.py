@@ -10,7 +10,7 @@ from typing import Any
 from recbole_mm.comparing import tables
 from recbole_mm.comparing.page import page
 from recbole_mm.comparing.plan import Cell
-from recbole_mm.comparing.record import Benchmark
+from recbole_mm.comparing.record import NOT_TRAINED, Benchmark
 from recbole_mm.comparing.training import read_cell
 from recbole_mm.files import replace_text
 from recbole_mm.report import environment, write_result
@@ -61,7 +61,7 @@ def _told(cell: Cell) -> dict[str, Any]:
         "baseline": cell.row.baseline,
         "settings": settings,
         "config_files": list(cell.request.config_files),
-        "error": run.error if run else "not trained yet",
+        "error": run.error if run else NOT_TRAINED,
         "seconds": run.seconds if run else None,
         **{key: result.get(key) for key in TOLD},
         "held_out": result.get("held_out"),

@@ -66,7 +66,7 @@ def _failed(benchmarks: Sequence[Benchmark]) -> list[str]:
         for run in entry.runs
         if run.error
     ]
-    return ["<h2>Failed runs</h2>", "<ul>", *items, "</ul>"] if items else []
+    return ["<h2>Without a result</h2>", "<ul>", *items, "</ul>"] if items else []
 
 
 def _figures(benchmark: Benchmark, style: figures.Styles, place: int) -> list[str]:

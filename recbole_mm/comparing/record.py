@@ -13,6 +13,8 @@ from recbole.evaluator import smaller_metrics
 from recbole_mm.comparing.significance import Difference
 from recbole_mm.groups import Groups
 
+NOT_TRAINED = "not trained yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -21,7 +23,7 @@ class Run:
     Attributes
     ----------
     error : str
-        Why it failed; empty where it did not.
+        Why it failed, or `NOT_TRAINED`; empty where it has finished.
     valid, test : dict
         Metric -> value, of the best epoch.
     groups : dict or None
