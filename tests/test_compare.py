@@ -21,6 +21,7 @@ from recbole_mm import cli
 from recbole_mm.comparing import compare as comparing
 from recbole_mm.comparing.plan import Cell, Row
 from recbole_mm.comparing.running import in_processes
+from recbole_mm.comparing.training import write_error
 from recbole_mm.request import Request
 
 DATA = ["--datasets=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--MAX_ITEM_LIST_LENGTH=5", "--use_gpu=False"]
@@ -136,6 +137,30 @@ def test_what_is_there_is_not_trained_again(
     table = (killed.out / "table.md").read_text(encoding="utf-8")
     assert "BPR (2 of 3 seeds)" in table
     assert cells(killed.out) == before
+
+
+def test_several_data_sets_and_nothing_that_finished(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = []
+
+    def failing(cells: Any, jobs: int) -> Any:
+        for cell in cells:
+            trained.append((cell.dataset, cell.row.label, cell.seed))
+            write_error(cell, "Traceback\nRuntimeError: no memory")
+            yield cell
+
+    monkeypatch.setattr(comparing, "in_processes", failing)
+    several = ["--datasets=microvideo,ml-100k", "--seeds=2", "--seed=7", "--topk=[5,20]", "--valid_metric=NDCG@20"]
+    assert cli.main(["compare", "--models=BPR,Pop", *DATA[1:], *several]) == 1
+    both = [(dataset, model) for dataset in ("microvideo", "ml-100k") for model in ("BPR", "Pop")]
+    assert trained == [(*one, seed) for seed in (7, 8) for one in both]
+    printed = capsys.readouterr().out
+    assert "BPR on ml-100k, seed 8: failed: RuntimeError: no memory" in printed
+    table = (tmp_path / "saved" / "compare-microvideo-ml-100k" / "table.md").read_text(encoding="utf-8")
+    assert table in printed
+    assert table.count("| Pop | failed |") == 2
+    assert "### microvideo" in table
 
 
 def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(

@@ -72,8 +72,10 @@ def compare(
     out = out.resolve()
     threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
     cells: list[Cell] = []
+    configs: dict[str, Config] = {}  # one a data set: rows are evaluated alike
     for dataset in datasets:
         asked, hashes = _asked(rows, dataset, common, say)
+        configs[dataset] = next(iter(asked.values()))[1]
         first = configure_row(Row(rows[0].model, rows[0].model), dataset, common)[1]["seed"]  # whatever files rows have
         cells += [
             cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
@@ -89,9 +91,8 @@ def compare(
         done = sum(read_cell(cell) is not None for cell in cells)
         raise Unfinished(out, done, len(cells)) from None
     finally:
-        benchmarks = [_benchmark(dataset, rows, cells) for dataset in datasets]
-        if any(entry.finished for benchmark in benchmarks for entry in benchmark.entries):
-            write_outputs(out, benchmarks, cells, command)
+        benchmarks = [_benchmark(dataset, config, rows, cells) for dataset, config in configs.items()]
+        write_outputs(out, benchmarks, cells, command)
     return benchmarks
 
 
@@ -149,12 +150,15 @@ def _ending(cell: Cell) -> tuple[float, str]:
     return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
 
 
-def _benchmark(dataset: str, rows: Sequence[Row], cells: Sequence[Cell]) -> Benchmark:
+def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequence[Cell]) -> Benchmark:
     """Return what the cells of a data set have come to, and the tests of it."""
     found = {(cell.row.label, cell.seed): read_cell(cell) for cell in cells if cell.dataset == dataset}
     seeds = tuple(sorted({seed for _, seed in found}))
     held_out: dict[int, Any] = {}
-    entries, results = [], [result for _, result in filter(None, found.values()) if result]
+    entries: list[Entry] = []
+    valid_metric = config["valid_metric"].lower()
+    tested = dict.fromkeys(metric for one in found.values() if one for metric in one[0].test or ())
+    metrics = tuple(sorted(tested, key=_place(config))) or (valid_metric,)
     for row in rows:
         runs = []
         for seed in seeds:
@@ -163,13 +167,10 @@ def _benchmark(dataset: str, rows: Sequence[Row], cells: Sequence[Cell]) -> Benc
                 run = Run(seed, "was asked for other interactions than the rows above")
             runs.append(run)
         entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
-    metrics = tuple(sorted(results[0]["test"], key=_place(results[0]["config"]))) if results else ()
-    valid_metric = results[0]["valid_metric"].lower() if results else ""
-    tested = differences(entries, valid_metric, metrics)
-    return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), tested)
+    return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), differences(entries, valid_metric, metrics))
 
 
-def _place(config: Mapping[str, Any]) -> Callable[[str], tuple[int, int]]:
+def _place(config: Config) -> Callable[[str], tuple[int, int]]:
     """Return what sorts metrics, such as ``ndcg@10``, as the settings have them: by name, then by k."""
     names = [name.lower() for name in config["metrics"]]
 
