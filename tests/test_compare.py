@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -145,12 +146,14 @@ def test_several_data_sets_and_nothing_that_finished(
     trained = []
 
     def failing(cells: Any, jobs: int) -> Any:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"  # which RecBole's Config writes over
         for cell in cells:
             trained.append((cell.dataset, cell.row.label, cell.seed))
             write_error(cell, "Traceback\nRuntimeError: no memory")
             yield cell
 
     monkeypatch.setattr(comparing, "in_processes", failing)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     several = ["--datasets=microvideo,ml-100k", "--seeds=2", "--seed=7", "--topk=[5,20]", "--valid_metric=NDCG@20"]
     assert cli.main(["compare", "--models=BPR,Pop", *DATA[1:], *several]) == 1
     both = [(dataset, model) for dataset in ("microvideo", "ml-100k") for model in ("BPR", "Pop")]

@@ -20,6 +20,7 @@ from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_ali
 from recbole_mm.comparing.training import read_cell
 from recbole_mm.report import duration
 from recbole_mm.request import Request
+from recbole_mm.tuning.devices import devices_kept
 
 Say = Callable[[str], object]
 
@@ -73,15 +74,17 @@ def compare(
     threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
     cells: list[Cell] = []
     configs: dict[str, Config] = {}  # one a data set: rows are evaluated alike
-    for dataset in datasets:
-        asked, hashes = _asked(rows, dataset, common, say)
-        configs[dataset] = next(iter(asked.values()))[1]
-        first = configure_row(Row(rows[0].model, rows[0].model), dataset, common)[1]["seed"]  # whatever files rows have
-        cells += [
-            cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
-            for seed in range(first, first + plan.seeds)
-            for row in rows
-        ]
+    with devices_kept():
+        for dataset in datasets:
+            asked, hashes = _asked(rows, dataset, common, say)
+            configs[dataset] = next(iter(asked.values()))[1]
+            plain = Row(rows[0].model, rows[0].model)  # without a file, which may have a seed of its own
+            first = configure_row(plain, dataset, common)[1]["seed"]
+            cells += [
+                cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
+                for seed in range(first, first + plan.seeds)
+                for row in rows
+            ]
     cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early
     missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
     say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
