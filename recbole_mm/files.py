@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: whoever reads one finds the old or the new, never half of it."""
+"""Files that are replaced in one step, the old or the new and never half of it; folders with one writer at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from recbole_mm.errors import InputError
 
 
 @contextmanager
@@ -25,3 +29,24 @@ def replace_text(path: Path, text: str) -> Path:
     with replaced(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
     return path
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Make a folder where it is missing, and let no other process into this block until it ends or this process does.
+
+    Raises
+    ------
+    InputError
+        Another process is in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise InputError(f"{folder}: another command works in this folder; wait for it, or choose another") from error
+    try:
+        yield
+    finally:
+        lock.release()

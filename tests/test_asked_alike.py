@@ -10,6 +10,7 @@ from model_contract import DATASETS
 from recbole.utils import init_seed
 
 from recbole_mm.build import held_out, load_dataset, split_dataset
+from recbole_mm.comparing import together
 from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request, configure
@@ -114,7 +115,7 @@ def test_a_split_that_comes_with_the_data_serves_both_kinds(tmp_path: Any) -> No
             "topk": [2], "valid_metric": "MRR@2", "load_col": {"inter": ["user_id", "item_id"]}}  # fmt: skip
     configs = {model: config(model, "given", **keys) for model in ("BPR", "SASRec")}
     check_alike(configs)
-    assert is_mixed(configs)
+    assert is_mixed(made["MODEL_TYPE"] for made in configs.values())
     hashes, found = load_alike(configs)
     assert hashes.keys() == configs.keys()
     assert found["test"]["interactions"] == 4
@@ -146,6 +147,13 @@ def test_the_hash_of_a_row_is_of_what_it_reads_whatever_stands_beside_it() -> No
     together, _ = load_alike(configs)
     assert {model: load_alike({model: made})[0][model] for model, made in configs.items()} == together
     assert together["BPR"] != together["MHCR"] == together["SEA"]  # with and without the features
+
+
+def test_files_are_checked_once_a_way_of_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+    monkeypatch.setattr(together, "check_files", lambda config: checked.append(config["model"]))
+    load_alike({model: config(model, **MIXED) for model in ("BPR", "LightGCN", "SASRec", "SEA", "MHCR")})
+    assert checked == ["BPR", "SASRec", "SEA"]
 
 
 def test_rows_that_load_other_data_are_found_before_training() -> None:

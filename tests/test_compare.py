@@ -87,7 +87,8 @@ def told(killed: SimpleNamespace) -> dict[str, Any]:
 
 def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamespace) -> None:
     names = {file.name for file in killed.out.iterdir()}
-    assert names == {"cells", "table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
+    written = {"cells", "table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
+    assert names - {".lock"} == written
     result = told(killed)
     assert result["command"].startswith("recbole-mm compare --models=BPR,SASRec")
     finished = [cell for cell in result["cells"] if not cell["error"]]
@@ -164,6 +165,26 @@ def test_several_data_sets_and_nothing_that_finished(
     assert table in printed
     assert table.count("| Pop | failed |") == 2
     assert "### microvideo" in table
+
+
+def test_a_second_command_in_the_same_folder_is_refused_and_deletes_nothing(
+    killed: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(killed.folder)
+    before = cells(killed.out)
+
+    def at_work(cells: Any, jobs: int) -> Any:
+        second = subprocess.run(
+            [sys.executable, "-m", "recbole_mm", *killed.arguments], env=environment(),
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+        assert second.returncode == 2
+        assert second.stderr.splitlines()[-1].endswith("wait for it, or choose another")
+        return iter(())
+
+    monkeypatch.setattr(comparing, "in_processes", at_work)
+    assert cli.main(killed.arguments) == 1
+    assert cells(killed.out) == before
 
 
 def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(

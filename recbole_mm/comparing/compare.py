@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from recbole.config import Config
+from recbole.utils import get_model
 
 from recbole_mm.comparing.differences import differences
 from recbole_mm.comparing.output import write_outputs
@@ -18,6 +19,7 @@ from recbole_mm.comparing.record import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparing.running import in_processes, in_ray
 from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparing.training import read_cell
+from recbole_mm.files import alone_in
 from recbole_mm.report import duration
 from recbole_mm.request import Request
 from recbole_mm.tuning.devices import devices_kept
@@ -66,7 +68,7 @@ def compare(
     Raises
     ------
     InputError
-        Before any training: settings, data, or rows that cannot be compared.
+        Before any training: settings, data, rows that cannot be compared, or a folder in which another one works.
     Unfinished
         At Ctrl-C; what there is is written.
     """
@@ -76,46 +78,44 @@ def compare(
     configs: dict[str, Config] = {}  # one a data set: rows are evaluated alike
     with devices_kept():
         for dataset in datasets:
-            asked, hashes = _asked(rows, dataset, common, say)
+            asked, hashes, first = _asked(rows, dataset, common, say)
             configs[dataset] = next(iter(asked.values()))[1]
-            plain = Row(rows[0].model, rows[0].model)  # without a file, which may have a seed of its own
-            first = configure_row(plain, dataset, common)[1]["seed"]
             cells += [
                 cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
                 for seed in range(first, first + plan.seeds)
                 for row in rows
             ]
     cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early
-    missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
-    say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
-    try:
-        _train(missing, len(cells) - len(missing), plan, ray, say)
-    except KeyboardInterrupt:
-        done = sum(read_cell(cell) is not None for cell in cells)
-        raise Unfinished(out, done, len(cells)) from None
-    finally:
-        benchmarks = [_benchmark(dataset, config, rows, cells) for dataset, config in configs.items()]
-        write_outputs(out, benchmarks, cells, command)
+    with alone_in(out):
+        missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
+        say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
+        try:
+            _train(missing, len(cells) - len(missing), plan, ray, say)
+        except KeyboardInterrupt:
+            done = sum(read_cell(cell) is not None for cell in cells)
+            raise Unfinished(out, done, len(cells)) from None
+        finally:
+            benchmarks = [_benchmark(dataset, config, rows, cells) for dataset, config in configs.items()]
+            write_outputs(out, benchmarks, cells, command)
     return benchmarks
 
 
 def _asked(
     rows: Sequence[Row], dataset: str, common: Request, say: Say
-) -> tuple[dict[str, tuple[Request, Config]], dict[str, str]]:
-    """Return what is asked of each row, and the hash of its data, after checking that they can be compared."""
+) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
+    """Return what is asked of each row, the hash of its data, and the first seed, if the rows can be compared."""
+    # Of no row, whose own file may have a seed of its own.
+    _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
+    mixed = is_mixed(get_model(row.model).type for row in rows)
+    if mixed:
+        added = {key: value for key, value in MIXED.items() if key != "eval_args" or not plain["benchmark_filename"]}
+        common = replace(common, settings={**added, **(common.settings or {})})
     asked = {row.label: configure_row(row, dataset, common) for row in rows}
     configs = {label: config for label, (_, config) in asked.items()}
-    mixed = is_mixed(configs)
-    if mixed:
-        own = any(config["benchmark_filename"] for config in configs.values())
-        added = {key: value for key, value in MIXED.items() if not (own and key == "eval_args")}
-        common = replace(common, settings={**added, **(common.settings or {})})
-        asked = {row.label: configure_row(row, dataset, common) for row in rows}
-        configs = {label: config for label, (_, config) in asked.items()}
     check_alike(configs)
     hashes, held_out = load_alike(configs)
     say(_told(dataset, held_out, next(iter(configs.values())), mixed))
-    return asked, hashes
+    return asked, hashes, plain["seed"]
 
 
 def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:

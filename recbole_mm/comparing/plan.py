@@ -18,7 +18,7 @@ from recbole_mm.keys import check_model
 from recbole_mm.parameters import parameter
 from recbole_mm.plugin import DATA_PATH
 from recbole_mm.report import resolved_config
-from recbole_mm.request import Request, check_command, configure, read_yaml
+from recbole_mm.request import Request, build_config, check_command, check_settings, read_yaml
 
 OWN = ("MHCR", "SEA", "CCL4Rec")  # what the pack exists for; all other models are baselines, unless told otherwise
 PLACE = frozenset(  # settings that say where and with what a cell is computed, and not what
@@ -136,7 +136,7 @@ def request_of(row: Row, dataset: str, common: Request) -> Request:
 
 
 def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Config]:
-    """Return the request of a row and RecBole's Config of it, all of it checked.
+    """Return the request of a row and RecBole's Config of it, checked but for the files.
 
     Raises
     ------
@@ -145,10 +145,12 @@ def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Con
     """
     request = request_of(row, dataset, common)
     try:
-        return request, configure(request)
+        config = build_config(request, *check_command(request))
+        check_settings(config)
     except InputError as error:
         hint = "" if row.files or not common.settings else f" (for one model alone: --settings {row.label}=FILE)"
         raise InputError(f"{row.label} on {dataset}: {error}{hint}") from error
+    return request, config
 
 
 def cell_of(row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int) -> Cell:

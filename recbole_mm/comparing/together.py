@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import recbole.data.dataset
@@ -11,6 +11,7 @@ from recbole.config import Config
 from recbole.utils import ModelType, init_seed
 
 from recbole_mm.build import data_hash, held_out, load_dataset, split_dataset
+from recbole_mm.data.atomic import check_files
 from recbole_mm.data.evaluation import Ranked
 from recbole_mm.errors import InputError
 from recbole_mm.keys import data_keys
@@ -23,9 +24,9 @@ ALIKE = ("benchmark_filename", "eval_args", "metrics", "topk", "valid_metric", "
 UNRANKED = (ModelType.DECISIONTREE,)
 
 
-def is_mixed(configs: Mapping[str, Config]) -> bool:
-    """Tell whether some of the models are sequential and some are not."""
-    return len({config["MODEL_TYPE"] == ModelType.SEQUENTIAL for config in configs.values()}) == 2
+def is_mixed(types: Iterable[ModelType]) -> bool:
+    """Tell whether some models are sequential, by their types, and some are not."""
+    return len({model_type == ModelType.SEQUENTIAL for model_type in types}) == 2
 
 
 def check_alike(configs: Mapping[str, Config]) -> None:
@@ -50,7 +51,7 @@ def check_alike(configs: Mapping[str, Config]) -> None:
                 f"eval_args of {label} has mode {mode}: which items are drawn then depends on what a model has drawn "
                 "before, so that no two are asked the same; compare with mode full"
             )
-    if is_mixed(configs):
+    if is_mixed(config["MODEL_TYPE"] for config in configs.values()):
         _check_mixed(configs)
     (first, reference), *others = configs.items()
     for label, config in others:
@@ -85,18 +86,19 @@ def _check_mixed(configs: Mapping[str, Config]) -> None:
 def load_alike(configs: Mapping[str, Config]) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the hash of the files that each row reads, and what is held out of them, which is the same for all rows.
 
-    Rows that load and split the data alike share a loading.
+    Rows that load and split the data alike share a loading, and the check of the files before it.
 
     Raises
     ------
     InputError
-        Data that cannot be used, or of which different interactions would be held out.
+        Files or data that cannot be used, or of which different interactions would be held out.
     """
     loaded: dict[str, tuple[str, str, dict[str, Any]]] = {}
     hashes: dict[str, str] = {}
     for label, config in configs.items():
         way = _loading(config)
         if way not in loaded:
+            check_files(config)
             init_seed(config["seed"], config["reproducibility"])
             dataset = load_dataset(config)
             loaded[way] = label, data_hash(dataset), held_out(*split_dataset(config, dataset)[1:])
