@@ -87,8 +87,8 @@ def told(killed: SimpleNamespace) -> dict[str, Any]:
 
 def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamespace) -> None:
     names = {file.name for file in killed.out.iterdir()}
-    written = {"cells", "table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
-    assert names - {".lock"} == written
+    written = {"table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
+    assert names == {"cells", ".lock", *written}
     result = told(killed)
     assert result["command"].startswith("recbole-mm compare --models=BPR,SASRec")
     finished = [cell for cell in result["cells"] if not cell["error"]]
@@ -244,3 +244,12 @@ def test_mistakes_are_one_line_before_any_training(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("option", ["--config_files=mine.yaml", "--settings=BPR=mine.yaml"])
+def test_a_mixture_does_not_replace_what_a_file_asks_for(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("eval_args: {split: {RS: [8, 1, 1]}, order: RO, group_by: user, mode: full}\n")
+    assert cli.main(["compare", *DATA, "--models=BPR,SASRec", option]) == 2
+    assert "eval_args of BPR is split {'RS': [8, 1, 1]}, order RO" in capsys.readouterr().err

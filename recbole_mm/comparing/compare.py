@@ -21,7 +21,7 @@ from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_ali
 from recbole_mm.comparing.training import read_cell
 from recbole_mm.files import alone_in
 from recbole_mm.report import duration
-from recbole_mm.request import Request
+from recbole_mm.request import Request, read_yaml
 from recbole_mm.tuning.devices import devices_kept
 
 Say = Callable[[str], object]
@@ -108,7 +108,11 @@ def _asked(
     _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
     mixed = is_mixed(get_model(row.model).type for row in rows)
     if mixed:
-        added = {key: value for key, value in MIXED.items() if key != "eval_args" or not plain["benchmark_filename"]}
+        files = [*common.config_files, *(file for row in rows for file in row.files)]
+        given = {key for file in files for key in read_yaml(file)}
+        if plain["benchmark_filename"]:
+            given.add("eval_args")
+        added = {key: value for key, value in MIXED.items() if key not in given}
         common = replace(common, settings={**added, **(common.settings or {})})
     asked = {row.label: configure_row(row, dataset, common) for row in rows}
     configs = {label: config for label, (_, config) in asked.items()}
