@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -247,6 +251,26 @@ class ModelContract:
         assert loaded is not trained.model
         assert torch.equal(all_scores(loaded), all_scores(trained.model))
         assert len(test.dataset) == len(trained.test.dataset)
+
+    def test_recboles_own_functions_need_one_import(self, tmp_path: Path) -> None:
+        settings = {"data_path": str(DATASETS), "show_progress": False, "state": "ERROR", "gpu_id": ""}
+        given = {**settings, **self.settings, "dataset": self.dataset, "epochs": 1}
+        program = Path(__file__).with_name("own_functions.py")
+        process = subprocess.run(
+            [sys.executable, "-W", "ignore", str(program), self.model, json.dumps(given)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(DATASETS.parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr[-2000:]
+        found = json.loads(process.stdout.splitlines()[-1])
+        assert found["test"].keys() >= {"recall@10", "ndcg@10"}
+        assert found["shape"][0] >= 3
+        assert 0 < found["ranked"] < found["shape"][0] * found["shape"][1]
+        assert found["scores agree"]
+        assert found["best agree"]
 
     def test_training_leaves_the_features_of_the_data_set_alone(self, trained: SimpleNamespace) -> None:
         fresh = create_dataset(trained.config)

@@ -20,10 +20,14 @@ from recbole_mm.parameters import read_config
 
 
 class Constants(nn.Module):
-    """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint."""
+    """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint.
+
+    Others may register buffers of their own here, as RecBole's count of FLOPs does in every module.
+    """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         super().__init__()
+        self.n_tensors = len(tensors)
         for index, tensor in enumerate(tensors):
             self.register_buffer(str(index), tensor, persistent=False)
 
@@ -31,7 +35,7 @@ class Constants(nn.Module):
         return self.get_buffer(str(index))
 
     def __len__(self) -> int:
-        return len(self._buffers)
+        return self.n_tensors
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter([self[index] for index in range(len(self))])
