@@ -14,7 +14,7 @@ import recbole.trainer
 from recbole.config import Config
 
 from recbole_mm import engine
-from recbole_mm.data import evaluation, histories, loading
+from recbole_mm.data import evaluation, histories, loading, times
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
@@ -40,6 +40,7 @@ def register() -> None:
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
+    times.register()
     loading.register()
     evaluation.register()
     histories.register()

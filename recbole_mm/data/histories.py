@@ -15,6 +15,8 @@ from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
+from recbole_mm.data.times import times_of
+
 POSITION = "position_in_the_split"
 FIRST = "first_interactions"  # attribute of a data set with histories
 
@@ -57,7 +59,7 @@ def _order(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     part = np.zeros(len(feat), dtype=np.int64)
     if dataset.benchmark_filename_list is not None:
         part = np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list)
-    return part, np.asarray(feat[dataset.time_field]) if dataset.time_field in feat else np.zeros(len(feat))
+    return part, times_of(feat, dataset.time_field) if dataset.time_field in feat else np.zeros(len(feat))
 
 
 def make_histories(dataset: Any) -> None:

@@ -18,6 +18,7 @@ from recbole_mm.data import coldstart
 from recbole_mm.data.atomic import MISSING, interaction_files, parse_header, read_rows
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import PARTS, folder_of
+from recbole_mm.data.times import beyond_floats, whole_numbers
 from recbole_mm.errors import InputError
 
 
@@ -35,8 +36,8 @@ class Interactions:
         The place of the file, and the number of the line there, from 1.
     users, items : int array (n,)
         Places in `user_ids` and `item_ids`.
-    times : float array (n,) or None
-        None where the files have none.
+    times : float or int array (n,) or None
+        As exact as in the files; None where the files have none.
     user_ids, item_ids : list of str
         External ids.
     """
@@ -83,9 +84,18 @@ def read_interactions(config: Any) -> Interactions:
             columns[3].append(item_codes.setdefault(item, len(item_codes)))
             columns[4].extend(float("nan" if text in MISSING else text) for text in time)
     file, line_numbers, users, items, times = map(np.array, columns)
-    known = times if len(times) else None
+    known = _exact(times, files, config) if len(times) else None
     ids = list(user_codes), list(item_codes)
     return Interactions(files, separator.join(header), file, line_numbers, users, items, known, *ids)
+
+
+def _exact(times: np.ndarray, files: Sequence[Path], config: Any) -> np.ndarray:
+    """Return times (n,), read as floats, as integers where they are whole numbers that floats do not hold."""
+    if not beyond_floats(times):
+        return times
+    column, separator, encoding = f"{config['TIME_FIELD']}:float", config["field_separator"], config["encoding"]
+    whole = [whole_numbers(file, column, separator, encoding) for file in files]
+    return times if any(one is None for one in whole) else np.concatenate([one for one in whole if one is not None])
 
 
 def assign(
