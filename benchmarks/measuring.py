@@ -27,7 +27,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from recbole_mm import report
+from recbole_mm.environment import environment
 from recbole_mm.request import Request, configure
 
 BATCH_SIZE = 2048
@@ -157,7 +157,7 @@ def machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")  # where Linux tells more than `platform` does
     model = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text(encoding="utf-8")) if cpuinfo.is_file() else None
     return {
-        **report.environment(),
+        **environment(),
         "cpu": model[1] if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "load_average": round(psutil.getloadavg()[0], 2),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
+import torch
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
-from recbole.utils import ModelType, get_model, get_trainer, init_seed
+from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed
 
-from recbole_mm.data.atomic import atomic_files
-from recbole_mm.data.cache import hash_files
+from recbole_mm import checkpoint
 from recbole_mm.data.evaluation import Ranked, exclude_seen
 from recbole_mm.errors import InputError
 from recbole_mm.parameters import read_config
@@ -29,11 +30,6 @@ def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset)
     """
     with _data_errors_named(config):
         return make(config)
-
-
-def data_hash(dataset: Any) -> str:
-    """Return the hash of all files that a data set was read from."""
-    return hash_files([*atomic_files(dataset.config), *getattr(dataset, "modality_sources", ())])
 
 
 def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
@@ -88,3 +84,29 @@ def build_model(config: Config, train_data: Any) -> Any:
 def build_trainer(config: Config, model: Any) -> Any:
     """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
     return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+
+
+def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:
+    """Load the data and the model of a checkpoint, with the ids and the split that it was trained with.
+
+    Returns
+    -------
+    tuple
+        As RecBole's `load_data_and_model`: configuration, model, data set, and the loaders of training, validation
+        and test.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or data that are not those of the checkpoint.
+    """
+    state = checkpoint.load(file, map_location=None if torch.cuda.is_available() else "cpu")
+    config = state["config"]
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    dataset = load_dataset(config)
+    loaders = split_dataset(config, dataset)
+    model = build_model(config, loaders[0])
+    model.load_state_dict(state["state_dict"])
+    model.load_other_parameter(state.get("other_parameter"))
+    return config, model, dataset, *loaders

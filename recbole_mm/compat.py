@@ -13,15 +13,12 @@ import functools
 import importlib
 import inspect
 import os
-import pickle
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,9 +26,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-
-from recbole_mm.errors import InputError
-from recbole_mm.files import replaced
 
 Patch = Callable[[Any], None]
 
@@ -170,97 +164,19 @@ def _frames(module: Any) -> None:
 
 
 # torch >= 2.6: loading a checkpoint raises UnpicklingError, for it holds RecBole's Config and is written with pickle
-# protocol 4, which torch's weights-only reader does not know. The check stays on: protocol 2 is written, and the
-# classes below, and recommender classes, are allowed for the time of RecBole's own loads.
-_CHECKPOINT_CLASSES = {
-    "recbole.config.configurator.Config",
-    "recbole.utils.enum_type.ModelType",
-    "recbole.utils.enum_type.InputType",
-    "recbole.utils.enum_type.EvaluatorType",
-    "recbole.utils.enum_type.FeatureType",
-    "recbole.utils.enum_type.FeatureSource",
-    "yaml.loader.FullLoader",
-    "numpy.dtype",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray.scalar",
-    # what item-item models (EASE, ItemKNN, AsymKNN, SLIMElastic) keep; the objects of an array are read like all others
-    "numpy.ndarray",
-    "numpy.matrix",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.core.multiarray._reconstruct",
-    *(f"scipy.sparse._{form}.{form}_{kind}" for form in ("csr", "csc", "lil") for kind in ("matrix", "array")),
-}
-
-
-def _class_in_checkpoint(name: str) -> Any:
-    """Return the object behind a global's name, or None where a checkpoint of RecBole has no business with it."""
-    module_name, _, attribute = name.rpartition(".")
-    listed = name in _CHECKPOINT_CLASSES
-    if listed or module_name.startswith(("recbole.model.", "recbole_mm.model.")):
-        importlib.import_module(module_name)
-    found = getattr(sys.modules.get(module_name), attribute, None)
-    base = importlib.import_module("recbole.model.abstract_recommender").AbstractRecommender
-    return found if listed or (inspect.isclass(found) and issubclass(found, base)) else None
-
-
-@contextmanager
-def recbole_checkpoint(file: str | os.PathLike[str]) -> Iterator[None]:
-    """Let `torch.load(file, weights_only=True)` admit RecBole's own classes, and no others, within the block.
-
-    Parameters
-    ----------
-    file : path
-        A checkpoint written by RecBole's trainer, by this pack or by RecBole alone.
-    """
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(file))
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{file}: is no checkpoint of RecBole ({error}).") from None
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{file}: not readable without running code from it ({error}). RecBole writes such checkpoints when "
-            "recbole_mm is not imported (pickle protocol 4): import recbole_mm before training, and train again."
-        ) from None
-    allowed: list[Any] = [(found, name) for name in names if (found := _class_in_checkpoint(name)) is not None]
-    if "numpy.dtype" in names:  # what it makes are of classes of their own, which no name in the file gives away
-        allowed += {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "b1", "O")}
-    with torch.serialization.safe_globals(allowed):  # process-wide while it lasts, and only ever additional
-        yield
-
-
-def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> Any:
-    """Read a checkpoint of RecBole with torch's weights-only check on.
-
-    Raises
-    ------
-    InputError, pickle.UnpicklingError
-        The file holds anything but tensors, plain values and RecBole's configuration.
-    """
-    with recbole_checkpoint(file):
-        return torch.load(file, map_location=map_location, weights_only=True)
-
-
-def _save(state: Any, file: str, pickle_protocol: int = 2) -> None:
-    """Replace a checkpoint in one step: a run that is killed while it saves leaves the one before."""
-    with replaced(Path(file)) as partial:
-        torch.save(state, str(partial))
-
-
+# protocol 4, which torch's weights-only reader does not know. The check stays on: see `recbole_mm.checkpoint`.
 def _checkpoints(module: Any) -> None:
-    module.torch = Overlay(torch, load=load_checkpoint, save=_save)
+    checkpoint = importlib.import_module("recbole_mm.checkpoint")
+    module.torch = Overlay(torch, load=checkpoint.load, save=checkpoint.save)
 
 
 def _load_data_and_model(module: Any) -> None:
-    load = module.load_data_and_model
+    def load_data_and_model(model_file: Any) -> Any:
+        from recbole_mm.build import load_run  # noqa: PLC0415 (imports RecBole's trainers)
 
-    @functools.wraps(load)
-    def load_data_and_model(model_file: str) -> Any:
-        with recbole_checkpoint(model_file):
-            return load(model_file)
+        return load_run(model_file)
 
-    module.load_data_and_model = load_data_and_model
-    package: Any = importlib.import_module(module.__package__)
-    package.load_data_and_model = load_data_and_model  # where the name stands already if imported before the pack
+    module.load_data_and_model.__code__ = load_data_and_model.__code__  # also where the name was imported before
 
 
 # ray >= 2.40: tune.report takes one dictionary; RecBole passes keywords such as recall@10 and gets a TypeError.

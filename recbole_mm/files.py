@@ -49,4 +49,5 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # whoever has opened it was refused: nobody waits for it
         lock.release()

@@ -22,6 +22,11 @@ PACK = Path(__file__).resolve().parent
 # Settings that no source text or yaml file names, and arguments of the command line.
 EXTRA_KEYS = frozenset({"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"})
 
+# Settings that say where and with what a run is computed, and not what.
+PLACE = frozenset(
+    ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
+)
+
 # Packages of RecBole that read the configuration of every run; models are read one by one.
 CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
 

@@ -13,8 +13,8 @@ import recbole.data.dataset
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_mm import engine
-from recbole_mm.data import evaluation, histories, loading, times
+from recbole_mm import engine, trained_ids
+from recbole_mm.data import evaluation, histories, identity, loading, times
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
 from recbole_mm.parameters import defaults
@@ -41,6 +41,8 @@ def register() -> None:
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     times.register()
+    identity.register()
+    trained_ids.register()
     loading.register()
     evaluation.register()
     histories.register()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,7 +24,6 @@ from tabulate import tabulate
 from recbole_mm.files import replace_text
 from recbole_mm.groups import title
 
-LIBRARIES = ("torch", "numpy", "scipy", "pandas", "recbole", "recbole_mm")
 MIB = 1 << 20
 STATUS = Path("/proc/self/status")  # on Linux
 
@@ -68,27 +65,6 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def environment() -> dict[str, str | int]:
-    """Return the versions of Python and of the libraries, the platform, and the threads of torch.
-
-    A library that is not installed, such as the pack in a source checkout, is ``not installed``.
-    """
-    versions = {name: _version(name) for name in LIBRARIES}
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "platform": platform.platform(),
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def peak_memory() -> dict[str, float]:

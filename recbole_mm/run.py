@@ -17,13 +17,17 @@ from recbole.config import Config
 from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
-from recbole_mm.build import build_model, build_trainer, data_hash, held_out, load_dataset, split_dataset
-from recbole_mm.compat import load_checkpoint
+from recbole_mm.build import build_model, build_trainer, held_out, load_dataset, split_dataset
+from recbole_mm.data.atomic import check_files
+from recbole_mm.data.identity import data_hash
 from recbole_mm.engine import Engine, computing
+from recbole_mm.environment import environment
 from recbole_mm.errors import InputError
+from recbole_mm.files import alone_in
 from recbole_mm.groups import Groups
 from recbole_mm.parameters import read_config
 from recbole_mm.request import Request, configure
+from recbole_mm.resuming import configure_resumed
 
 
 class Interrupted(Exception):
@@ -56,12 +60,20 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     Interrupted
         At Ctrl-C during training.
     """
-    config = configure(request)
+    config = _configured(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
-    with _logged(config), computing(read_config(Engine, config)):
+    with alone_in(folder), _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, start, say)
+
+
+def _configured(request: Request) -> Config:
+    if not request.resume:
+        return configure(request)
+    config = configure_resumed(request)
+    check_files(config)
+    return config
 
 
 def _train_and_test(
@@ -75,12 +87,20 @@ def _train_and_test(
             shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
         raise
     dataset = loaders[0]._dataset
+    about = _about(config, trainer, dataset, folder)
+
+    def write(**outcome: Any) -> dict[str, Any]:
+        result = {**outcome, **about, **_progress(config, trainer)}
+        report.write_result(folder, result)
+        return result
+
+    trainer.after_epoch = lambda: write(status="running")
     say(_summary(config, dataset))
     try:
         trainer.fit(loaders[0], loaders[1], saved=True, show_progress=False)
     except KeyboardInterrupt:
         checkpoint = Path(trainer.saved_model_file)
-        report.write_result(folder, _result(config, trainer, dataset, folder, {"status": "interrupted"}))
+        write(status="interrupted")
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
     report.write_users(folder, dataset, trainer.by_user)
@@ -90,9 +110,7 @@ def _train_and_test(
         valid = trainer.evaluate(loaders[1], load_best_model=False)
         by_group["valid_groups"] = trainer.groups
     parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
-    outcome = {"status": "finished", "seconds": perf_counter() - start, **parts, **by_group}
-    result = _result(config, trainer, dataset, folder, outcome)
-    report.write_result(folder, result)
+    result = write(status="finished", seconds=perf_counter() - start, **parts, **by_group)
     if trainer.history:
         report.plot_curve(folder, trainer.history, config["valid_metric"])
     say(report.metrics_table(valid, test))
@@ -111,18 +129,12 @@ def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple
     trainer = build_trainer(config, build_model(config, loaders[0]))
     trainer.saved_model_file = str(folder / f"{config['model']}.pth")
     if request.resume:
-        _resume(trainer, Path(request.resume), config)
+        _resume(trainer, Path(request.resume))
     checks.check_scores(trainer, loaders[1])
     return trainer, loaders
 
 
-def _resume(trainer: Any, file: Path, config: Config) -> None:
-    if not file.is_file():
-        raise InputError(f"--resume={file}: there is no such checkpoint")
-    saved = load_checkpoint(file)["config"]
-    for key in ("model", "dataset"):
-        if saved[key] != config[key]:
-            raise InputError(f"--resume={file} was trained with {key} '{saved[key]}', not '{config[key]}'")
+def _resume(trainer: Any, file: Path) -> None:
     try:
         trainer.resume_checkpoint(file)
     except RuntimeError as error:
@@ -134,25 +146,31 @@ def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
     return next((entry["valid_groups"] for entry in history if entry.get("valid_groups")), None)
 
 
-def _result(config: Config, trainer: Any, dataset: Any, folder: Path, outcome: dict[str, Any]) -> dict[str, Any]:
-    seconds = [entry["seconds"] for entry in trainer.history]
+def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str, Any]:
+    """Return what result.json holds of a run from its beginning to its end."""
     return {
-        **outcome,
         "model": config["model"],
         "dataset": config["dataset"],
         "dataset_hash": data_hash(dataset),
         "seed": config["seed"],
         "valid_metric": config["valid_metric"],
+        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "environment": environment(),
+        "config": report.resolved_config(config),
+        "folder": str(folder),
+        "checkpoint": str(trainer.saved_model_file),
+    }
+
+
+def _progress(config: Config, trainer: Any) -> dict[str, Any]:
+    """Return what result.json holds of the epochs so far."""
+    seconds = [entry["seconds"] for entry in trainer.history]
+    return {
         "best_epoch": report.best_epoch(trainer.history, config["valid_metric"]),
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "peak_memory_mib": report.peak_memory(),
-        "environment": report.environment(),
-        "config": report.resolved_config(config),
-        "folder": str(folder),
-        "checkpoint": str(trainer.saved_model_file),
     }
 
 

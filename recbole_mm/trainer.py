@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from logging import getLogger
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class Resumable(AnyTrainer):
 
     def load_extra_state(self, state: dict[str, Any]) -> None:
         """Take up what `extra_state` returned; called when the training data is at hand, before the first batch."""
-        self.best_valid_result = state["best_valid_result"]
+        self.best_valid_result = self._valid_result = state["best_valid_result"]
         restore(state["random_states"])
         for generator, rng in zip(self._generators(), state["loaders"], strict=True):
             generator.set_state(rng.cpu())
@@ -61,11 +62,13 @@ class Resumable(AnyTrainer):
         score, self._valid_result = super()._valid_epoch(*args, **kwargs)
         return score, self._valid_result
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+    def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
+        if epoch < 0:  # RecBole's number for a run that has no epoch left to train
+            epoch = self.start_epoch - 1
         other, extra = self.model.other_parameter, self.extra_state()
         self.model.other_parameter = lambda: other() | {"trainer_state": extra}
         try:
-            super()._save_checkpoint(*args, **kwargs)
+            super()._save_checkpoint(epoch, *args, **kwargs)
         finally:
             del self.model.other_parameter
 
@@ -131,10 +134,13 @@ class Watched(Resumable):
         `valid_groups`.
     groups : dict or None
         The last evaluation by group of users and items; see `recbole_mm.groups`.
+    after_epoch : callable
+        Is called after every epoch, and after its validation where it has one.
     """
 
     history: list[dict[str, Any]]
     bar: tqdm[Any]
+    after_epoch: Callable[[], object] = staticmethod(lambda: None)
 
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
@@ -166,6 +172,8 @@ class Watched(Resumable):
         )
         self.bar.update()
         self.bar.set_postfix(loss=f"{mean:.4f}", refresh=True)
+        if self.eval_step < 1 or (epoch_idx + 1) % self.eval_step:
+            self.after_epoch()
         return loss
 
     def _valid_epoch(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,6 +186,7 @@ class Watched(Resumable):
                 other.pop("valid_groups", None)
             entry["valid_groups"] = self.groups
         self.bar.set_postfix({"loss": f"{entry['train_loss']:.4f}", f"valid {metric}": f"{score:.4f}"})
+        self.after_epoch()
         return score, result
 
     def _check_nan(self, loss: Any) -> None:

@@ -4,10 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-import recbole_mm  # noqa: F401  (the one import)
 import torch
 from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
+
+import recbole_mm  # noqa: F401  (the one import)
 
 TOP = 5
 

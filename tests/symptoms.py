@@ -60,10 +60,11 @@ def load(folder: Path, model: str = "BPR", **settings: Any) -> Any:
 def make(folder: Path, model: str = "BPR", **settings: Any) -> tuple[Any, Any]:
     """Return the trainer of an untrained model, and the dataloaders, on `ROWS`."""
     from recbole.data import data_preparation
-    from recbole.utils import get_model, get_trainer
+    from recbole.utils import get_model, get_trainer, init_seed
 
     write(folder, ROWS)
     loaded = load(folder, model, **settings)
+    init_seed(loaded.config["seed"], True)
     loaders = data_preparation(loaded.config, loaded)
     network = get_model(model)(loaded.config, loaders[0].dataset)
     return get_trainer(loaded.config["MODEL_TYPE"], model)(loaded.config, network), loaders

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import recbole_mm  # noqa: F401  (makes RecBole importable)
-from recbole_mm import report
+from recbole_mm import environment, report
 
 
 class Colour(enum.Enum):
@@ -35,16 +35,16 @@ def test_metrics_table_has_a_row_a_metric_and_blanks_what_is_missing() -> None:
 
 
 def test_environment_names_versions_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = report.environment()
+    found = environment.environment()
     assert found["python"] == platform.python_version()
     assert found["recbole"] == "1.2.1"
     assert found["threads"] == torch.get_num_threads()
 
     def absent(name: str) -> str:
-        raise report.importlib.metadata.PackageNotFoundError(name)
+        raise environment.importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(report.importlib.metadata, "version", absent)
-    assert report.environment()["recbole_mm"] == "not installed"
+    monkeypatch.setattr(environment.importlib.metadata, "version", absent)
+    assert environment.environment()["recbole_mm"] == "not installed"
 
 
 def test_peak_memory_is_at_least_what_is_used_now() -> None:

@@ -131,7 +131,8 @@ class TestEveryUnit:
         (tmp_path / "toy" / "toy.item").write_text("item_id:token\n" + items)
         np.save(tmp_path / "toy" / "image.npy", np.ones((30, 2)))
         (tmp_path / "toy" / "toy.yaml").write_text(
-            "load_col: {inter: [user_id, item_id, timestamp], item: [item_id]}\nmodalities: {image: {file: image.npy}}\n"
+            "load_col: {inter: [user_id, item_id, timestamp], item: [item_id]}\n"
+            "modalities: {image: {file: image.npy}}\n"
         )
         assert main(["split", "toy", f"--data_path={tmp_path}", "--min-history=3"]) == 0
         lines = (tmp_path / "toy" / "toy.min_history_3.test.inter").read_text().splitlines()[1:]

@@ -16,7 +16,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_mm.compat import load_checkpoint
+from recbole_mm.checkpoint import load as load_checkpoint
 from recbole_mm.randomness import gumbel
 from recbole_mm.trainer import Resumable, watched
 

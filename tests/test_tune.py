@@ -20,7 +20,7 @@ from model_contract import DATASETS
 from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tune, write_space
 
 from recbole_mm import cli
-from recbole_mm.build import data_hash
+from recbole_mm.data.identity import data_hash
 from recbole_mm.errors import InputError
 from recbole_mm.request import Request
 from recbole_mm.run import run

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from recbole_mm.commands import Say
-from recbole_mm.commands.settings import read_settings
+from recbole_mm.commands.settings import checked_resume, read_settings
 from recbole_mm.errors import InputError
 from recbole_mm.report import metrics_table
 from recbole_mm.request import Request, configure
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     parser.add_argument("--model", default="", help="a model of the pack or of RecBole (default MHCR)")
     parser.add_argument("--dataset", default="", help="folder name in data_path (default ml-100k, which is embedded)")
     parser.add_argument("--config_files", default="", help="yaml files, separated by spaces")
-    parser.add_argument("--resume", default="", help="checkpoint of an interrupted run to train on from")
+    parser.add_argument("--resume", help="checkpoint to train on from, with the settings that it was trained with")
     parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, one GPU each")
     parser.add_argument("--ip", default="localhost", help="address of the first machine")
     parser.add_argument("--port", default="5678", help="port of the first machine")
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str], say: Say) -> int:
     parser.add_argument("--group_offset", type=int, default=0, help="rank of this machine's first process")
     known, rest = parser.parse_known_args(arguments)
 
-    request = Request(known.model, known.dataset, known.config_files.split(), read_settings(rest), known.resume)
+    files, settings = known.config_files.split(), read_settings(rest)
+    request = Request(known.model, known.dataset, files, settings, checked_resume(known.resume))
     if known.nproc > 1 or known.world_size > 1:
         return _run_distributed(known, request, say)
     try:
@@ -48,8 +49,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
         if stop.checkpoint is None:
             say(f"\n{stop}; nothing to resume from.", sys.stderr)
         else:
-            # Of two --resume the last one counts.
-            command = shlex.join(["recbole-mm", "run", *arguments, f"--resume={stop.checkpoint}"])
+            command = shlex.join(["recbole-mm", "run", f"--resume={stop.checkpoint}"])
             say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
         return 130
     return 0
@@ -57,6 +57,8 @@ def main(arguments: Sequence[str], say: Say) -> int:
 
 def _run_distributed(known: Any, request: Any, say: Say) -> int:
     """Hand the run to RecBole's own `run`, which starts one process a GPU."""
+    if request.resume:
+        raise InputError("--resume trains on in one process: leave --nproc and --world_size out")
     if torch.cuda.device_count() < known.nproc:
         raise InputError(
             f"--nproc={known.nproc} needs {known.nproc} GPUs and this machine has {torch.cuda.device_count()}: "

@@ -29,3 +29,16 @@ def read_settings(rest: Sequence[str]) -> dict[str, str]:
             raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
         settings[key] = value
     return settings
+
+
+def checked_resume(given: str | None) -> str:
+    """Return the value of --resume, empty where the option is not given.
+
+    Raises
+    ------
+    InputError
+        It is given without a value.
+    """
+    if given is not None and not given.strip():
+        raise InputError("--resume has no value: name what to go on with, or leave it out")
+    return given or ""

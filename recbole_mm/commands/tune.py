@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_mm.commands import Say
-from recbole_mm.commands.settings import read_settings
+from recbole_mm.commands.settings import checked_resume, read_settings
 from recbole_mm.errors import InputError
 from recbole_mm.parameters import read
 from recbole_mm.request import Request, check_command
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
     plan = read(Plan, options, "command line")
     where = {"address": options.pop("address")} if "address" in options else {}
     try:
-        if folder := options.pop("resume", ""):
+        if folder := checked_resume(options.pop("resume", None)):
             seeds = options.pop("final_seeds", 0)
             if given := [f"--{name.replace('_', '-')}" for name in options] + rest:
                 raise InputError(f"--resume goes on with what the sweep was asked: leave out {' '.join(given)}")

@@ -12,8 +12,9 @@ from recbole_mm.comparing.page import page
 from recbole_mm.comparing.plan import Cell
 from recbole_mm.comparing.record import NOT_TRAINED, Benchmark
 from recbole_mm.comparing.training import read_cell
+from recbole_mm.environment import environment
 from recbole_mm.files import replace_text
-from recbole_mm.report import environment, write_result
+from recbole_mm.report import write_result
 
 TOLD = ("valid", "test", "best_epoch", "epochs", "seconds_per_epoch", "n_parameters", "peak_memory_mib", "folder")
 

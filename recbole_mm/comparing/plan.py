@@ -14,16 +14,13 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.errors import InputError, nearest
-from recbole_mm.keys import check_model
+from recbole_mm.keys import PLACE, check_model
 from recbole_mm.parameters import parameter
 from recbole_mm.plugin import DATA_PATH
 from recbole_mm.report import resolved_config
 from recbole_mm.request import Request, build_config, check_command, check_settings, read_yaml
 
 OWN = ("MHCR", "SEA", "CCL4Rec")  # what the pack exists for; all other models are baselines, unless told otherwise
-PLACE = frozenset(  # settings that say where and with what a cell is computed, and not what
-    ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole_mm.data.align import MISSING, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
 from recbole_mm.data.folder import folder_of
+from recbole_mm.data.identity import keep_features
 from recbole_mm.errors import InputError, nearest
 
 
@@ -142,6 +143,7 @@ class MultimodalDataset(Dataset):
         features, mask = align(
             table, tokens, known, missing=missing, normalize=normalize, name=name, width=spec.get("pca")
         )
+        keep_features(self, name, features)
         modality = _Modality(features, mask, table.source, normalize)
         self.logger.info(f"Modality {name}: {modality}")
         return modality

@@ -61,12 +61,13 @@ def _exact_loading(load: Any) -> Any:
     @functools.wraps(load)
     def load_feat(self: Any, filepath: str, source: Any) -> Any:
         feat, time = load(self, filepath, source), self.time_field
-        if source == FeatureSource.INTERACTION and feat is not None and time in feat:
-            if self.field2type[time] == FeatureType.FLOAT and beyond_floats(feat[time].to_numpy()):
-                separator, encoding = self.config["field_separator"], self.config["encoding"]
-                whole = whole_numbers(Path(filepath), f"{time}:float", separator, encoding)
-                if whole is not None:
-                    feat[time] = whole
+        if source != FeatureSource.INTERACTION or feat is None or time not in feat:
+            return feat
+        if self.field2type[time] == FeatureType.FLOAT and beyond_floats(feat[time].to_numpy()):
+            separator, encoding = self.config["field_separator"], self.config["encoding"]
+            whole = whole_numbers(Path(filepath), f"{time}:float", separator, encoding)
+            if whole is not None:
+                feat[time] = whole
         return feat
 
     return load_feat

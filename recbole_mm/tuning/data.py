@@ -9,6 +9,7 @@ from recbole.config import Config
 from recbole.data.interaction import cat_interactions
 
 from recbole_mm.build import load_dataset, split_dataset
+from recbole_mm.data.identity import identity_of
 
 
 class Shared:
@@ -33,6 +34,7 @@ class Shared:
         for part in (whole, *parts):
             part.config = config
         whole.build = lambda: parts
+        config.identity = identity_of(whole)
         train, valid, _ = split_dataset(config, whole)
         return train, valid
 

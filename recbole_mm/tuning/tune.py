@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from recbole_mm.build import data_hash
+from recbole_mm.data.identity import data_hash
 from recbole_mm.errors import InputError
 from recbole_mm.report import to_json
 from recbole_mm.request import Request
