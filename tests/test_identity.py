@@ -1,0 +1,243 @@
+"""A checkpoint knows whose its weights are: the same rows in another order, other rows, other features."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.quick_start import load_data_and_model, run_recbole
+from recbole.utils import get_model, get_trainer, init_seed
+from recbole.utils.case_study import full_sort_scores, full_sort_topk
+
+from recbole_mm import checkpoint
+from recbole_mm.errors import InputError
+
+BY_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
+ITEMS = 12
+
+
+def write(root: Path, rows: Sequence[str], items: Sequence[int] = range(1, ITEMS + 1), seed: int = 0) -> None:
+    """Write interactions, items in an order, and features that belong to items by their ids."""
+    folder = root / "toy"
+    folder.mkdir(exist_ok=True)
+    header = "user_id:token\titem_id:token\ttimestamp:float\trating:float"
+    (folder / "toy.inter").write_text("\n".join([header, *(f"{row}\t1" for row in rows)]) + "\n")
+    (folder / "toy.item").write_text(
+        "\n".join(["item_id:token\tkind:token", *(f"i{item}\tk{item % 3}" for item in items)]) + "\n"
+    )
+    features = np.random.default_rng(seed).normal(size=(ITEMS + 1, 4))
+    np.save(folder / "image.npy", features[list(items)])
+
+
+def some_rows() -> list[str]:
+    return [f"u{user}\ti{(user * 5 + place * place) % ITEMS + 1}\t{user + 10 * place}"
+            for user in range(1, 21) for place in range(6)]  # fmt: skip
+
+
+def settings(root: Path, **changes: Any) -> dict[str, Any]:
+    own = {
+        "data_path": str(root),
+        "checkpoint_dir": str(root / "saved"),
+        "load_col": {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "kind"]},
+        "modalities": {"image": {"file": "image.npy"}},
+        "epochs": 2,
+        "embedding_size": 8,
+        "train_batch_size": 64,
+        "topk": [3],
+        "valid_metric": "MRR@3",
+        "show_progress": False,
+        "gpu_id": "",
+    }
+    return {**own, **changes}
+
+
+def trained(root: Path, model: str, **changes: Any) -> Path:
+    run_recbole(model=model, dataset="toy", config_dict=settings(root, **changes))
+    (file,) = (root / "saved").glob(f"{model}-*.pth")
+    return file
+
+
+def scores_by_id(file: Path) -> dict[tuple[str, str], float]:
+    """Return the scores of all users for all items under their external ids."""
+    _, model, dataset, _, _, test = load_data_and_model(str(file))
+    users = test.dataset.inter_feat["user_id"].unique()
+    scores = full_sort_scores(users.numpy(), model, test)
+    names = dataset.id2token("item_id", np.arange(dataset.item_num))
+    return {
+        (user, str(item)): float(score)
+        for user, row in zip(dataset.id2token("user_id", users.numpy()).tolist(), scores, strict=True)
+        for item, score in zip(names, row, strict=True)
+    }
+
+
+@pytest.mark.parametrize("model", ["BPR", "LightGCN", "VBPR", "MHCR", "SASRec", "FM"])
+def test_the_same_rows_in_another_order_have_the_same_scores(model: str, tmp_path: Path) -> None:
+    rows, changes = some_rows(), {"eval_args": BY_TIME}
+    if model == "FM":
+        changes |= {"threshold": {"rating": 0}, "metrics": ["MRR"]}
+        changes["load_col"] = {"inter": ["user_id", "item_id", "timestamp", "rating"], "item": ["item_id", "kind"]}
+    write(tmp_path, rows)
+    file = trained(tmp_path, model, **changes)
+    before = scores_by_id(file)
+    random.Random(3).shuffle(rows)
+    items = list(range(1, ITEMS + 1))
+    random.Random(4).shuffle(items)
+    write(tmp_path, rows, items)
+    assert scores_by_id(file) == pytest.approx(before, rel=1e-4, abs=1e-6)
+
+
+def more_rows(rows: list[str]) -> None:
+    rows.append("u1\ti1\t999")
+
+
+def fewer_rows(rows: list[str]) -> None:
+    del rows[7]
+
+
+def another_user(rows: list[str]) -> None:
+    rows.insert(0, "stranger\ti1\t5")
+
+
+def another_order(rows: list[str]) -> None:
+    rows.reverse()
+
+
+def a_changed_row(rows: list[str]) -> None:
+    rows[3] = rows[3].replace("\ti", "\ti1", 1)[: rows[3].index("\t")] + "\ti2\t31"
+
+
+@pytest.mark.parametrize(
+    ("change", "eval_args", "said"),
+    [
+        (more_rows, BY_TIME, "split is not that of the checkpoint"),
+        (fewer_rows, BY_TIME, "split is not that of the checkpoint"),
+        (a_changed_row, BY_TIME, "split is not that of the checkpoint"),
+        (another_order, {}, "split is not that of the checkpoint"),
+        (another_user, BY_TIME, "1 values of user_id, such as 'stranger'"),
+    ],
+)
+def test_other_rows_are_refused(
+    change: Callable[[list[str]], None], eval_args: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    rows = some_rows()
+    write(tmp_path, rows)
+    file = trained(tmp_path, "BPR", **({"eval_args": eval_args} if eval_args else {}))
+    load_data_and_model(str(file))
+    change(rows)
+    write(tmp_path, rows)
+    with pytest.raises(InputError, match=said):
+        load_data_and_model(str(file))
+
+
+def test_other_features_of_the_same_shape_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, some_rows())
+    file = trained(tmp_path, "VBPR")
+    features = np.load(tmp_path / "toy" / "image.npy")
+    features[4] += 1
+    np.save(tmp_path / "toy" / "image.npy", features)
+    with pytest.raises(InputError, match="features of 1 items in the modality 'image', such as 'i5'"):
+        load_data_and_model(str(file))
+
+
+def test_histories_in_another_order_are_refused(tmp_path: Path) -> None:
+    rows = [f"u{user}\ti{place + 1}\t{place}" for user in range(1, 6) for place in range(6)]
+    write(tmp_path, rows)
+    file = trained(tmp_path, "SASRec")
+    rows[0], rows[1] = "u1\ti1\t1", "u1\ti2\t0"
+    write(tmp_path, rows)
+    with pytest.raises(InputError, match="the train split is not that of the checkpoint"):
+        load_data_and_model(str(file))
+
+
+def built(root: Path, model: str = "BPR") -> tuple[Config, Any, Any]:
+    config = Config(model=model, dataset="toy", config_dict=settings(root, eval_args=BY_TIME))
+    init_seed(config["seed"], config["reproducibility"])
+    train, _, test = data_preparation(config, create_dataset(config))
+    return config, get_model(model)(config, train.dataset), test
+
+
+def test_weights_of_other_ids_are_refused_whoever_loads_them(tmp_path: Path) -> None:
+    rows = some_rows()
+    write(tmp_path, rows)
+    file = trained(tmp_path, "BPR", eval_args=BY_TIME)
+    _, before, _ = built(tmp_path)
+    before.load_state_dict(torch.load(file, weights_only=True)["state_dict"])
+    rows.reverse()
+    write(tmp_path, rows)
+    config, model, test = built(tmp_path)
+    with pytest.raises(InputError, match="BPR: these weights are of other users"):
+        model.load_state_dict(torch.load(file, weights_only=True)["state_dict"])
+    trainer = get_trainer(config["MODEL_TYPE"], "BPR")(config, model)
+    for load in (
+        lambda: trainer.resume_checkpoint(file),
+        lambda: trainer.evaluate(test, model_file=file),
+    ):
+        with pytest.raises(InputError, match="BPR: these weights are of other users"):
+            load()
+    for ask in (full_sort_scores, lambda *given: full_sort_topk(*given, k=2)):
+        ask(np.array([1]), model, test)
+        with pytest.raises(InputError, match="BPR has the ids of another data set"):
+            ask(np.array([1]), before, test)
+
+
+def test_a_checkpoint_is_read_without_recbole(tmp_path: Path) -> None:
+    rows = some_rows()
+    write(tmp_path, rows)
+    file = trained(tmp_path, "VBPR", eval_args=BY_TIME)
+    program = f"""
+import json, sys, torch
+state = torch.load({str(file)!r}, weights_only=True)
+assert not any(name.startswith("recbole") for name in sys.modules)
+data = state["recbole_mm"]["data"]
+print(json.dumps({{
+    "ids": {{field: text.split(chr(0)) for field, text in data["ids"].items()}},
+    "split": data["split"], "hash": data["hash"], "features": {{n: list(x.shape) for n, x in data["features"].items()}},
+    "versions": state["recbole_mm"]["environment"], "rate": state["config"]["settings"]["learning_rate"],
+    "given": state["config"]["given"]["embedding_size"],
+}}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ids"]["user_id"] == ["[PAD]", *(f"u{user}" for user in range(1, 21))]
+    assert set(found["ids"]["item_id"]) == {"[PAD]", *(f"i{item}" for item in range(1, ITEMS + 1))}
+    assert sorted(found["ids"]["kind"]) == ["[PAD]", "k0", "k1", "k2"]
+    assert {name: part["interactions"] for name, part in found["split"].items()} == {
+        "train": 80,
+        "valid": 20,
+        "test": 20,
+    }
+    assert len(found["hash"]) == 64
+    assert found["features"] == {"image": [ITEMS + 1]}
+    assert found["versions"]["torch"] == torch.__version__
+    assert {"recbole", "recbole_mm", "numpy"} <= set(found["versions"])
+    assert (found["rate"], found["given"]) == (0.001, 8)
+
+
+def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
+    write(tmp_path, some_rows())
+    file = trained(tmp_path, "BPR")
+    content = bytearray(file.read_bytes())
+    state = torch.load(file, weights_only=True)
+    place = content.find(state["state_dict"]["user_embedding.weight"].numpy().tobytes()[:64])
+    assert place > 0
+    content[place] ^= 1
+    file.write_bytes(content)
+    assert torch.load(file, weights_only=True)  # torch does not see it
+    with pytest.raises(InputError, match="damaged"):
+        checkpoint.load(file)
+    with pytest.raises(InputError, match="damaged"):
+        load_data_and_model(str(file))
