@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed
 
 from recbole_mm import checkpoint
-from recbole_mm.data.evaluation import Ranked, exclude_seen
+from recbole_mm.data.evaluation import FullSortBatches, Ranked, exclude_seen
 from recbole_mm.errors import InputError
 from recbole_mm.parameters import read_config
 from recbole_mm.trainer import watched
@@ -36,15 +38,23 @@ def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
     """Return RecBole's loaders of the training, validation and test split; errors are those of `load_dataset`."""
     with _data_errors_named(config):
         train, valid, test = data_preparation(config, dataset)
-    if config["MODEL_TYPE"] == ModelType.SEQUENTIAL and read_config(Ranked, config).exclude_seen:
+    ranked = read_config(Ranked, config)
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or ranked == Ranked():
+        return train, valid, test
+    if not all(isinstance(loader, FullSortBatches) for loader in (valid, test)):
+        given = "exclude_seen" if ranked.exclude_seen else "ask_users_once"
+        raise InputError(f"{given} is true and eval_args samples the items to rank: set mode to full")
+    if ranked.exclude_seen:
         exclude_seen(train, (valid, test))
     return train, valid, test
 
 
 def held_out(valid: Any, test: Any) -> dict[str, Any]:
-    """Return what an evaluation is about: interactions and users of both parts, a hash of them, and items to rank.
+    """Return what an evaluation asks: interactions, users and questions of both parts, and how many items are ranked.
 
-    The hashes are of the ids in the files, in no order: two runs that share them were asked the same.
+    A question is a user and the held-out items that answer it. Most models are asked once a user; sequential models
+    are asked for every interaction, with the history before it, unless `ask_users_once` is set. The hash is of all
+    questions by the ids in the files, in no order: two runs that share it were asked the same.
     """
     parts: dict[str, Any] = {"items": valid._dataset.item_num - 1}
     for name, loader in (("valid", valid), ("test", test)):
@@ -52,9 +62,12 @@ def held_out(valid: Any, test: Any) -> dict[str, Any]:
         fields = dataset.uid_field, dataset.iid_field
         columns = (dataset.id2token(field, dataset.inter_feat[field].numpy()) for field in fields)
         pairs = sorted(zip(*columns, strict=True))
-        text = "\n".join(f"{user}\t{item}" for user, item in pairs)
-        users = len({user for user, _ in pairs})
-        parts[name] = {"interactions": len(pairs), "users": users, "hash": sha256(text.encode()).hexdigest()}
+        by_user = {user: dict.fromkeys(item for _, item in rows) for user, rows in groupby(pairs, itemgetter(0))}
+        alone = loader.is_sequential and getattr(loader, "questions", None) is None
+        questions = pairs if alone else [(user, *items) for user, items in by_user.items()]
+        text = "\n".join("\t".join(question) for question in questions)
+        counts = {"interactions": len(pairs), "users": len(by_user), "questions": len(questions)}
+        parts[name] = counts | {"hash": sha256(text.encode()).hexdigest()}
     return parts
 
 

@@ -68,6 +68,54 @@ def test_an_item_that_comes_again_is_ranked_where_it_is_held_out(tmp_path: Any) 
     assert not_ranked(test) == {(user, item) for user in "uv" for item in "bcd"}  # a is
 
 
+def questions(loader: Any) -> dict[str, tuple[list[str], set[str]]]:
+    """Return by user the history that a loader gives (none for general models) and the items that it asks for."""
+    dataset, found = loader._dataset, {}
+    name = dataset.field2id_token["item_id"]
+    for batch, _, row, answer in loader:
+        for place, user in enumerate(dataset.id2token("user_id", batch["user_id"].numpy())):
+            assert user not in found, "asked twice"
+            lists = "item_id_list" in batch
+            history = name[batch["item_id_list"][place][: batch["item_length"][place]]].tolist() if lists else []
+            found[str(user)] = history, set(name[answer[row == place]].tolist())
+    return found
+
+
+def test_several_held_out_interactions_of_a_user_are_one_question(tmp_path: Any) -> None:
+    """Items come again, and a part of a user's interactions of the same part lies between others."""
+    folder = tmp_path / "several"
+    folder.mkdir()
+    rows = {
+        "train": [(f"u{user}", f"i{(user + place) % 9}", place) for user in range(8) for place in range(4)],
+        "valid": [(f"u{user}", f"i{(user * 2 + place) % 9}", 9 - place) for user in range(8) for place in range(3)],
+        "test": [(f"u{user}", f"i{(user + 5 * place) % 9}", 20 + place) for user in range(6) for place in range(2)],
+    }
+    for part, lines in rows.items():
+        text = "\n".join(
+            ["user_id:token\titem_id:token\ttimestamp:float", *("\t".join(map(str, row)) for row in lines)]
+        )
+        (folder / f"several.{part}.inter").write_text(text + "\n")
+    own = {"data_path": str(tmp_path), "benchmark_filename": list(rows), "topk": [2], "valid_metric": "MRR@2",
+           "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "MAX_ITEM_LIST_LENGTH": 50}  # fmt: skip
+    keys = {**own, "exclude_seen": True, "ask_users_once": True}
+    general, sequential = (loaders(model, "several", **keys) for model in ("BPR", "SASRec"))
+    assert held_out(*general[1:]) == held_out(*sequential[1:])
+    assert held_out(*general[1:])["test"] | {"hash": ""} == {"interactions": 12, "users": 6, "questions": 6, "hash": ""}
+    for part, ours, theirs in zip(("valid", "test"), general[1:], sequential[1:], strict=True):
+        assert not_ranked(ours) == not_ranked(theirs)
+        asked, alike = questions(theirs), questions(ours)
+        assert {user: items for user, (_, items) in asked.items()} == {
+            user: items for user, (_, items) in alike.items()
+        }
+        for user, (history, items) in asked.items():
+            own_rows = {name: sorted((time, item) for who, item, time in rows[name] if who == user) for name in rows}
+            before = own_rows["train"] + (own_rows["valid"] if part == "test" else [])
+            assert history == [item for _, item in before]
+            assert items == {item for _, item in own_rows[part]}
+    with pytest.raises(InputError, match="SASRec: 24 questions with 24 answers in validation"):
+        load_alike({model: config(model, "several", **keys | {"ask_users_once": False}) for model in ("BPR", "SASRec")})
+
+
 def test_sampled_items_cannot_leave_out_what_was_seen() -> None:
     with pytest.raises(InputError, match="exclude_seen is true and eval_args samples"):
         loaders("SASRec", eval_args=SAMPLED, exclude_seen=True)
@@ -130,16 +178,17 @@ def test_users_of_whom_a_sequential_model_holds_out_nothing_are_a_reason(tmp_pat
     keys = {"data_path": str(tmp_path), "topk": [2], "valid_metric": "MRR@2", "load_col": None, **MIXED}
     configs = {model: config(model, "short", **keys) for model in ("BPR", "SASRec")}
     with pytest.raises(
-        InputError, match=r"other interactions are held out .*BPR: 1 in validation, 2 in test.*SASRec: 1"
+        InputError, match=r"different questions .*BPR: 1 questions with 1 answers in validation, 2 .*SASRec: 1"
     ):
         load_alike(configs)
 
 
 def test_other_questions_are_refused_by_their_hash() -> None:
-    found = {"items": 3, "valid": {"interactions": 1, "hash": "a"}, "test": {"interactions": 1, "hash": "a"}}
+    part = {"interactions": 1, "questions": 1, "hash": "a"}
+    found = {"items": 3, "valid": part, "test": part}
     refuse_other("A", found, "B", dict(found))
     with pytest.raises(InputError, match="A and B cannot be compared"):
-        refuse_other("A", found, "B", found | {"test": {"interactions": 1, "hash": "b"}})
+        refuse_other("A", found, "B", found | {"test": part | {"hash": "b"}})
 
 
 def test_the_hash_of_a_row_is_of_what_it_reads_whatever_stands_beside_it() -> None:
@@ -158,5 +207,5 @@ def test_files_are_checked_once_a_way_of_loading(monkeypatch: pytest.MonkeyPatch
 
 def test_rows_that_load_other_data_are_found_before_training() -> None:
     configs = {"BPR": config("BPR"), "fewer": config("BPR", val_interval={"timestamp": "[0, 1000]"})}
-    with pytest.raises(InputError, match=r"BPR and fewer cannot be compared: other interactions are held out"):
+    with pytest.raises(InputError, match=r"BPR and fewer cannot be compared: they are asked different questions"):
         load_alike(configs)

@@ -127,7 +127,7 @@ def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -
         f"{held_out[part]['interactions']} interactions of {held_out[part]['users']} users"
         for part in ("valid", "test")
     )
-    kinds = "; sequential models, as the others, do not rank what a user has had before" if mixed else ""
+    kinds = "; sequential models, as the others, are asked once a user and do not rank seen items" if mixed else ""
     return (
         f"{dataset}: {valid} in validation and {test} in test, each among {held_out['items']} items, "
         f"chosen by {config['valid_metric']}{kinds}"
@@ -171,7 +171,7 @@ def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequenc
         for seed in seeds:
             run, result = found[row.label, seed] or (Run(seed, NOT_TRAINED), {})
             if result and held_out.setdefault(seed, result["held_out"]) != result["held_out"]:
-                run = Run(seed, "was asked for other interactions than the rows above")
+                run = Run(seed, "was asked other questions than the rows above")
             runs.append(run)
         entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
     return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), differences(entries, valid_metric, metrics))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import recbole.data.dataset
@@ -20,7 +21,7 @@ from recbole_mm.parameters import read_config
 from recbole_mm.report import to_json
 
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
-MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True}  # unless the user has them otherwise
+MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True, "ask_users_once": True}  # unless the user has them otherwise
 ALIKE = ("benchmark_filename", "eval_args", "metrics", "topk", "valid_metric", "metric_decimal_place")
 UNRANKED = (ModelType.DECISIONTREE,)
 
@@ -114,11 +115,11 @@ def _loading(config: Config) -> str:
     """Return what tells whether two models get the same data, split alike."""
     kind = getattr(recbole.data.dataset, f"{config['model']}Dataset", config["MODEL_TYPE"])  # as create_dataset chooses
     settings = {key: config[key] for key in sorted(data_keys() - {"model"})}
-    return json.dumps(to_json([kind, config["MODEL_TYPE"], settings, read_config(Ranked, config).exclude_seen]))
+    return json.dumps(to_json([kind, config["MODEL_TYPE"], settings, asdict(read_config(Ranked, config))]))
 
 
 def refuse_other(first: str, found: Mapping[str, Any], label: str, other: Mapping[str, Any]) -> None:
-    """Refuse two rows of which different interactions are held out, or that rank different numbers of items.
+    """Refuse two rows that are asked different questions, or that rank different numbers of items.
 
     Raises
     ------
@@ -127,12 +128,16 @@ def refuse_other(first: str, found: Mapping[str, Any], label: str, other: Mappin
     """
     if other != found:
         both = "; ".join(
-            f"{name}: {what['valid']['interactions']} in validation, {what['test']['interactions']} in test, "
-            f"{what['items']} items"
+            f"{name}: {_asked(what['valid'])} in validation, {_asked(what['test'])} in test, {what['items']} items"
             for name, what in ((first, found), (label, other))
         )
         raise InputError(
-            f"{first} and {label} cannot be compared: other interactions are held out ({both}). A sequential model "
+            f"{first} and {label} cannot be compared: they are asked different questions ({both}). A sequential model "
             "needs a history before each of them: keep users who have enough interactions, by "
-            "--user_inter_num_interval='[5,inf)' or, where the data come split, in the files"
+            "--user_inter_num_interval='[5,inf)' or, where the data come split, in the files; and with "
+            "ask_users_once it is asked once a user, as the others"
         )
+
+
+def _asked(part: Mapping[str, Any]) -> str:
+    return f"{part['questions']} questions with {part['interactions']} answers"

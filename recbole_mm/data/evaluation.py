@@ -19,7 +19,6 @@ from torch.utils._pytree import tree_leaves
 
 from recbole_mm.data.histories import training_pairs
 from recbole_mm.engine import Engine
-from recbole_mm.errors import InputError
 from recbole_mm.parameters import parameter, read_config
 from recbole_mm.randomness import random_states, restore
 
@@ -35,6 +34,9 @@ class Ranked:
     exclude_seen: bool = parameter(
         False, "leave what a user has had before out of what sequential models rank, as other models always do"
     )
+    ask_users_once: bool = parameter(
+        False, "ask sequential models once a user for all held-out items, from the history before the first of them"
+    )
 
 
 class FullSortBatches(FullSortEvalDataLoader):
@@ -47,12 +49,24 @@ class FullSortBatches(FullSortEvalDataLoader):
     ----------
     seen : scipy sparse array (user_num, item_num) or None
         What a sequential model does not rank; an item that is held out is ranked all the same.
+    questions : int array or None
+        Where a sequential model is asked once a user, the interaction whose history it is asked with.
     """
 
     step: int
     seen: sp.csr_array | None = None
+    questions: np.ndarray | None = None
+    _answers: sp.csr_array  # (user_num, item_num), all that is held out
 
     def _init_batch_size_and_step(self) -> None:
+        if self.is_sequential and read_config(Ranked, self.config).ask_users_once:
+            feat, length = self._dataset.inter_feat, self._dataset.item_list_length_field
+            users = feat[self.uid_field].numpy()
+            shortest = np.lexsort((np.arange(len(users)), feat[length].numpy(), users))  # the first in time first
+            self.questions = np.sort(shortest[np.unique(users[shortest], return_index=True)[1]])
+            self.sample_size = len(self.questions)
+            shape = self._dataset.user_num, self._dataset.item_num
+            self._answers = _pairs(users, feat[self.iid_field].numpy(), shape)
         super()._init_batch_size_and_step()
         n_items = self._dataset.item_num
         users = min(MOST_USERS, max(1, _memory(self.config) // (BYTES_A_SCORE * n_items)))
@@ -64,29 +78,43 @@ class FullSortBatches(FullSortEvalDataLoader):
             self.set_batch_size(self.step * n_items)
 
     def collate_fn(self, index: Any) -> Any:
-        users, seen, row, target = super().collate_fn(index)
+        if self.questions is not None:
+            index = self.questions[np.asarray(index)]
+        users, seen, row, answer = super().collate_fn(index)
+        ids = users[self.uid_field].numpy()
+        if self.questions is not None:
+            row, answer = map(_indices, self._answers[ids].nonzero())
         if self.seen is not None:
-            of, item = self.seen[users[self.uid_field].numpy()].nonzero()
-            other = item != target.numpy()[of]
-            seen = torch.from_numpy(of[other].astype(np.int64)), torch.from_numpy(item[other].astype(np.int64))
-        return users, seen, row, target
+            of_users = self.seen[ids]
+            held_out = _pairs(row.numpy(), answer.numpy(), of_users.shape)
+            row_seen, item_seen = (of_users > held_out).nonzero()
+            seen = _indices(row_seen), _indices(item_seen)
+        return users, seen, row, answer
+
+
+def _indices(places: np.ndarray) -> Tensor:
+    return torch.from_numpy(places.astype(np.int64))
+
+
+def _pairs(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> sp.csr_array:
+    """Return where there is a pair, once or more often."""
+    return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, items)), shape=shape)
 
 
 def exclude_seen(train: Any, evaluated: Sequence[Any]) -> None:
     """Let the loaders of a sequential model leave out what a user has had in training and in the parts before theirs.
 
-    Raises
-    ------
-    InputError
-        An evaluation on sampled items, which RecBole draws from all items.
+    Parameters
+    ----------
+    train : loader
+        Of the training part.
+    evaluated : sequence of FullSortBatches
+        In the order of time.
     """
     dataset = train._dataset
     pairs = np.stack(training_pairs(dataset))
     for loader in evaluated:
-        if not isinstance(loader, FullSortBatches):
-            raise InputError("exclude_seen is true and eval_args samples the items to rank: set mode to full")
-        seen = (np.ones(pairs.shape[1], dtype=bool), tuple(pairs))
-        loader.seen = sp.csr_array(seen, shape=(dataset.user_num, dataset.item_num))
+        loader.seen = _pairs(pairs[0], pairs[1], (dataset.user_num, dataset.item_num))
         feat = loader._dataset.inter_feat
         pairs = np.concatenate([pairs, [feat[loader.uid_field].numpy(), feat[loader.iid_field].numpy()]], axis=1)
 

@@ -186,7 +186,7 @@ def _check_split(dataset: Any, identity: Identity, state: Mapping[str, Any]) -> 
 
 def _summary(part: Any) -> dict[str, Any]:
     """Return the number of a part's interactions, and a hash of them and their histories in any order."""
-    feat, total = part.inter_feat, np.uint64(0)
+    feat, total = part.inter_feat, 0
     fields = [name for name in (part.uid_field, part.iid_field) if name is not None and name in feat]
     histories = f"{part.iid_field}{part.config['LIST_SUFFIX']}"
     for start in range(0, len(feat) if fields else 0, ROWS):
@@ -198,8 +198,8 @@ def _summary(part: Any) -> dict[str, Any]:
             items = feat[histories][rows].numpy().astype(np.uint64)  # (rows, longest)
             weights = _mixed(np.arange(items.shape[1], dtype=np.uint64))
             code = _mixed(code + (items * weights).sum(1, dtype=np.uint64))
-        total += code.sum(dtype=np.uint64)
-    return {"interactions": len(feat), "hash": f"{int(total):016x}"}
+        total = (total + int(code.sum(dtype=np.uint64))) % 2**64
+    return {"interactions": len(feat), "hash": f"{total:016x}"}
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
