@@ -20,6 +20,7 @@ from recbole_mm import checks, report
 from recbole_mm.build import build_model, build_trainer, held_out, load_dataset, split_dataset
 from recbole_mm.data.atomic import check_files
 from recbole_mm.data.identity import data_hash
+from recbole_mm.degenerate import degenerate_parts, warning
 from recbole_mm.engine import Engine, computing
 from recbole_mm.environment import environment
 from recbole_mm.errors import InputError
@@ -110,7 +111,10 @@ def _train_and_test(
         valid = trainer.evaluate(loaders[1], load_best_model=False)
         by_group["valid_groups"] = trainer.groups
     parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
-    result = write(status="finished", seconds=perf_counter() - start, **parts, **by_group)
+    degenerate = degenerate_parts(trainer.model)
+    if degenerate:
+        logging.getLogger().warning(warning(config["model"], degenerate))
+    result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
     if trainer.history:
         report.plot_curve(folder, trainer.history, config["valid_metric"])
     say(report.metrics_table(valid, test))

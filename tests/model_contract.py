@@ -238,6 +238,12 @@ class ModelContract:
         assert not scores.requires_grad
         assert len(all_scores(model).unique(dim=0)) > 1, "every user gets the same scores"
 
+    def test_its_parts_are_tables_of_vectors(self, trained: SimpleNamespace) -> None:
+        parts = trained.model.eval().parts()
+        rows = {trained.model.n_items - 1, getattr(trained.model, "n_users", 0) - 1}
+        assert len(parts) >= 1
+        assert all(table.dim() == 2 and len(table) in rows and table.isfinite().all() for table in parts.values())
+
     def test_predict_agrees_with_full_sort_predict(self, trained: SimpleNamespace) -> None:
         model = trained.model.eval()
         scores = all_scores(model)

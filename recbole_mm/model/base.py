@@ -134,6 +134,13 @@ class Multimodal(nn.Module):
         """Return the tables that scores are made from, a row for each real user or item, under the current weights."""
         raise NotImplementedError
 
+    def parts(self) -> dict[str, Tensor]:
+        """Return tables of vectors under the current weights, each (rows, d), by name: what scores are made from.
+
+        A model adds the parts that it exists for, so that one that has become useless is seen.
+        """
+        raise NotImplementedError
+
     def train(self, mode: bool = True) -> Any:
         self._cached = None
         return super().train(mode)
@@ -169,6 +176,9 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
                 "or train LightGCN"
             )
         self.n_real_users: int = self.n_users - 1
+
+    def parts(self) -> dict[str, Tensor]:
+        return dict(zip(("users", "items"), self.embeddings(), strict=True))
 
     def predict(self, interaction: Any) -> Tensor:  # (batch,)
         users, items = self.scoring_embeddings()

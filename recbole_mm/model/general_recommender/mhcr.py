@@ -227,3 +227,12 @@ class MHCR(MultimodalRecommender):
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward().final.split([self.n_real_users, self.n_real_items])
         return users, self.cold(items)
+
+    def parts(self) -> dict[str, Tensor]:
+        """Return E^m and G^m of users and items beside what scores are made from."""
+        out, parts = self.forward(), super().parts()
+        for what, nodes in (("modal nodes", out.modal), ("hypergraph", out.hyper)):
+            for name, table in zip(self.modality_names, nodes, strict=True):
+                users, items = table.split([self.n_real_users, self.n_real_items])
+                parts |= {f"{what} of {name}, users": users, f"{what} of {name}, items": items}
+        return parts

@@ -216,3 +216,11 @@ class SEA(MultimodalRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward()[:2]
+
+    def parts(self) -> dict[str, Tensor]:
+        """Return what each modality adds to users and items beside what scores are made from."""
+        parts = super().parts()
+        for kind in ("users", "items"):
+            each = parts[kind].chunk(len(self.modality_names), dim=1)
+            parts |= {f"{name}, {kind}": table for name, table in zip(self.modality_names, each, strict=True)}
+        return parts

@@ -114,6 +114,9 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         items = torch.stack(parts).sum(0)
         return items, self.attention(items).squeeze(1)
 
+    def parts(self) -> dict[str, Tensor]:
+        return {"items": self.embeddings()[0]}
+
     def attend(self, history: Tensor, logits: Tensor) -> Tensor:
         """Return a_j (B, L), 0 at the padded positions of a history; `logits` (n_items,) by internal id."""
         distance = (history > 0).sum(1, keepdim=True) - 1 - torch.arange(history.shape[1], device=history.device)
