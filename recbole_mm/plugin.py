@@ -58,7 +58,8 @@ def _with_pack_properties(update: Any) -> Any:
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
             declaration = getattr(self.model_class, "parameter_class", None)
-            self.internal_config_dict.update(defaults(declaration) if declaration else {})
+            if declaration:  # a model of the pack, or written like one: trained on ids
+                self.internal_config_dict.update({**defaults(declaration), "join_features": False})
             own = [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
         elif file.endswith("properties/dataset/sample.yaml"):
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
@@ -67,7 +68,8 @@ def _with_pack_properties(update: Any) -> Any:
         for yaml_file in own:
             if yaml_file.is_file():
                 update(self, str(yaml_file))
-        if own and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
+        by_loss = own and not hasattr(self.model_class, "input_type")  # as RecBole decides it
+        if by_loss and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
             self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it
         return loaded
 
