@@ -30,6 +30,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
+from recbole_mm import own_models
 from recbole_mm.errors import InputError
 from recbole_mm.files import replaced
 
@@ -243,7 +244,7 @@ def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> A
 def _save(state: Any, file: str, pickle_protocol: int = 2) -> None:
     """Replace a checkpoint in one step: a run that is killed while it saves leaves the one before."""
     with replaced(Path(file)) as partial:
-        torch.save(state, str(partial))
+        torch.save(own_models.loadable(state), str(partial))
 
 
 def _checkpoints(module: Any) -> None:
@@ -274,6 +275,18 @@ def _tune_report(module: Any) -> None:
 # unpickles it to find out. Off: in this module os.path.exists is asked about these two caches only.
 def _no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
+
+
+# hyperopt >= 0.2.6: its exhaustive search draws with numpy's Generator, and RecBole gives it a RandomState.
+class _Generator(np.random.Generator):
+    def __init__(self, seed: Any) -> None:
+        super().__init__(np.random.PCG64(seed))
+
+    randint = np.random.Generator.integers  # as hyperopt calls it before
+
+
+def _search_generator(module: Any) -> None:
+    module.np = Overlay(module.np, random=Overlay(np.random, RandomState=_Generator))
 
 
 # Any version: values of the command line, of config_dict and of a sweep's file are run through eval().
@@ -348,6 +361,11 @@ def _patches() -> dict[str, list[Patch]]:
             *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
         ]),
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
+        (True, own_models.ncl_clusters, [f"{general}.ncl"]),
+        (True, own_models.pretraining, ["recbole.trainer.trainer"]),
+        (True, own_models.kgat_graph, [f"{knowledge}.kgat"]),
+        (True, own_models.ksr_relations, ["recbole.model.sequential_recommender.ksr"]),
+        (True, _search_generator, ["recbole.trainer.hyper_tuning"]),
     ]  # fmt: skip
     patches: dict[str, list[Patch]] = {}
     for needed, patch, modules in table:

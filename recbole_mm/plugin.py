@@ -57,10 +57,13 @@ def _with_pack_properties(update: Any) -> Any:
         loaded = update(self, file)
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
+            own = [
+                Path(file).parent / "model" / f"{self.model.lower()}.yaml"
+            ]  # of LightGBM, XGBoost: RecBole misses it
             declaration = getattr(self.model_class, "parameter_class", None)
             if declaration:  # a model of the pack, or written like one: trained on ids
                 self.internal_config_dict.update({**defaults(declaration), "join_features": False})
-            own = [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
+            own += [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
         elif file.endswith("properties/dataset/sample.yaml"):
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
             own = [properties_folder() / f"{name}.yaml" for name in names]

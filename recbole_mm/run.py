@@ -147,13 +147,17 @@ def _result(config: Config, trainer: Any, dataset: Any, folder: Path, outcome: d
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_parameters": _n_parameters(trainer.model),
         "peak_memory_mib": report.peak_memory(),
         "environment": report.environment(),
         "config": report.resolved_config(config),
         "folder": str(folder),
         "checkpoint": str(trainer.saved_model_file),
     }
+
+
+def _n_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0  # trees have none
 
 
 def _summary(config: Config, dataset: Any) -> str:
