@@ -85,8 +85,8 @@ def pretraining(module: Any) -> None:
     trainer.save_pretrained_model, trainer.pretrain = save, whole
 
 
-# Any version: RecBole reads preloaded vectors as 64-bit floats, and KSR multiplies those of relations with its own of 32
-# bits: RuntimeError, expected m1 and m2 to have the same dtype.
+# Any version: RecBole reads preloaded vectors as 64-bit floats, and KSR multiplies those of relations with 32-bit
+# numbers of its own: RuntimeError, expected m1 and m2 to have the same dtype.
 def ksr_relations(module: Any) -> None:
     init = module.KSR.__init__
 
