@@ -19,6 +19,7 @@ import torch
 from recbole.config import Config
 from recbole.utils import EvaluatorType, InputType, ModelType, get_model
 
+from recbole_mm import own_models
 from recbole_mm.environment import environment
 from recbole_mm.errors import InputError
 from recbole_mm.files import replaced
@@ -57,7 +58,7 @@ def save(state: Mapping[str, Any], file: str | os.PathLike[str], pickle_protocol
         about = {"environment": environment(), "data": identity.state() if identity else None}
         state = {**state, "config": _plain_config(config), "recbole_mm": about}
     with replaced(Path(file)) as partial:
-        torch.save(state, str(partial))
+        torch.save(own_models.loadable(state), str(partial))
 
 
 def load(file: str | os.PathLike[str], map_location: Any = None) -> Any:

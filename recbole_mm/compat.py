@@ -27,6 +27,8 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
+from recbole_mm import own_models
+
 Patch = Callable[[Any], None]
 
 
@@ -192,6 +194,18 @@ def _no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
 
 
+# hyperopt >= 0.2.6: its exhaustive search draws with numpy's Generator, and RecBole gives it a RandomState.
+class _Generator(np.random.Generator):
+    def __init__(self, seed: Any) -> None:
+        super().__init__(np.random.PCG64(seed))
+
+    randint = np.random.Generator.integers  # as hyperopt calls it before
+
+
+def _search_generator(module: Any) -> None:
+    module.np = Overlay(module.np, random=Overlay(np.random, RandomState=_Generator))
+
+
 # Any version: values of the command line, of config_dict and of a sweep's file are run through eval().
 def _literal(text: str) -> Any:
     try:
@@ -264,6 +278,11 @@ def _patches() -> dict[str, list[Patch]]:
             *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
         ]),
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
+        (True, own_models.ncl_clusters, [f"{general}.ncl"]),
+        (True, own_models.pretraining, ["recbole.trainer.trainer"]),
+        (True, own_models.kgat_graph, [f"{knowledge}.kgat"]),
+        (True, own_models.ksr_relations, ["recbole.model.sequential_recommender.ksr"]),
+        (True, _search_generator, ["recbole.trainer.hyper_tuning"]),
     ]  # fmt: skip
     patches: dict[str, list[Patch]] = {}
     for needed, patch, modules in table:

@@ -21,7 +21,7 @@ class Engine:
 
     threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
     eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
-    join_features: bool = parameter(False, "put the columns of .user and .item files into the batches of every model")
+    join_features: bool = parameter(True, "put the columns of .user and .item files into the batches")
     neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
 
 

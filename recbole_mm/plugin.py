@@ -60,9 +60,13 @@ def _with_pack_properties(update: Any) -> Any:
         loaded = update(self, file)
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
+            own = [
+                Path(file).parent / "model" / f"{self.model.lower()}.yaml"
+            ]  # of LightGBM, XGBoost: RecBole misses it
             declaration = getattr(self.model_class, "parameter_class", None)
-            self.internal_config_dict.update(defaults(declaration) if declaration else {})
-            own = [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
+            if declaration:  # a model of the pack, or written like one: trained on ids
+                self.internal_config_dict.update({**defaults(declaration), "join_features": False})
+            own += [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
         elif file.endswith("properties/dataset/sample.yaml"):
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
             own = [properties_folder() / f"{name}.yaml" for name in names]
@@ -70,7 +74,8 @@ def _with_pack_properties(update: Any) -> Any:
         for yaml_file in own:
             if yaml_file.is_file():
                 update(self, str(yaml_file))
-        if own and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
+        by_loss = own and not hasattr(self.model_class, "input_type")  # as RecBole decides it
+        if by_loss and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
             self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it
         return loaded
 

@@ -111,7 +111,7 @@ def _train_and_test(
         valid = trainer.evaluate(loaders[1], load_best_model=False)
         by_group["valid_groups"] = trainer.groups
     parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
-    degenerate = degenerate_parts(trainer.model)
+    degenerate = degenerate_parts(trainer.model) if isinstance(trainer.model, torch.nn.Module) else []
     if degenerate:
         logging.getLogger().warning(warning(config["model"], degenerate))
     result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
@@ -158,7 +158,7 @@ def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str
         "dataset_hash": data_hash(dataset),
         "seed": config["seed"],
         "valid_metric": config["valid_metric"],
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_parameters": _n_parameters(trainer.model),
         "environment": environment(),
         "config": report.resolved_config(config),
         "folder": str(folder),
@@ -176,6 +176,10 @@ def _progress(config: Config, trainer: Any) -> dict[str, Any]:
         "history": trainer.history,
         "peak_memory_mib": report.peak_memory(),
     }
+
+
+def _n_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0  # trees have none
 
 
 def _summary(config: Config, dataset: Any) -> str:

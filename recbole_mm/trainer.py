@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.trainer import Trainer
+from recbole.trainer.trainer import DecisionTreeTrainer
 from tqdm import tqdm
 
 from recbole_mm.checks import refuse_nan
@@ -16,6 +17,7 @@ from recbole_mm.errors import InputError
 from recbole_mm.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.randomness import random_states, restore
 from recbole_mm.report import best_epoch
+from recbole_mm.trees import WatchedTrees
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
@@ -158,7 +160,9 @@ class Watched(Resumable):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         done = self.start_epoch
         self.history = [entry for entry in getattr(self, "history", []) if entry["epoch"] < done]
-        with tqdm(total=self.epochs, initial=done, desc="epochs", unit="epoch", dynamic_ncols=True) as self.bar:
+        pretrains = self.config["train_stage"] not in (None, "finetune")
+        total = self.pretrain_epochs if pretrains else self.epochs
+        with tqdm(total=total, initial=done, desc="epochs", unit="epoch", dynamic_ncols=True) as self.bar:
             return super().fit(*args, **kwargs)
 
     def _train_epoch(self, train_data: Any, epoch_idx: int, *args: Any, **kwargs: Any) -> Any:
@@ -208,5 +212,6 @@ class Watched(Resumable):
 
 
 def watched(trainer_class: type[Any]) -> type[Any]:
-    """Return the RecBole trainer class with `Watched` in front of it."""
-    return type(f"Watched{trainer_class.__name__}", (Watched, trainer_class), {})
+    """Return the RecBole trainer class with `Watched` in front of it, or with `WatchedTrees`."""
+    mixin = WatchedTrees if issubclass(trainer_class, DecisionTreeTrainer) else Watched
+    return type(f"Watched{trainer_class.__name__}", (mixin, trainer_class), {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks import __main__ as everything
 from benchmarks import (
     convert,
     data,
+    every_model,
     features,
     floor,
     hardness,
@@ -115,6 +117,40 @@ def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         steps.main(["--models=SEE", "--size=small"])
     assert "no such model: SEE" in capsys.readouterr().err
+
+
+class TestEveryModel:
+    @pytest.mark.filterwarnings("ignore")
+    def test_each_runs_in_a_process_of_its_own_or_says_why_not(self, tmp_path: Path) -> None:
+        models = "--models=BPR,KGIN,CCL4Rec"
+        assert every_model.main([models, "--threads=1", f"--out={tmp_path}"]) == 0
+        found = {one["model"]: one for one in json.loads((tmp_path / "every-model.json").read_text())["models"]}
+        assert {name: one["result"] for name, one in found.items()} == {
+            "BPR": "runs",
+            "KGIN": "runs" if find_spec("torch_scatter") else "one line",
+            "CCL4Rec": "runs",
+        }
+        assert found["BPR"]["line"].startswith("recall@10 0.")
+        assert "KGIN" in (tmp_path / "every-model.md").read_text()
+
+    def test_a_model_that_does_not_end_is_stopped(self, tmp_path: Path) -> None:
+        assert every_model.main(["--models=BPR", "--limit=0.001", f"--out={tmp_path}"]) == 1
+        assert "1 too long" in (tmp_path / "every-model.md").read_text()
+
+    @pytest.mark.parametrize(
+        ("code", "text", "expected"),
+        [
+            (0, "a warning\nmetric  valid  test\n------  -----\nauc   0.5 0.6\n", ("runs", "auc 0.5 0.6")),
+            (2, "epochs: 0%\rerror: no such thing\n", ("one line", "no such thing")),
+            (1, "Traceback (most recent call last):\n  x\nKeyError: 1\n", ("traceback", "exit code 1: KeyError: 1")),
+            (-9, "", ("traceback", "exit code -9: ")),
+            (2, "usage: this\n", ("traceback", "exit code 2: usage: this")),
+            (0, "Traceback (most recent call last):\nbye\n", ("traceback", "exit code 0: bye")),
+            (None, "epochs: 0%\repochs: 1%\n", ("too long", "epochs: 1%")),
+        ],
+    )
+    def test_what_a_process_leaves_is_told(self, code: int | None, text: str, expected: tuple[str, str]) -> None:
+        assert every_model.read(code, text) == expected
 
 
 class TestHistories:

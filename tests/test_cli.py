@@ -268,7 +268,7 @@ def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.Cap
 
 def test_a_package_that_a_model_needs_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    command = ["run", "--model=NCL", *MICROVIDEO, "--epochs=1", "--warm_up_step=0"]
+    command = ["run", "--model=NCL", *MICROVIDEO, "--epochs=1", "--warm_up_step=0", "--num_clusters=20"]
     assert cli.main(command) == 2
     assert "error: faiss is not installed, and what you asked for needs it" in capsys.readouterr().err
 

@@ -19,10 +19,14 @@ class TestEvaluationBatches:
         return int(run("BPR", epochs=1, **changes)["loader"].step)
 
     def test_more_users_than_recbole_has_up_to_the_memory(self) -> None:
-        n_items = 241
-        assert self.users(eval_batch_size=n_items) == evaluation.MOST_USERS
-        assert self.users(eval_batch_size=n_items, eval_memory=1) == 2**20 // (24 * n_items)
-        assert self.users(eval_batch_size=1000 * n_items, eval_memory=1) == 1000
+        assert self.users() == evaluation.MOST_USERS
+        assert self.users(eval_memory=1) == 2**20 // (24 * 241)
+
+    @pytest.mark.parametrize(("size", "users"), [(1, 1), (10 * 241, 10), (10 * 241 - 1, 9), (1000 * 241, 1000)])
+    def test_a_batch_size_of_the_user_stands_as_in_recbole(self, size: int, users: int) -> None:
+        loader = run("BPR", epochs=1, eval_batch_size=size, eval_memory=1)["loader"]
+        assert loader.step == users
+        assert len(next(iter(loader))[0]) == min(users, len(loader.uid_list))
 
     def test_histories_are_cut_to_the_memory(self) -> None:
         keys = {**SMALL, "epochs": 1}

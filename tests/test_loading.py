@@ -10,8 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recbole.data import create_dataset, data_preparation
 from recbole.data.interaction import Interaction
-from training import SMALL, run, train
+from training import SMALL, configured, run, train
 
 from benchmarks.plain import _from_source, recboles_data
 from recbole_mm.data import loading
@@ -103,27 +104,34 @@ def test_a_key_without_used_values_is_an_error() -> None:
 class TestFeaturesInBatches:
     @pytest.fixture
     def with_genres(self, tmp_path: Path) -> dict[str, Any]:
-        """Return the settings of a data set whose items have a column beside their id."""
+        """Return the settings of a data set whose users and items have a column beside their id."""
         (tmp_path / "films").mkdir()
         pairs = [f"u{user}\ti{(user * step) % 17}" for user in range(1, 21) for step in (1, 2, 3, 5, 7)]
         films = [f"i{item}\t{('comedy', 'drama')[item % 2]}" for item in range(17)]
         for suffix, lines in (
             ("inter", ["user_id:token\titem_id:token", *pairs]),
             ("item", ["item_id:token\tgenre:token", *films]),
+            ("user", ["user_id:token\tage:float", *(f"u{user}\t{user}" for user in range(1, 21))]),
+            ("text", ["item_id:token\temb:float_seq", *(f"i{item}\t{item} 1" for item in range(17))]),
         ):
             (tmp_path / "films" / f"films.{suffix}").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        load = {"inter": ["user_id", "item_id"], "item": ["item_id", "genre"]}
+        load = {"inter": ["user_id", "item_id"], "item": ["item_id", "genre"], "user": ["user_id", "age"]}
         drawn = {"train_neg_sample_args": {"distribution": "uniform", "sample_num": 1}}  # for FM, too
-        return {"dataset": "films", "data_path": str(tmp_path), "load_col": load, **drawn}
+        features = {"modalities": {"text": {"file": "films.text"}}}
+        return {"dataset": "films", "data_path": str(tmp_path), "load_col": load, **drawn, **features}
 
-    @pytest.mark.parametrize(("model", "joined"), [("BPR", False), ("LightGCN", False), ("FM", True)])
-    def test_only_models_that_read_them_get_them(self, with_genres: dict[str, Any], model: str, joined: bool) -> None:
-        batch = next(iter(train(model, **with_genres, epochs=1).loaders[0]))
+    @pytest.mark.parametrize(("model", "joined"), [("BPR", True), ("LightGCN", True), ("FM", True), ("MHCR", False)])
+    @pytest.mark.parametrize("changes", [{}, {"join_features": True}, {"join_features": False}])
+    def test_all_but_the_pack_s_models_get_them(
+        self, with_genres: dict[str, Any], model: str, joined: bool, changes: dict[str, bool]
+    ) -> None:
+        config = configured(model, **with_genres, **changes)
+        train_data, valid, _ = data_preparation(config, create_dataset(config))
+        joined = changes.get("join_features", joined)
+        batch, (users, *_) = next(iter(train_data)), next(iter(valid))
         assert ("genre" in batch.columns) == joined
-
-    def test_a_setting_brings_them_back(self, with_genres: dict[str, Any]) -> None:
-        batch = next(iter(train("BPR", **with_genres, epochs=1, join_features=True).loaders[0]))
-        assert {"genre", "neg_genre"} <= set(batch.columns)
+        assert ("neg_genre" in batch.columns) == (joined and model != "FM")
+        assert ("age" in batch.columns) == ("age" in users.columns) == joined
 
     def test_training_is_the_same_with_and_without(self, with_genres: dict[str, Any]) -> None:
         one, other = (run("BPR", **with_genres, join_features=join) for join in (False, True))
@@ -131,6 +139,6 @@ class TestFeaturesInBatches:
         assert one["valid"] == other["valid"]
 
     def test_a_model_that_asks_for_one_is_told(self, with_genres: dict[str, Any]) -> None:
-        batch = next(iter(train("BPR", **with_genres, epochs=1).loaders[0]))
+        batch = next(iter(train("BPR", **with_genres, epochs=1, join_features=False).loaders[0]))
         with pytest.raises(KeyError, match=r"no field 'genre' among .*join_features"):
             batch["genre"]

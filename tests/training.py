@@ -13,10 +13,15 @@ from recbole.utils import get_model, get_trainer, init_seed
 SMALL = {"MAX_ITEM_LIST_LENGTH": 5, "hidden_size": 8, "embedding_size": 8, "train_batch_size": 4096}  # for histories
 
 
+def configured(model: str, dataset: str = "microvideo", **changes: Any) -> Config:
+    """Return RecBole's configuration of a short training."""
+    keys = {"data_path": str(DATASETS), "use_gpu": False, "show_progress": False, "epochs": 2, **changes}
+    return Config(model=model, dataset=dataset, config_dict=keys)
+
+
 def train(model: str, dataset: str = "microvideo", **changes: Any) -> SimpleNamespace:
     """Return config, loaders, model and trainer after two epochs, from one seed."""
-    keys = {"data_path": str(DATASETS), "use_gpu": False, "show_progress": False, "epochs": 2, **changes}
-    config = Config(model=model, dataset=dataset, config_dict=keys)
+    config = configured(model, dataset, **changes)
     init_seed(config["seed"], config["reproducibility"])
     loaders = data_preparation(config, create_dataset(config))
     init_seed(config["seed"], config["reproducibility"])

@@ -42,8 +42,9 @@ class Ranked:
 class FullSortBatches(FullSortEvalDataLoader):
     """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
 
-    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger;
-    histories, of which RecBole takes `eval_batch_size` whatever the catalogue, are cut to the memory.
+    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger,
+    and where the user has set `eval_batch_size`; histories, of which RecBole takes `eval_batch_size` whatever the
+    catalogue, are cut to the memory.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class FullSortBatches(FullSortEvalDataLoader):
         if self.is_sequential:
             self.step = min(self.step, users)
             self.set_batch_size(self.step)
-        else:
+        elif "eval_batch_size" not in self.config.external_config_dict:
             self.step = max(self.step, users)
             self.set_batch_size(self.step * n_items)
 

@@ -14,12 +14,9 @@ from recbole.data.dataloader import TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
-from recbole.utils import ModelType
 
 from recbole_mm.engine import Engine
 from recbole_mm.parameters import read_config
-
-READERS = (ModelType.CONTEXT, ModelType.DECISIONTREE)  # of the columns of users and items in a batch
 
 
 class UsedPairs:
@@ -96,7 +93,7 @@ def rows_of(self: Interaction, index: Any) -> Any:
         if index not in self.interaction:
             raise KeyError(
                 f"no field '{index}' among {', '.join(self.interaction)}: columns of .user and .item files are in the "
-                "batches of context-aware models, and of others where join_features is true"
+                "batches where load_col names them and join_features is true"
             )
         return self.interaction[index]
     if isinstance(index, np.ndarray):
@@ -104,17 +101,15 @@ def rows_of(self: Interaction, index: Any) -> Any:
     return Interaction({name: column[index] for name, column in self.interaction.items()})
 
 
-def _join_where_read(join: Any) -> Any:
-    """Leave the columns of users and items out of the batches of models that are trained on ids.
+def _join_where_asked(join: Any) -> Any:
+    """Leave the columns of users and items out of the batches where `join_features` is false.
 
-    RecBole copies them into each batch, although only context-aware models and trees read them there.
+    RecBole copies them into each batch. The models of the pack do not read them there.
     """
 
     @functools.wraps(join)
     def wrapped(self: Any, interactions: Any) -> Any:
-        if self.config["MODEL_TYPE"] in READERS or read_config(Engine, self.config).join_features:
-            return join(self, interactions)
-        return interactions
+        return join(self, interactions) if read_config(Engine, self.config).join_features else interactions
 
     return wrapped
 
@@ -122,7 +117,7 @@ def _join_where_read(join: Any) -> Any:
 def register() -> None:
     """Put all four in the places where RecBole looks for its own; a second call changes nothing."""
     if not hasattr(Dataset.join, "__wrapped__"):
-        Dataset.join = _join_where_read(Dataset.join)
+        Dataset.join = _join_where_asked(Dataset.join)
     Interaction.__getitem__ = rows_of
     AbstractSampler.sample_by_key_ids = sample_by_key_ids
     recbole.data.utils.TrainDataLoader = Batches
