@@ -13,7 +13,7 @@ import recbole.data.dataset
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_mm import engine
+from recbole_mm import device, engine
 from recbole_mm.data import evaluation, histories, loading
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
@@ -47,6 +47,7 @@ def register() -> None:
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
         Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)
+        Config._init_device = device.as_asked(Config._init_device)
 
 
 def _with_pack_properties(update: Any) -> Any:

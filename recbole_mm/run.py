@@ -19,6 +19,7 @@ from recbole.utils import init_logger, init_seed
 from recbole_mm import checks, report
 from recbole_mm.build import build_model, build_trainer, data_hash, held_out, load_dataset, split_dataset
 from recbole_mm.compat import load_checkpoint
+from recbole_mm.device import without_gpu
 from recbole_mm.engine import Engine, computing
 from recbole_mm.errors import InputError
 from recbole_mm.groups import Groups
@@ -188,6 +189,8 @@ def _logged(config: Config) -> Iterator[None]:
         if type(handler) is logging.StreamHandler:
             handler.setLevel(logging.WARNING)
     root.info(config)
+    if warning := without_gpu(config):
+        root.warning(warning)
     try:
         yield
     finally:
