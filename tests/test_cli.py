@@ -125,6 +125,16 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--model=SASRec", "--train_neg_sample_args={'distribution': 'uniform'}"], ["loss_type is CE"]),
         (["--model=SASRec", "--exclude_seen=yes"], ["exclude_seen", "true or false"]),
         (["--model=CCL4Rec", "--r_min=0.6"], ["r_min 0.6", "r_max 0.5"]),
+        (["--device=mars"], ["unknown device 'mars'", "cpu, cuda"]),
+        (["--gpu_id=abc"], ["invalid gpu_id 'abc'"]),
+        (["--use_gpu=abc"], ["use_gpu is 'abc'", "True or False"]),
+        (["--metric_decimal_place=-1"], ["metric_decimal_place is -1", "between 1 and 15"]),
+        (["--eval_step=0"], ["eval_step is 0", "at least 1"]),
+        (["--eval_step=-1"], ["eval_step is -1", "at least 1"]),
+        (["--user_inter_num_interval=abc"], ["invalid interval 'abc' in user_inter_num_interval", "[5,inf)"]),
+        (["--reproducibility=abc"], ["reproducibility is 'abc'", "True or False"]),
+        (["--loss_type=foo"], ["command line: 'loss_type' is no setting of RecBole or MHCR"]),
+        (["--model=SASRec", "--loss_type=foo"], ["unknown loss_type 'foo'", "SASRec has BPR, CE"]),
     ],
 )
 def test_mistakes_are_one_line_before_training(
@@ -133,6 +143,16 @@ def test_mistakes_are_one_line_before_training(
     line = mistake(capsys, *MICROVIDEO, *arguments)
     for word in words:
         assert word in line
+
+
+def test_a_gpu_that_is_not_there_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "device is cuda, but torch finds no such GPU" in mistake(capsys, *MICROVIDEO, "--device=cuda")
+    assert cli.main(["run", "--model=BPR", *MICROVIDEO, "--epochs=1", "--gpu_id=0"]) == 0
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told.count("gpu_id=0: torch finds no such GPU on this machine: training on the CPU") == 1
 
 
 def write_toy(folder: Path, inter: str, item: str | None = None) -> list[str]:
