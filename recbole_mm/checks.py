@@ -1,4 +1,4 @@
-"""What is refused before training: settings, catalogue, splits and scores that cannot work.
+"""What is refused before training when the data are loaded: catalogue, splits and scores that cannot work.
 
 RecBole meets these mistakes late, with another message, or not at all.
 """
@@ -6,79 +6,16 @@ RecBole meets these mistakes late, with another message, or not at all.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.utils import InputType
 
 from recbole_mm.data.atomic import as_list
-from recbole_mm.errors import InputError, nearest
+from recbole_mm.errors import InputError
 from recbole_mm.randomness import random_states, restore
-
-LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
-METRICS_WITHOUT_K = ("auc", "gauc", "logloss", "mae", "rmse")
-LEAST = {"epochs": 1, "train_batch_size": 1, "eval_batch_size": 1, "stopping_step": 0, "topk": 1}
-
-
-def check_config(config: Any) -> None:
-    """Refuse a learner, number, validation metric or sampling that RecBole would replace or trip over.
-
-    Parameters
-    ----------
-    config : Config
-        Only settings that are present are checked.
-
-    Raises
-    ------
-    InputError
-        One line naming the setting.
-    """
-    learner = config["learner"]
-    if learner is not None and str(learner).lower() not in LEARNERS:
-        hint = nearest(str(learner), LEARNERS)
-        raise InputError(f"learner '{learner}' is none of {', '.join(LEARNERS)}.{hint}")
-    rate = config["learning_rate"]
-    if rate is not None and not (_is_number(rate) and 0 < rate < math.inf):
-        raise InputError(f"learning_rate is {rate!r}: it must be a number above 0")
-    for name, least in LEAST.items():
-        for value in as_list(config[name]) if name == "topk" else [config[name]]:
-            if value is not None and not (_is_number(value) and isinstance(value, int) and value >= least):
-                raise InputError(f"{name} is {value!r}: it must be a whole number of at least {least}")
-    if config["valid_metric"] is not None and config["metrics"] is not None:
-        _check_valid_metric(config["valid_metric"], as_list(config["metrics"]), as_list(config["topk"]))
-    drawn = config["train_neg_sample_args"] or {}
-    if config["MODEL_INPUT_TYPE"] == InputType.PAIRWISE and drawn.get("distribution") == "none":
-        raise InputError(
-            f"{config['model']} compares pairs of items and train_neg_sample_args is None: "
-            "set --train_neg_sample_args=\"{'distribution': 'uniform', 'sample_num': 1}\""
-        )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check_valid_metric(valid_metric: str, metrics: Sequence[str], topk: Sequence[int]) -> None:
-    name, _, k = valid_metric.partition("@")
-    if name.lower() not in (metric.lower() for metric in metrics):
-        raise InputError(
-            f"valid_metric is {valid_metric} but metrics is [{', '.join(metrics)}]: "
-            f"add {name} to metrics.{nearest(name, metrics)}"
-        )
-    if name.lower() in METRICS_WITHOUT_K:
-        if k:
-            raise InputError(f"valid_metric is {valid_metric} but {name} has no k: write {name}")
-    elif not k.isdecimal():
-        example = topk[0] if topk else 10
-        raise InputError(f"valid_metric is {valid_metric} but {name} needs a k: write {name}@{example}")
-    elif topk and int(k) not in topk:
-        raise InputError(
-            f"valid_metric is {valid_metric} but topk is {list(topk)}: "
-            f"add {k} to topk or validate with {name}@{topk[0]}"
-        )
 
 
 def check_catalogue(config: Any, dataset: Any) -> None:

@@ -27,6 +27,9 @@ PLACE = frozenset(
     ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
 )
 
+# Settings that RecBole reads on behalf of the models that have them; others pass over them.
+OF_MODELS = frozenset({"loss_type"})
+
 # Packages of RecBole that read the configuration of every run; models are read one by one.
 CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
 
@@ -35,6 +38,9 @@ READ_KEY = re.compile(
     r"""config\w*(?:\[\s*|\.get\(\s*)["'](\w+)["']"""
     r"""|["'](\w+)["']\s+(?:not\s+)?in\s+[\w.]*config\w*(?![\w\[.])"""
 )
+
+# A value of `loss_type` that a model knows.
+LOSS_TYPE = re.compile(r"""loss_type(\.lower\(\))?\s*==\s*["'](\w+)["']""")
 
 
 def recbole_folder() -> Path:
@@ -97,7 +103,8 @@ def known_keys(model_class: type) -> set[str]:
     for name, arguments in vars(argument_list).items():
         if name.endswith("_arguments"):
             keys.update(arguments)
-    keys |= _read_in((*_core_sources(), *_model_sources(model_class)))
+    keys |= _read_in(_core_sources()) - OF_MODELS
+    keys |= _read_in(_model_sources(model_class))
     for properties in _property_files(model_class.__name__):
         keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
     declaration = getattr(model_class, "parameter_class", None)
@@ -108,6 +115,17 @@ def data_keys() -> set[str]:
     """Return the settings that change which data are loaded, or how they are split."""
     sources = [*(recbole_folder() / "data" / "dataset").glob("*.py"), *(PACK / "data").glob("*.py")]
     return {"modalities", "normalize", "missing_modality", "seed", "reproducibility", *_read_in(sources)}
+
+
+def loss_types(model_class: type) -> list[str]:
+    """Return the values of `loss_type` that a model has; RecBole's Config has two for a model that names none."""
+    declared = getattr(getattr(model_class, "parameter_class", None), "__dataclass_fields__", {}).get("loss_type")
+    if declared is not None:
+        return list(declared.metadata["choices"])
+    texts = [source.read_text(encoding="utf-8") for source in _model_sources(model_class)]
+    found = [match for text in texts for match in LOSS_TYPE.findall(text)]
+    names = {case(name) for lowered, name in found for case in ((str.lower, str.upper) if lowered else (str,))}
+    return sorted(names) or ["BPR", "CE"]
 
 
 def _read_in(sources: Iterable[Path]) -> set[str]:

@@ -13,7 +13,7 @@ import recbole.data.dataset
 import recbole.trainer
 from recbole.config import Config
 
-from recbole_mm import engine, trained_ids
+from recbole_mm import device, engine, trained_ids
 from recbole_mm.data import evaluation, histories, identity, loading, times
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.keys import properties_folder
@@ -50,6 +50,7 @@ def register() -> None:
     if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
         Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)
+        Config._init_device = device.as_asked(Config._init_device)
 
 
 def _with_pack_properties(update: Any) -> Any:
@@ -60,9 +61,7 @@ def _with_pack_properties(update: Any) -> Any:
         loaded = update(self, file)
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
-            own = [
-                Path(file).parent / "model" / f"{self.model.lower()}.yaml"
-            ]  # of LightGBM, XGBoost: RecBole misses it
+            own = [Path(file).parent / f"model/{self.model.lower()}.yaml"]  # RecBole misses those of its decision trees
             declaration = getattr(self.model_class, "parameter_class", None)
             if declaration:  # a model of the pack, or written like one: trained on ids
                 self.internal_config_dict.update({**defaults(declaration), "join_features": False})
@@ -71,9 +70,11 @@ def _with_pack_properties(update: Any) -> Any:
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
             own = [properties_folder() / f"{name}.yaml" for name in names]
             own.append(dataset_yaml(self.dataset, self.external_config_dict.get("data_path")))
+        if own:
+            self.dataset_config_dict = {}  # at the end that of the data set's files: sample.yaml is after overall.yaml
         for yaml_file in own:
             if yaml_file.is_file():
-                update(self, str(yaml_file))
+                self.dataset_config_dict.update(update(self, str(yaml_file)) or {})
         by_loss = own and not hasattr(self.model_class, "input_type")  # as RecBole decides it
         if by_loss and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
             self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it

@@ -14,19 +14,19 @@ import yaml
 from recbole.config import Config
 from recbole.utils import get_model
 
-from recbole_mm import checks
-from recbole_mm.data.atomic import check_files
 from recbole_mm.data.evaluation import Ranked
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
 from recbole_mm.groups import read_groups
 from recbole_mm.keys import check_keys, check_model
 from recbole_mm.parameters import read_config
 from recbole_mm.plugin import dataset_yaml
+from recbole_mm.setting_checks import check_config
 
 DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
 SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
-    checks.check_config,
+    check_config,
     partial(read_config, Engine),
     partial(read_config, Ranked),
     read_groups,

@@ -18,9 +18,10 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
 from recbole_mm.build import build_model, build_trainer, held_out, load_dataset, split_dataset
-from recbole_mm.data.atomic import check_files
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.data.identity import data_hash
 from recbole_mm.degenerate import degenerate_parts, warning
+from recbole_mm.device import without_gpu
 from recbole_mm.engine import Engine, computing
 from recbole_mm.environment import environment
 from recbole_mm.errors import InputError
@@ -214,6 +215,8 @@ def _logged(config: Config) -> Iterator[None]:
         if type(handler) is logging.StreamHandler:
             handler.setLevel(logging.WARNING)
     root.info(config)
+    if line := without_gpu(config):
+        root.warning(line)
     try:
         yield
     finally:

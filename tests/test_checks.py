@@ -21,8 +21,9 @@ from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 
 from recbole_mm import checks, keys
-from recbole_mm.data import atomic
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.errors import InputError
+from recbole_mm.setting_checks import check_config
 
 
 class Settings(dict[str, Any]):
@@ -138,65 +139,6 @@ def test_an_unknown_key_is_refused_where_it_stands() -> None:
     )
 
 
-# Settings
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (
-            {"learner": "adma"},
-            "learner 'adma' is none of adam, adamw, sgd, adagrad, rmsprop, sparse_adam. Did you mean 'adam'?",
-        ),
-        ({"learning_rate": 0}, "learning_rate is 0: it must be a number above 0"),
-        ({"learning_rate": float("nan")}, "learning_rate is nan: it must be a number above 0"),
-        ({"learning_rate": "fast"}, "learning_rate is 'fast': it must be a number above 0"),
-        ({"learning_rate": True}, "learning_rate is True: it must be a number above 0"),
-        ({"epochs": 0}, "epochs is 0: it must be a whole number of at least 1"),
-        ({"epochs": 2.5}, "epochs is 2.5: it must be a whole number of at least 1"),
-        ({"train_batch_size": -1}, "train_batch_size is -1: it must be a whole number of at least 1"),
-        ({"eval_batch_size": 0}, "eval_batch_size is 0: it must be a whole number of at least 1"),
-        ({"stopping_step": -1}, "stopping_step is -1: it must be a whole number of at least 0"),
-        ({"topk": [10, 0]}, "topk is 0: it must be a whole number of at least 1"),
-        (
-            {"valid_metric": "MRR@20", "metrics": ["Recall", "MRR"], "topk": [10]},
-            "valid_metric is MRR@20 but topk is [10]: add 20 to topk or validate with MRR@10",
-        ),
-        (
-            {"valid_metric": "MRR@10", "metrics": ["Recall", "NDCG"], "topk": 10},
-            "valid_metric is MRR@10 but metrics is [Recall, NDCG]: add MRR to metrics.",
-        ),
-        (
-            {"valid_metric": "Recal@10", "metrics": "Recall", "topk": 10},
-            "valid_metric is Recal@10 but metrics is [Recall]: add Recal to metrics. Did you mean 'Recall'?",
-        ),
-        (
-            {"valid_metric": "MRR", "metrics": ["MRR"], "topk": [5]},
-            "valid_metric is MRR but MRR needs a k: write MRR@5",
-        ),
-        (
-            {"valid_metric": "AUC@10", "metrics": ["AUC"], "topk": [10]},
-            "valid_metric is AUC@10 but AUC has no k: write AUC",
-        ),
-    ],
-)
-def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any], expected: str) -> None:
-    assert message(checks.check_config, Settings(given)) == expected
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"learner": "AdamW", "learning_rate": 1, "epochs": 1, "stopping_step": 0, "topk": 5},
-        {"valid_metric": "mrr@20", "metrics": ["MRR", "Recall"], "topk": [10, 20]},
-        {"valid_metric": "auc", "metrics": ["AUC"], "topk": [10]},
-    ],
-)
-def test_good_settings_pass(given: dict[str, Any]) -> None:
-    checks.check_config(Settings(given))
-
-
 # Catalogue, splits, scores
 
 
@@ -266,8 +208,8 @@ def tiny(tmp_path: Path) -> Any:
 
 def test_a_good_run_of_recbole_passes_every_check(tiny: Any) -> None:
     run = tiny("BPR")
-    checks.check_config(run.config)
-    atomic.check_files(run.config)
+    check_config(run.config)
+    check_files(run.config)
     checks.check_catalogue(run.config, run.dataset)
     checks.check_splits(*run.loaders)
     checks.check_scores(run.trainer, run.loaders[1])
@@ -315,8 +257,8 @@ def test_check_scores_refuses_a_model_that_gives_nan(tiny: Any, model: str, mode
 @pytest.mark.usefixtures("tiny")
 def test_the_default_data_of_recbole_passes() -> None:
     config = Config(model="FM", dataset="ml-100k", config_dict={"gpu_id": ""})  # loads .inter, .user and .item
-    checks.check_config(config)
-    atomic.check_files(config)
+    check_config(config)
+    check_files(config)
     keys.check_keys(config.final_config_dict, config.model_class, "RecBole")
 
 
@@ -328,7 +270,7 @@ def test_check_scores_passes_over_models_that_only_fit_gives_scores(tiny: Any) -
 def test_check_scores_of_a_sequential_model(tiny: Any) -> None:
     columns = {"inter": ["user_id", "item_id", "timestamp"]}
     run = tiny("SASRec", MAX_ITEM_LIST_LENGTH=4, load_col=columns)
-    atomic.check_files(run.config)
+    check_files(run.config)
     checks.check_scores(run.trainer, run.loaders[1])
 
 

@@ -125,6 +125,16 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--model=SASRec", "--train_neg_sample_args={'distribution': 'uniform'}"], ["loss_type is CE"]),
         (["--model=SASRec", "--exclude_seen=yes"], ["exclude_seen", "true or false"]),
         (["--model=CCL4Rec", "--r_min=0.6"], ["r_min 0.6", "r_max 0.5"]),
+        (["--device=mars"], ["unknown device 'mars'", "cpu, cuda"]),
+        (["--gpu_id=abc"], ["invalid gpu_id 'abc'"]),
+        (["--use_gpu=abc"], ["use_gpu is 'abc'", "True or False"]),
+        (["--metric_decimal_place=-1"], ["metric_decimal_place is -1", "between 1 and 15"]),
+        (["--eval_step=0"], ["eval_step is 0", "at least 1"]),
+        (["--eval_step=-1"], ["eval_step is -1", "at least 1"]),
+        (["--user_inter_num_interval=abc"], ["invalid interval 'abc' in user_inter_num_interval", "[5,inf)"]),
+        (["--reproducibility=abc"], ["reproducibility is 'abc'", "True or False"]),
+        (["--loss_type=foo"], ["command line: 'loss_type' is no setting of RecBole or MHCR"]),
+        (["--model=SASRec", "--loss_type=foo"], ["unknown loss_type 'foo'", "SASRec has BPR, CE"]),
     ],
 )
 def test_mistakes_are_one_line_before_training(
@@ -133,6 +143,16 @@ def test_mistakes_are_one_line_before_training(
     line = mistake(capsys, *MICROVIDEO, *arguments)
     for word in words:
         assert word in line
+
+
+def test_a_gpu_that_is_not_there_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "device is cuda, but torch finds no such GPU" in mistake(capsys, *MICROVIDEO, "--device=cuda")
+    assert cli.main(["run", "--model=BPR", *MICROVIDEO, "--epochs=1", "--gpu_id=0"]) == 0
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told.count("gpu_id=0: torch finds no such GPU on this machine: training on the CPU") == 1
 
 
 def write_toy(folder: Path, inter: str, item: str | None = None) -> list[str]:
@@ -155,6 +175,8 @@ GOOD = "user_id:token\titem_id:token\n" + "".join(f"u{u}\ti{i}\n" for u in range
         (GOOD.replace("user_id:token", "uid:token"), ["toy.inter", "user_id", "uid"]),
         (GOOD + "u1\ti1\t3\t4\t5\n", ["toy.inter", "line 134"]),
         (GOOD + "NA\ti1\n", ["toy.inter", "line 134", "NA"]),
+        (GOOD + "u1 \ti1\n", ["toy.inter", "line 134", "user_id 'u1 ' has blanks around it"]),
+        (GOOD + "u1\t[PAD]\n", ["toy.inter", "line 134", "item_id '[PAD]'", "padding"]),
     ],
 )
 def test_bad_files_are_one_line_before_training(
@@ -163,6 +185,33 @@ def test_bad_files_are_one_line_before_training(
     line = mistake(capsys, *write_toy(tmp_path, inter))
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize(
+    ("time", "arguments", "words"),
+    [
+        ("", [], ["toy.inter", "line 2", "timestamp is empty"]),
+        ("inf", [], ["toy.inter", "line 2", "timestamp has 'inf'"]),
+        ("5", ["--model=SASRec", "--train_neg_sample_args=None"], ["all 132 interactions", "timestamp 5"]),
+        ("5", ["--load_col={'inter': ['user_id', 'item_id', 'rating']}"], ["load_col.inter", "'rating'"]),
+    ],
+)
+def test_bad_times_and_columns_are_one_line_before_training(
+    time: str, arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, *rows = GOOD.splitlines()
+    common = write_toy(tmp_path, "\n".join([f"{head}\ttimestamp:float", *(f"{row}\t{time}" for row in rows)]))
+    (tmp_path / "data" / "toy" / "toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp]}\n")
+    line = mistake(capsys, *common[any("--model" in word for word in arguments) :], *arguments)
+    for word in words:
+        assert word in line
+
+
+def test_a_packed_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_toy(tmp_path, GOOD)
+    (tmp_path / "data" / "toy" / "toy.item.gz").write_bytes(b"")
+    line = mistake(capsys, *arguments)
+    assert f"unpack it with gunzip -k {tmp_path / 'data' / 'toy' / 'toy.item.gz'}" in line
 
 
 def test_items_of_other_ids_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

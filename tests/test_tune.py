@@ -167,7 +167,7 @@ def test_a_finished_sweep_is_not_searched_again(swept: SimpleNamespace, capsys: 
         (["--model=Pop"], "--space: there is no default space for Pop; write one"),
         (["--model=MCHR"], "'MCHR' is no model. Did you mean 'MHCR'?"),
         (["--epochs=0"], "epochs is 0: it must be a whole number of at least 1"),
-        (["--eval_step=0"], "eval_step is 0: a sweep chooses by validation"),
+        (["--eval_step=0"], "eval_step is 0: it must be a whole number of at least 1"),
         (["--search=grid"], "--search=grid: learning_rate is loguniform, which has no grid"),
         (["--data_path=nowhere"], "nowhere"),
         (["--storage=file"], "sweep.yaml cannot be written to"),

@@ -67,6 +67,10 @@ def _run_distributed(known: Any, request: Any, say: Say) -> int:
     from recbole.quick_start import run as run_distributed  # noqa: PLC0415 (imports Ray)
 
     config = configure(request)
+    if config["device"].type != "cuda":
+        raise InputError(
+            f"--nproc={known.nproc} trains on GPUs and the settings ask for the CPU: leave one of them out"
+        )
     result = run_distributed(
         config["model"], config["dataset"], list(request.config_files), dict(request.settings),
         nproc=known.nproc, world_size=known.world_size, ip=known.ip, port=known.port,

@@ -81,8 +81,6 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
         Settings or files that no trial could use, or a value at an end of the space that its setting cannot have.
     """
     config = configure(request)
-    if not config["eval_step"]:
-        raise InputError("eval_step is 0: a sweep chooses by validation, after every epoch or every few")
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
         raise InputError(f"{config['model']} is not trained in epochs of RecBole's: a sweep cannot follow it")
     path = check_command(request)[2] or DATA_PATH
