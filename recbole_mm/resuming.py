@@ -15,7 +15,7 @@ from recbole_mm.report import to_json
 from recbole_mm.request import Request, build_config, check_command, check_settings, read_yaml
 
 # What may change from one part of a run to the next: how long it trains, and where and with what.
-FREE = PLACE | {"epochs", "stopping_step", "eval_batch_size", "worker"}
+FREE = PLACE | {"epochs", "pretrain_epochs", "stopping_step", "eval_batch_size", "worker"}
 
 
 def configure_resumed(request: Request) -> Config:

@@ -163,7 +163,6 @@ def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str
         "environment": environment(),
         "config": report.resolved_config(config),
         "folder": str(folder),
-        "checkpoint": str(trainer.saved_model_file),
     }
 
 
@@ -175,6 +174,7 @@ def _progress(config: Config, trainer: Any) -> dict[str, Any]:
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
+        "checkpoint": str(trainer.saved_model_file),
         "peak_memory_mib": report.peak_memory(),
     }
 

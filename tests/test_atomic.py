@@ -255,8 +255,8 @@ def test_columns_that_only_recbole_asks_for_may_be_absent(tmp_path: Path) -> Non
 
 
 def test_the_load_col_of_a_data_set_s_own_yaml_counts_as_the_user_s(tmp_path: Path) -> None:
-    def made(model: str, load_col: str, **given: Any) -> Config:
-        (path / "ml.yaml").write_text(f"load_col: {load_col}")
+    def made(model: str, own: str, **given: Any) -> Config:
+        (path / "ml.yaml").write_text(f"load_col: {own}")
         return Config(model, "ml", config_dict={"data_path": str(tmp_path), "gpu_id": "", **given})
 
     path = Path(folder(tmp_path, {"inter": INTER})["data_path"])
