@@ -65,9 +65,11 @@ def _with_pack_properties(update: Any) -> Any:
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
             own = [properties_folder() / f"{name}.yaml" for name in names]
             own.append(dataset_yaml(self.dataset, self.external_config_dict.get("data_path")))
+        if own:
+            self.dataset_config_dict = {}  # at the end that of the data set's files: sample.yaml is after overall.yaml
         for yaml_file in own:
             if yaml_file.is_file():
-                update(self, str(yaml_file))
+                self.dataset_config_dict.update(update(self, str(yaml_file)) or {})
         if own and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
             self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it
         return loaded

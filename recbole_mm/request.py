@@ -14,8 +14,8 @@ import yaml
 from recbole.config import Config
 from recbole.utils import get_model
 
-from recbole_mm.data.atomic import check_files
 from recbole_mm.data.evaluation import Ranked
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.engine import Engine
 from recbole_mm.errors import InputError
 from recbole_mm.groups import read_groups

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recbole.config import Config
 from recbole.utils import ModelType
 from test_checks import Settings, message
 
 from recbole_mm.data import atomic
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.errors import InputError
 
 INTER = "user_id:token\titem_id:token\trating:float\n1\t5\t3.5\n2\t6\t4\n"
@@ -37,7 +39,7 @@ def folder(tmp_path: Path, files: dict[str, str], **given: Any) -> Settings:
 
 def refusal(config: Settings) -> str:
     """Return the message without the folder."""
-    return message(atomic.check_files, config).replace(config["data_path"], "DIR")
+    return message(check_files, config).replace(config["data_path"], "DIR")
 
 
 @pytest.mark.parametrize(
@@ -60,12 +62,12 @@ def refusal(config: Settings) -> str:
     ],
 )
 def test_good_files_pass(tmp_path: Path, files: dict[str, str], given: dict[str, Any]) -> None:
-    atomic.check_files(folder(tmp_path, files, **given))
+    check_files(folder(tmp_path, files, **given))
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     config = Settings(data_path=str(tmp_path / "absent"), dataset="absent")
-    assert message(atomic.check_files, config) == (
+    assert message(check_files, config) == (
         f"{tmp_path / 'absent'}: the folder of dataset 'absent' does not exist: make it or set data_path"
     )
 
@@ -98,6 +100,44 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
             {"inter": INTER},
             {"load_col": {"item": ["item_id"]}},
             "load_col has no 'inter': list there the columns to load of DIR/ml.inter",
+        ),
+        (
+            {"inter": INTER},
+            {"load_col": {"inter": "*", "item": ["item_id"]}},
+            "DIR/ml.item does not exist, but the settings ask for its features",
+        ),
+        (
+            {"inter": INTER},
+            {"load_col": {"inter": "*", "itm": ["item_id"]}},
+            "DIR/ml.itm does not exist, but the settings ask for its features. Did you mean 'item'?",
+        ),
+        (
+            {"inter.gz": ""},
+            {},
+            "DIR/ml.inter does not exist, and ml.inter.gz is not read as it is: unpack it with "
+            "gunzip -k DIR/ml.inter.gz",
+        ),
+        (
+            {"train.inter": INTER, "test.inter.zip": ""},
+            {"benchmark_filename": ["train", "test"]},
+            "DIR/ml.test.inter does not exist, and ml.test.inter.zip is not read as it is: unpack it with "
+            "unzip DIR/ml.test.inter.zip -d DIR",
+        ),
+        (
+            {"inter": INTER, "item.gz": ""},
+            {"load_col": {"inter": "*"}},
+            "DIR/ml.item does not exist, and ml.item.gz is not read as it is: unpack it with gunzip -k DIR/ml.item.gz",
+        ),
+        (
+            {"inter": INTER, "user.bz2": ""},
+            {},
+            "DIR/ml.user does not exist, and ml.user.bz2 is not read as it is: unpack it with "
+            "bunzip2 -k DIR/ml.user.bz2",
+        ),
+        (
+            {"inter": INTER, "kg.xz": "", "link": "item_id:token\tentity_id:token\n5\ta\n"},
+            {"MODEL_TYPE": ModelType.KNOWLEDGE, "TIME_FIELD": None},
+            "DIR/ml.kg does not exist, and ml.kg.xz is not read as it is: unpack it with unxz -k DIR/ml.kg.xz",
         ),
     ],
 )
@@ -151,6 +191,16 @@ COLUMNS = "the columns are user_id, item_id, rating"
             {"load_col": {"inter": ["user_id", "item_id", "ratings"]}},
             f"no column for load_col.inter, 'ratings'; {COLUMNS}. Did you mean 'rating'?",
         ),
+        (
+            "user_id:token\titem_id:token\trating:float",
+            {"unload_col": {"inter": ["ratings"]}},
+            f"no column for unload_col.inter, 'ratings'; {COLUMNS}. Did you mean 'rating'?",
+        ),
+        (
+            "user_id:token\titem_id:token\trating:token",
+            {"TIME_FIELD": "rating", "eval_args": {"order": "TO"}},
+            "'rating:token' holds times, write rating:float",
+        ),
     ],
 )
 def test_a_header_that_recbole_cannot_read_is_refused(
@@ -182,21 +232,42 @@ def test_a_time_that_the_split_needs_is_asked_for(tmp_path: Path, given: dict[st
     config = folder(tmp_path, {"inter": text}, TIME_FIELD="timestamp", load_col=columns, **given)
     assert refusal(config) == ("load_col and unload_col leave out 'timestamp' of DIR/ml.inter: it must be loaded")
     config["load_col"] = None
-    atomic.check_files(config)
+    check_files(config)
     config["TIME_FIELD"] = "zzz"
     assert refusal(config) == ("DIR/ml.inter, line 1: no column 'zzz'; the columns are user_id, item_id, timestamp.")
 
 
 def test_columns_that_only_recbole_asks_for_may_be_absent(tmp_path: Path) -> None:
     class WithDefaults(Settings):
-        internal_config_dict: dict[str, Any]
+        external_config_dict: dict[str, Any]
+        dataset_config_dict: dict[str, Any]
 
     config = WithDefaults(folder(tmp_path, {"inter": INTER}))
-    config["load_col"] = {"inter": ["user_id", "item_id", "timestamp"]}
-    config.internal_config_dict = {"load_col": config["load_col"]}
-    atomic.check_files(config)
-    config.internal_config_dict = {"load_col": None}
-    assert refusal(config) == (f"DIR/ml.inter, line 1: no column for load_col.inter, 'timestamp'; {COLUMNS}.")
+    config["load_col"] = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id"]}
+    config.external_config_dict = config.dataset_config_dict = {}
+    check_files(config)
+    config.dataset_config_dict = {"load_col": {"inter": ["user_id"]}}  # which RecBole's own has replaced
+    check_files(config)
+    for name in ("external_config_dict", "dataset_config_dict"):
+        config.external_config_dict = config.dataset_config_dict = {}
+        setattr(config, name, {"load_col": config["load_col"]})
+        assert refusal(config) == f"DIR/ml.inter, line 1: no column for load_col.inter, 'timestamp'; {COLUMNS}."
+
+
+def test_the_load_col_of_a_data_set_s_own_yaml_counts_as_the_user_s(tmp_path: Path) -> None:
+    def made(model: str, own: str, **given: Any) -> Config:
+        (path / "ml.yaml").write_text(f"load_col: {own}")
+        return Config(model, "ml", config_dict={"data_path": str(tmp_path), "gpu_id": "", **given})
+
+    path = Path(folder(tmp_path, {"inter": INTER})["data_path"])
+    expected = f"DIR/ml.inter, line 1: no column for load_col.inter, 'ratings'; {COLUMNS}. Did you mean 'rating'?"
+    config = made("BPR", "{inter: [user_id, item_id, ratings]}")
+    assert message(check_files, config).replace(str(path), "DIR") == expected
+    check_files(made("BPR", "{inter: [user_id, item_id, rating]}"))
+    check_files(made("BPR", "{inter: [user_id, item_id, ratings]}", load_col={"inter": ["user_id", "item_id"]}))
+    (path / "ml.kg").write_text("head_id:token\trelation_id:token\ttail_id:token\na\tb\tc\n")
+    (path / "ml.link").write_text("item_id:token\tentity_id:token\n5\ta\n")
+    check_files(made("KGAT", "{inter: [user_id, item_id]}"))  # RecBole's own default asks for a timestamp
 
 
 @pytest.mark.parametrize(
@@ -210,8 +281,13 @@ def test_columns_that_only_recbole_asks_for_may_be_absent(tmp_path: Path) -> Non
         ),
         (
             "1\t\t3",
-            "line 5: item_id '' would be read as missing and dropped: fill it in or remove the line",
+            "line 5: item_id is empty: fill it in, or remove the line",
         ),
+        ("1\t \t3", "line 5: item_id is empty: fill it in, or remove the line"),
+        ("1 \t2\t3", "line 5: user_id '1 ' has blanks around it: remove them"),
+        ("1\t 2\t3", "line 5: item_id ' 2' has blanks around it: remove them"),
+        ("[PAD]\t2\t3", "line 5: user_id '[PAD]' is RecBole's own name for padding: rename it, e.g. 'id_PAD'"),
+        ("1\t[PAD]\t3", "line 5: item_id '[PAD]' is RecBole's own name for padding: rename it, e.g. 'id_PAD'"),
         ("1\t2\tgood", "line 5: rating has 'good', which is no number"),
         ('1\t"2\t3', 'line 5: a quote (") at the start of a field is never closed: remove it'),
         ('1\t"2"b\t3', "line 5: '\t' expected after '\"': remove the quotes (\")"),
@@ -233,6 +309,73 @@ def folder_of(tmp_path: Path) -> Settings:
     return Settings(data_path=str(tmp_path / "ml"), dataset="ml", USER_ID_FIELD="user_id", ITEM_ID_FIELD="item_id")
 
 
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("", "is empty: fill it in, or remove the line"),
+        ("NA", "has 'NA', which is no finite number: correct it, or remove the line"),
+        ("nan", "has 'nan', which is no finite number: correct it, or remove the line"),
+        ("inf", "has 'inf', which is no finite number: correct it, or remove the line"),
+        ("1e999", "has '1e999', which is no finite number: correct it, or remove the line"),
+        ("noon", "has 'noon', which is no finite number: correct it, or remove the line"),
+    ],
+)
+def test_a_time_that_is_none_is_refused(tmp_path: Path, time: str, expected: str) -> None:
+    config = folder(tmp_path, {"inter": f"{INTER}3\t7\t{time}\n"}, TIME_FIELD="rating")
+    assert refusal(config) == f"DIR/ml.inter, line 4: rating {expected}"
+    config["load_col"] = {"inter": ["user_id", "item_id"]}
+    check_files(config)
+
+
+SEQUENTIAL = {"MODEL_TYPE": ModelType.SEQUENTIAL}
+SPLIT = {"benchmark_filename": ["train", "test"]}
+SAME = "the rating 3: nothing can be ordered by time."
+LEAVE_OUT = "Leave rating out of load_col, so that the order of the lines counts, or write real times."
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ""),
+        ({"eval_args": {"order": "RO", "split": {"RS": [8, 1, 1]}}}, ""),
+        (
+            {"eval_args": {"order": "TO"}},
+            f"DIR: all 2 interactions in ml.inter have {SAME} Write real times, or use a split without them "
+            "(eval_args.order: RO).",
+        ),
+        (
+            {"eval_args": {"order": "RO", "split": {"TS": [8, 1, 1]}}},
+            f"DIR: all 2 interactions in ml.inter have {SAME} Write real times, or use a split without them "
+            "(eval_args.order: RO).",
+        ),
+        (
+            SEQUENTIAL,
+            f"DIR: all 2 interactions in ml.inter have {SAME} Write real times, or give the split in files of its own "
+            "(benchmark_filename) with rating left out of load_col: then the order of the lines counts.",
+        ),
+        ({**SPLIT, "eval_args": {"order": "TO"}}, ""),
+        ({**SPLIT, **SEQUENTIAL}, f"DIR: all 4 interactions in ml.train.inter, ml.test.inter have {SAME} {LEAVE_OUT}"),
+    ],
+)
+def test_one_time_for_all_is_refused_where_it_should_order(
+    tmp_path: Path, given: dict[str, Any], expected: str
+) -> None:
+    text = "user_id:token\titem_id:token\trating:float\n1\t5\t3\n2\t6\t3.0\n"
+    config = folder(tmp_path, dict.fromkeys(("inter", "train.inter", "test.inter"), text), TIME_FIELD="rating", **given)
+    if expected:
+        assert refusal(config) == expected
+    path = tmp_path / "ml" / ("ml.test.inter" if "benchmark_filename" in given else "ml.inter")
+    path.write_text(text.replace("3.0", "3.5"))
+    check_files(config)
+
+
+def test_an_interval_of_numbers_is_checked_and_a_list_of_words_is_not(tmp_path: Path) -> None:
+    config = folder(tmp_path, {"inter": INTER}, val_interval={"rating": "3", "user_id": ["1", "2"]})
+    assert refusal(config).startswith("invalid interval '3' in val_interval.rating: write [5,inf)")
+    config["val_interval"] = {"rating": "[3,inf)", "user_id": ["1", "2"]}
+    check_files(config)
+
+
 @pytest.mark.parametrize("value", ["0.1 x 0.3", "NA 1"])
 def test_text_in_a_float_list_is_refused(tmp_path: Path, value: str) -> None:
     files = {"inter": INTER, "item": f"item_id:token\tx:float_seq\n5\t1 2\n6\t{value}\n"}
@@ -250,7 +393,7 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ml" / "ml.inter").write_bytes(INTER.encode() + "é\t5\t1\n".encode("latin-1"))
     assert refusal(config) == ("DIR/ml.inter: is not utf-8 (invalid continuation byte): set encoding to what it is")
     config["encoding"] = "latin-1"
-    atomic.check_files(config)
+    check_files(config)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 
 from recbole_mm import checks, keys
-from recbole_mm.data import atomic
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.errors import InputError
 from recbole_mm.setting_checks import check_config
 
@@ -209,7 +209,7 @@ def tiny(tmp_path: Path) -> Any:
 def test_a_good_run_of_recbole_passes_every_check(tiny: Any) -> None:
     run = tiny("BPR")
     check_config(run.config)
-    atomic.check_files(run.config)
+    check_files(run.config)
     checks.check_catalogue(run.config, run.dataset)
     checks.check_splits(*run.loaders)
     checks.check_scores(run.trainer, run.loaders[1])
@@ -258,7 +258,7 @@ def test_check_scores_refuses_a_model_that_gives_nan(tiny: Any, model: str, mode
 def test_the_default_data_of_recbole_passes() -> None:
     config = Config(model="FM", dataset="ml-100k", config_dict={"gpu_id": ""})  # loads .inter, .user and .item
     check_config(config)
-    atomic.check_files(config)
+    check_files(config)
     keys.check_keys(config.final_config_dict, config.model_class, "RecBole")
 
 
@@ -270,7 +270,7 @@ def test_check_scores_passes_over_models_that_only_fit_gives_scores(tiny: Any) -
 def test_check_scores_of_a_sequential_model(tiny: Any) -> None:
     columns = {"inter": ["user_id", "item_id", "timestamp"]}
     run = tiny("SASRec", MAX_ITEM_LIST_LENGTH=4, load_col=columns)
-    atomic.check_files(run.config)
+    check_files(run.config)
     checks.check_scores(run.trainer, run.loaders[1])
 
 

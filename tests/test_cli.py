@@ -175,6 +175,8 @@ GOOD = "user_id:token\titem_id:token\n" + "".join(f"u{u}\ti{i}\n" for u in range
         (GOOD.replace("user_id:token", "uid:token"), ["toy.inter", "user_id", "uid"]),
         (GOOD + "u1\ti1\t3\t4\t5\n", ["toy.inter", "line 134"]),
         (GOOD + "NA\ti1\n", ["toy.inter", "line 134", "NA"]),
+        (GOOD + "u1 \ti1\n", ["toy.inter", "line 134", "user_id 'u1 ' has blanks around it"]),
+        (GOOD + "u1\t[PAD]\n", ["toy.inter", "line 134", "item_id '[PAD]'", "padding"]),
     ],
 )
 def test_bad_files_are_one_line_before_training(
@@ -183,6 +185,33 @@ def test_bad_files_are_one_line_before_training(
     line = mistake(capsys, *write_toy(tmp_path, inter))
     for word in words:
         assert word in line
+
+
+@pytest.mark.parametrize(
+    ("time", "arguments", "words"),
+    [
+        ("", [], ["toy.inter", "line 2", "timestamp is empty"]),
+        ("inf", [], ["toy.inter", "line 2", "timestamp has 'inf'"]),
+        ("5", ["--model=SASRec", "--train_neg_sample_args=None"], ["all 132 interactions", "timestamp 5"]),
+        ("5", ["--load_col={'inter': ['user_id', 'item_id', 'rating']}"], ["load_col.inter", "'rating'"]),
+    ],
+)
+def test_bad_times_and_columns_are_one_line_before_training(
+    time: str, arguments: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, *rows = GOOD.splitlines()
+    common = write_toy(tmp_path, "\n".join([f"{head}\ttimestamp:float", *(f"{row}\t{time}" for row in rows)]))
+    (tmp_path / "data" / "toy" / "toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp]}\n")
+    line = mistake(capsys, *common[any("--model" in word for word in arguments) :], *arguments)
+    for word in words:
+        assert word in line
+
+
+def test_a_packed_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = write_toy(tmp_path, GOOD)
+    (tmp_path / "data" / "toy" / "toy.item.gz").write_bytes(b"")
+    line = mistake(capsys, *arguments)
+    assert f"unpack it with gunzip -k {tmp_path / 'data' / 'toy' / 'toy.item.gz'}" in line
 
 
 def test_items_of_other_ids_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

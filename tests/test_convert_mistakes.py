@@ -63,7 +63,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("table", {"log.csv": "user,item\na,0\n\n,1\n"}, "log.csv, line 4: user is empty: fill it in, or remove the line"),
     ("table", {"log.csv": "user,item\na,0\nb, \n"}, "log.csv, line 3: item is empty"),
     ("table", {"log.csv": "user,item\nNA,0\n"}, "log.csv, line 2: user 'NA' would be read as missing and dropped: ren"),
-    ("table", {"log.csv": "user,item\na,[PAD]\n"}, "log.csv, line 2: item '[PAD]' would be read as missing"),
+    ("table", {"log.csv": "user,item\na,[PAD]\n"}, "log.csv, line 2: item '[PAD]' is RecBole's own name for pad"),
     ("table", {"log.csv": 'user,item\n"x\ny",0\n'}, r"log.csv, line 2: user 'x\ny' holds a quote, a tab or another co"),
     ("table", {"log.csv": 'user,item\n"x\n",0\nb,"1\t2"\n'}, r"log.csv, line 2: user 'x\n' has blanks around it"),
     ("table", {"log.csv": 'user,note,item\na,"x\n\ny",0\nb,,"1\t2"\n'}, r"log.csv, line 5: item '1\t2' holds a quote,"),

@@ -277,6 +277,18 @@ def bad_line(toy: Toy) -> None:
     (toy / "toy.inter").write_text((toy / "toy.inter").read_text() + "u1\ti1\t3\t4\n")
 
 
+def blank_id(toy: Toy) -> None:
+    (toy / "toy.inter").write_text((toy / "toy.inter").read_text() + "u1 \ti1\t900\n")
+
+
+def no_time(toy: Toy) -> None:
+    (toy / "toy.inter").write_text((toy / "toy.inter").read_text() + "u1\ti1\t\n")
+
+
+def packed_items(toy: Toy) -> None:
+    (toy / "toy.item").rename(toy / "toy.item.gz")
+
+
 def no_folder(toy: Toy) -> None:
     toy.rename(toy.parent / "elsewhere")
 
@@ -325,6 +337,12 @@ def all_warnings(toy: Toy) -> None:
         (nothing, [], False),
         (all_warnings, [], False),
         (bad_line, [], True),
+        (blank_id, [], True),
+        (no_time, [], True),
+        (packed_items, [], True),
+        (stop_the_clock, [], False),
+        (stop_the_clock, ["--model=SASRec"], True),
+        (stop_the_clock, ["--eval_args={'order': 'TO', 'split': {'RS': [8, 1, 1]}}"], True),
         (no_folder, [], True),
         (no_image, [], True),
         (no_image, ["--model=BPR"], False),  # which reads no features
@@ -347,6 +365,9 @@ def all_warnings(toy: Toy) -> None:
         (nothing, ["--model=SASRec"], False),
         (nothing, ["--model=SASRec", "--train_neg_sample_args={'sample_num': 1}"], True),  # its loss wants none
         (nothing, ["--user_inter_num_interval=[50,inf)"], True),
+        (nothing, ["--user_inter_num_interval=abc"], True),
+        (nothing, ["--device=mars"], True),
+        (nothing, ["--load_col={'inter': ['user_id', 'item_id', 'rating']}"], True),
     ],
 )
 def test_exit_1_exactly_when_a_training_fails(

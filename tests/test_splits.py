@@ -201,6 +201,25 @@ def test_mistakes_are_one_line(
     assert not list(toy.glob("*.train.inter"))
 
 
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ([7.0] * len(ROWS), "toy: all 12 interactions have the timestamp 7: nothing can be ordered by time. Write re"),
+        ([*range(11), ""], "toy.inter, line 14: timestamp is missing or not finite: correct it, or remove the line"),
+    ],
+)
+def test_times_that_order_nothing_are_one_line(
+    toy: Path, times: list[Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{user}\t{item}\t{time}" for (user, item, _), time in zip(ROWS, times, strict=True)]
+    lines.insert(3, "")
+    (toy / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]))
+    keys = yaml.safe_load((toy / "toy.yaml").read_text()) | {"load_col": {"inter": ["user_id", "item_id"]}}
+    (toy / "toy.yaml").write_text(yaml.safe_dump(keys))
+    assert split("--min-history=2") == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_one_item_cannot_be_divided(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(toy / "image.npy", np.eye(1))
     (toy / "image.ids").write_text("b\n")

@@ -11,8 +11,8 @@ from recbole.config import Config
 from recbole.utils import ModelType, init_seed
 
 from recbole_mm.build import data_hash, held_out, load_dataset, split_dataset
-from recbole_mm.data.atomic import check_files
 from recbole_mm.data.evaluation import Ranked
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.errors import InputError
 from recbole_mm.keys import data_keys
 from recbole_mm.parameters import read_config

@@ -1,13 +1,9 @@
-"""RecBole's atomic files: read as RecBole reads them, and refused where it would misread them.
-
-RecBole meets these mistakes late, with another message, or not at all.
-"""
+"""RecBole's atomic files: which ones it loads, and their lines read as RecBole reads them."""
 
 from __future__ import annotations
 
 import csv
-import json
-from collections import defaultdict
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +11,15 @@ from typing import Any
 from recbole_mm.errors import InputError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
-SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 
 # What pandas reads as a missing value by default.
 MISSING = frozenset(
     {"", "NA", "N/A", "n/a", "<NA>", "#NA", "#N/A", "#N/A N/A", "NULL", "null", "None"}
     | {"nan", "NaN", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 )
+
+SUFFIXES = ("inter", "user", "item", "kg", "link")
+UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zst": "unzstd", ".zip": "unzip"}
 
 Columns = dict[str, str]  # field -> type, in the order of the file
 Row = tuple[int, list[str]]  # line number (from 1) and cells
@@ -81,58 +79,6 @@ def as_list(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def check_files(config: Any) -> None:
-    """Read once every atomic file that RecBole will load, and refuse what it would misread.
-
-    The content passes line by line; only the sets of user and item ids are kept.
-
-    Parameters
-    ----------
-    config : Config
-        `data_path` is the folder of the dataset and `dataset` the prefix of its files.
-
-    Raises
-    ------
-    InputError
-        One line naming the file and, where there is one, the line, the field and the value: a missing file, a
-        header without types or with another separator, a missing column, a row with more or fewer fields
-        than the header, an id that pandas reads as missing, text among numbers, no rows, or ids of a
-        `.user` or `.item` file that never occur in the `.inter` file.
-    """
-    for mistake in mistakes_in_files(config):
-        raise mistake
-
-
-def mistakes_in_files(config: Any) -> Iterator[InputError]:
-    """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
-    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix, with dot, and an id field
-    for path in _files_and_gaps(config):
-        if isinstance(path, InputError):
-            yield path
-            continue
-        try:
-            found = _check_file(path, config)
-        except InputError as error:
-            yield error
-        except UnicodeDecodeError as error:
-            yield InputError(f"{path}: is not {error.encoding} ({error.reason}): set encoding to what it is")
-        else:
-            for field, values in found.items():
-                ids[path.suffix, field] |= values
-    if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
-        for suffix, field in ((".user", config["USER_ID_FIELD"]), (".item", config["ITEM_ID_FIELD"])):
-            yield from _overlap_mistakes(config, suffix, ids[".inter", field], ids[suffix, field], field)
-
-
-def _overlap_mistakes(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> Iterator[InputError]:
-    if here and there and here.isdisjoint(there):
-        inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
-        yield InputError(
-            f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
-            f"be filtered out: {inter} has {min(here)!r}, {feat} has {min(there)!r}"
-        )
-
-
 def atomic_files(config: Any) -> Iterator[Path]:
     """Yield every atomic file that RecBole will load.
 
@@ -141,7 +87,7 @@ def atomic_files(config: Any) -> Iterator[Path]:
     InputError
         The folder, an `.inter` file, or a file that the settings ask for does not exist.
     """
-    for path in _files_and_gaps(config):
+    for path in files_and_gaps(config):
         if isinstance(path, InputError):
             raise path
         yield path
@@ -154,7 +100,7 @@ def interaction_files(config: Any) -> list[Path]:
     return [Path(config["data_path"]) / f"{stem}.inter" for stem in stems]
 
 
-def _files_and_gaps(config: Any) -> Iterator[Path | InputError]:
+def files_and_gaps(config: Any) -> Iterator[Path | InputError]:
     """Yield every file that RecBole will load, and in the place of one that does not exist the mistake."""
     folder, name = Path(config["data_path"]), config["dataset"]
     if not folder.is_dir():
@@ -165,129 +111,41 @@ def _files_and_gaps(config: Any) -> Iterator[Path | InputError]:
             yield path
         else:
             there = ", ".join(sorted(file.name for file in folder.glob("*.inter"))) or "no .inter file"
-            yield InputError(f"{path} does not exist; the folder has {there}")
+            yield _packed(path) or InputError(f"{path} does not exist; the folder has {there}")
     needed = as_list(config["additional_feat_suffix"])
     if getattr(config["MODEL_TYPE"], "name", None) == "KNOWLEDGE":
         needed += ["kg", "link"]
-    for suffix in dict.fromkeys(("user", "item", *needed)):
+    named = [suffix for suffix in config["load_col"] or () if suffix != "inter" and is_given(config, "load_col")]
+    for suffix in dict.fromkeys(("user", "item", *needed, *named)):
         path = folder / f"{name}.{suffix}"
-        if path.is_file() and _is_loaded(suffix, config):
-            yield path
-        elif suffix in needed and _is_loaded(suffix, config):
-            yield InputError(f"{path} does not exist, but the settings ask for its features")
+        if path.is_file():
+            if is_loaded(suffix, config) and suffix in ("user", "item", *needed):
+                yield path
+        elif packed := _packed(path):
+            yield packed
+        elif is_loaded(suffix, config) and suffix in (*needed, *named):
+            hint = "" if suffix in SUFFIXES else nearest(suffix, SUFFIXES)
+            yield InputError(f"{path} does not exist, but the settings ask for its features{hint and '.' + hint}")
 
 
-def _is_loaded(suffix: str, config: Any) -> bool:
+def _packed(path: Path) -> InputError | None:
+    """Return the mistake that a file is there, but compressed; None where it is not."""
+    for ending, command in UNPACK.items():
+        packed = path.with_name(path.name + ending)
+        if packed.is_file():
+            unpack = f"{command} {shlex.quote(str(packed))}"
+            unpack += f" -d {shlex.quote(str(path.parent))}" if ending == ".zip" else ""
+            return InputError(f"{path} does not exist, and {packed.name} is not read as it is: unpack it with {unpack}")
+    return None
+
+
+def is_loaded(suffix: str, config: Any) -> bool:
+    """Tell whether `load_col` has columns of the files with a suffix."""
     return config["load_col"] is None or bool(config["load_col"].get(suffix))
 
 
-def _check_file(path: Path, config: Any) -> dict[str, set[str]]:
-    """Return the ids of each loaded id column."""
-    separator = config["field_separator"] or "\t"
-    rows = read_rows(path, separator, config["encoding"] or "utf-8")
-    _, head = next(rows, (1, [""]))
-    columns = _check_header(path, head, separator)
-    loaded = _check_columns(path, columns, config)
-    return _check_rows(path, rows, columns, loaded, config)
-
-
-def _check_header(path: Path, head: Sequence[str], separator: str) -> Columns:
-    text = separator.join(head)
-    if not text.strip():
-        raise InputError(f"{path}, line 1: no header, such as user_id:token{separator}item_id:token")
-    if text.startswith("\ufeff"):
-        raise InputError(f"{path}, line 1: starts with a byte-order mark: set encoding: utf-8-sig")
-    columns, wrong = parse_header(head)
-    if wrong is None:
-        return columns
-    field, colon, kind = wrong.partition(":")
-    if kind in TYPES:
-        raise InputError(f"{path}, line 1: '{field}' is there twice")
-    other = next((other for other in SEPARATORS if other in text), None) if len(head) == 1 else None
-    if other is not None:
-        raise InputError(
-            f"{path}, line 1: looks {SEPARATORS[other]}-separated: set field_separator: {json.dumps(other)} "
-            f"or convert it to {SEPARATORS.get(separator, repr(separator))}s"
-        )
-    if not colon:
-        raise InputError(f"{path}, line 1: '{wrong}' has no type, write {wrong}:token")
-    raise InputError(f"{path}, line 1: '{wrong}' has no type of {', '.join(TYPES)}.{nearest(kind, TYPES)}")
-
-
-def _check_columns(path: Path, columns: Columns, config: Any) -> set[str]:
-    """Return the columns that RecBole loads."""
-    suffix, load_col = path.suffix[1:], config["load_col"]
-    if not _is_loaded(suffix, config):
-        raise InputError(f"load_col has no '{suffix}': list there the columns to load of {path}")
-    asked = list(columns) if load_col is None or load_col[suffix] == "*" else as_list(load_col[suffix])
-    left_out = set(as_list((config["unload_col"] or {}).get(suffix)))
-    for field in _needed_fields(suffix, config):
-        _check_column(path, field, columns, "no column")
-        if field not in asked or field in left_out:
-            raise InputError(f"load_col and unload_col leave out '{field}' of {path}: it must be loaded")
-        if field != config["TIME_FIELD"] and columns[field] != "token":
-            raise InputError(f"{path}, line 1: '{field}:{columns[field]}' holds ids, write {field}:token")
-    # RecBole's defaults for some kinds of models ask for columns that a dataset need not have.
-    if load_col != getattr(config, "internal_config_dict", {}).get("load_col", ()):
-        for field in asked:
-            _check_column(path, field, columns, f"no column for load_col.{suffix},")
-    return {field for field in asked if field in columns} - left_out
-
-
-def _needed_fields(suffix: str, config: Any) -> list[str]:
-    user, item, time = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"], config["TIME_FIELD"]
-    sequential = getattr(config["MODEL_TYPE"], "name", None) == "SEQUENTIAL"
-    ordered = sequential or (config["eval_args"] or {}).get("order") == "TO"
-    inter = [user, item, time] if ordered and config["benchmark_filename"] is None else [user, item]
-    fields = {"inter": inter, "user": [user], "item": [item]}.get(suffix, [])
-    return [field for field in fields if field]
-
-
-def _check_column(path: Path, field: str, columns: Columns, problem: str) -> None:
-    if field not in columns:
-        there = ", ".join(columns)
-        raise InputError(f"{path}, line 1: {problem} '{field}'; the columns are {there}.{nearest(field, columns)}")
-
-
-def _check_rows(
-    path: Path, rows: Iterator[Row], columns: Columns, loaded: set[str], config: Any
-) -> dict[str, set[str]]:
-    """Check every row; return the ids of each loaded id column."""
-    places = {field: place for place, field in enumerate(columns) if field in loaded}
-    fields = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"]
-    ids: dict[str, set[str]] = {field: set() for field in places if field in fields}
-    id_cells = [(places[field], field, ids[field]) for field in ids]
-    separators = {"float": None, "float_seq": config["seq_separator"] or " "}
-    numbers = [
-        (place, field, separators[columns[field]]) for field, place in places.items() if columns[field] in separators
-    ]
-    line = 1
-    for line, cells in rows:
-        if len(cells) != len(columns):
-            raise InputError(f"{path}, line {line}: {len(cells)} fields, but the header has {len(columns)}")
-        for place, field, known in id_cells:
-            if cells[place] not in known:
-                _check_id(path, line, field, cells[place])
-                known.add(cells[place])
-        for place, field, separator in numbers:
-            text = cells[place]
-            for part in text.split(separator) if separator else (text,):
-                if part and not _is_number(part) and text not in MISSING:
-                    raise InputError(f"{path}, line {line}: {field} has '{part}', which is no number")
-    if line == 1:
-        raise InputError(f"{path}: has a header but no rows")
-    return ids
-
-
-def _check_id(path: Path, line: int, field: str, text: str) -> None:
-    if text in MISSING:
-        advice = f"rename it, e.g. 'id_{text}'" if text else "fill it in or remove the line"
-        raise InputError(f"{path}, line {line}: {field} '{text}' would be read as missing and dropped: {advice}")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def is_given(config: Any, name: str) -> bool:
+    """Tell whether a setting has its value from the user or from the data set's yaml, not from RecBole's defaults."""
+    of_user = getattr(config, "external_config_dict", {name: config[name]})
+    given = {**getattr(config, "dataset_config_dict", {}), **of_user}
+    return name in given and bool(given[name] == config[name])

@@ -114,8 +114,9 @@ def assign(
     Raises
     ------
     InputError
-        Fewer than two items or users to choose from, or a part that is left empty.
+        Times that order nothing, fewer than two items or users to choose from, or a part that is left empty.
     """
+    _check_times(data, config["TIME_FIELD"])
     history = int(amount) if kind == "min_history" else 1
     parts = coldstart.warm(data.users, data.times, shares, seed, history)
     if kind == "cold_items":
@@ -131,6 +132,21 @@ def assign(
         sizes = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
         raise InputError(f"the {empty} part would be empty ({sizes} interactions): change the share or the history")
     return parts
+
+
+def _check_times(data: Interactions, field: str) -> None:
+    """Refuse a time that is missing, and one and the same for all: the last interactions are held out."""
+    if data.times is None:
+        return
+    missing = np.flatnonzero(~np.isfinite(data.times))
+    if len(missing):
+        where = f"{data.files[data.file[missing[0]]]}, line {data.line[missing[0]]}"
+        raise InputError(f"{where}: {field} is missing or not finite: correct it, or remove the line")
+    if len(data.times) > 1 and (data.times == data.times[0]).all():
+        raise InputError(
+            f"{data.files[0].parent}: all {len(data.times)} interactions have the {field} {data.times[0]:g}: nothing "
+            "can be ordered by time. Write real times, or remove the column: what is held out is then drawn at random"
+        )
 
 
 def _cold(what: str, ids: np.ndarray, candidates: Sequence[int], *rest: Any) -> np.ndarray:

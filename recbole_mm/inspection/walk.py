@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from recbole_mm import checks
 from recbole_mm.build import build_model, build_trainer, load_dataset, split_dataset
-from recbole_mm.data.atomic import mistakes_in_files
+from recbole_mm.data.file_checks import mistakes_in_files
 from recbole_mm.engine import Engine, computing
 from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities

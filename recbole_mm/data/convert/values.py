@@ -8,13 +8,13 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole_mm.data.atomic import MISSING
+from recbole_mm.data.ids import RESERVED, mistake_in_id
 from recbole_mm.errors import InputError
 
 Where = Callable[[int], str]  # row of a batch -> file and line
 Check = Callable[[pa.Array, str, Where], pa.Array]
 
-_RESERVED = pa.array(sorted(MISSING | {"[PAD]"}))
+_RESERVED = pa.array(sorted(RESERVED))
 _FORBIDDEN = r'[\x00-\x1f\x7f"]'
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$"
 _LABEL = r"^[012]$"
@@ -38,18 +38,9 @@ def ids(column: pa.Array, field: str, where: Where) -> pa.Array:
     bad = pc.or_(bad, pc.not_equal(distinct, pc.utf8_trim_whitespace(distinct)))
     if pc.any(bad).as_py():
         wrong = distinct.filter(bad)[0].as_py()
-        raise InputError(f"{where(pc.index(texts, wrong).as_py())}: {field} {_problem(wrong)}")
+        problem = mistake_in_id(wrong) or f"{wrong!r} holds a quote, a tab or another control character: remove it"
+        raise InputError(f"{where(pc.index(texts, wrong).as_py())}: {field} {problem}")
     return texts
-
-
-def _problem(text: str) -> str:
-    if not text.strip():
-        return "is empty: fill it in, or remove the line"
-    if text in MISSING or text == "[PAD]":
-        return f"'{text}' would be read as missing and dropped: rename it, e.g. 'id_{text}'"
-    if text != text.strip():
-        return f"{text!r} has blanks around it: remove them"
-    return f"{text!r} holds a quote, a tab or another control character: remove it"
 
 
 def numbers(column: pa.Array, field: str, where: Where) -> pa.Array:

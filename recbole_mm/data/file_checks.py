@@ -1,0 +1,95 @@
+"""Atomic files refused where RecBole would misread them.
+
+RecBole meets these mistakes late, with another message, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_mm.data.atomic import files_and_gaps, interaction_files
+from recbole_mm.data.one_file import Content, check_file, is_ordered, is_sequential
+from recbole_mm.errors import InputError
+
+
+def check_files(config: Any) -> None:
+    """Read once every atomic file that RecBole will load, and refuse what it would misread.
+
+    The content passes line by line; only the sets of user and item ids are kept.
+
+    Parameters
+    ----------
+    config : Config
+        `data_path` is the folder of the dataset and `dataset` the prefix of its files.
+
+    Raises
+    ------
+    InputError
+        One line naming the file and, where there is one, the line, the field and the value: a missing file, a
+        header without types or with another separator, a missing column, a row with more or fewer fields
+        than the header, an id that pandas reads as missing or that has blanks around it, text among numbers, a time
+        that is missing, no rows, one and the same time where interactions are taken in their order, or ids of a
+        `.user` or `.item` file that never occur in the `.inter` file.
+    """
+    for mistake in mistakes_in_files(config):
+        raise mistake
+
+
+def mistakes_in_files(config: Any) -> Iterator[InputError]:
+    """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
+    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix, with dot, and an id field
+    interactions: list[Content] = []
+    for path in files_and_gaps(config):
+        if isinstance(path, InputError):
+            yield path
+            continue
+        try:
+            found = check_file(path, config)
+        except InputError as error:
+            yield error
+        except UnicodeDecodeError as error:
+            yield InputError(f"{path}: is not {error.encoding} ({error.reason}): set encoding to what it is")
+        else:
+            interactions += [found] if path.suffix == ".inter" else []
+            for field, values in found.ids.items():
+                ids[path.suffix, field] |= values
+    if len(interactions) == len(interaction_files(config)):
+        yield from _order_mistakes(config, interactions)
+    if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
+        for suffix, field in ((".user", config["USER_ID_FIELD"]), (".item", config["ITEM_ID_FIELD"])):
+            yield from _overlap_mistakes(config, suffix, ids[".inter", field], ids[suffix, field], field)
+
+
+def _order_mistakes(config: Any, interactions: Sequence[Content]) -> Iterator[InputError]:
+    """Yield that all times are the same, where interactions are taken in their order."""
+    n_rows, field = sum(found.n_rows for found in interactions), config["TIME_FIELD"]
+    times = set().union(*(found.times for found in interactions))
+    come_split = config["benchmark_filename"] is not None
+    if n_rows < 2 or len(times) != 1 or not (is_sequential(config) if come_split else is_ordered(config)):
+        return
+    if come_split:
+        advice = f"Leave {field} out of load_col, so that the order of the lines counts, or write real times"
+    elif is_sequential(config):
+        advice = (
+            f"Write real times, or give the split in files of its own (benchmark_filename) with {field} left out of "
+            "load_col: then the order of the lines counts"
+        )
+    else:
+        advice = "Write real times, or use a split without them (eval_args.order: RO)"
+    where = ", ".join(path.name for path in interaction_files(config))
+    yield InputError(
+        f"{Path(config['data_path'])}: all {n_rows} interactions in {where} have the {field} {times.pop():g}: nothing "
+        f"can be ordered by time. {advice}."
+    )
+
+
+def _overlap_mistakes(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> Iterator[InputError]:
+    if here and there and here.isdisjoint(there):
+        inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
+        yield InputError(
+            f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
+            f"be filtered out: {inter} has {min(here)!r}, {feat} has {min(there)!r}"
+        )

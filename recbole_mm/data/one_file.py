@@ -1,0 +1,199 @@
+"""One atomic file, refused where RecBole would misread it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_mm.data.atomic import (
+    MISSING,
+    TYPES,
+    Columns,
+    Row,
+    as_list,
+    is_given,
+    is_loaded,
+    parse_header,
+    read_rows,
+)
+from recbole_mm.data.ids import mistake_in_id
+from recbole_mm.data.intervals import check_interval
+from recbole_mm.errors import InputError, nearest
+
+SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
+ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file has, as far as it must fit the others.
+
+    Attributes
+    ----------
+    ids : dict of sets
+        The ids of each loaded id column.
+    times : set of float
+        Of a file of interactions; at most two.
+    n_rows : int
+    """
+
+    ids: dict[str, set[str]]
+    times: set[float]
+    n_rows: int
+
+
+def check_file(path: Path, config: Any) -> Content:
+    """Read a file once and return what it has.
+
+    Raises
+    ------
+    InputError
+        Naming the line, the field and the value.
+    UnicodeDecodeError
+        Another encoding.
+    """
+    separator = config["field_separator"] or "\t"
+    rows = read_rows(path, separator, config["encoding"] or "utf-8")
+    _, head = next(rows, (1, [""]))
+    columns = _check_header(path, head, separator)
+    loaded = _check_columns(path, columns, config)
+    return _check_rows(path, rows, columns, loaded, config)
+
+
+def is_sequential(config: Any) -> bool:
+    """Tell whether the model is RecBole's kind of sequential model."""
+    return getattr(config["MODEL_TYPE"], "name", None) == "SEQUENTIAL"
+
+
+def is_ordered(config: Any) -> bool:
+    """Tell whether a split that RecBole makes, or the model, takes interactions in the order of time."""
+    args = config["eval_args"] or {}
+    return is_sequential(config) or args.get("order") == "TO" or "TS" in (args.get("split") or ())
+
+
+def _check_header(path: Path, head: Sequence[str], separator: str) -> Columns:
+    text = separator.join(head)
+    if not text.strip():
+        raise InputError(f"{path}, line 1: no header, such as user_id:token{separator}item_id:token")
+    if text.startswith("\ufeff"):
+        raise InputError(f"{path}, line 1: starts with a byte-order mark: set encoding: utf-8-sig")
+    columns, wrong = parse_header(head)
+    if wrong is None:
+        return columns
+    field, colon, kind = wrong.partition(":")
+    if kind in TYPES:
+        raise InputError(f"{path}, line 1: '{field}' is there twice")
+    other = next((other for other in SEPARATORS if other in text), None) if len(head) == 1 else None
+    if other is not None:
+        raise InputError(
+            f"{path}, line 1: looks {SEPARATORS[other]}-separated: set field_separator: {json.dumps(other)} "
+            f"or convert it to {SEPARATORS.get(separator, repr(separator))}s"
+        )
+    if not colon:
+        raise InputError(f"{path}, line 1: '{wrong}' has no type, write {wrong}:token")
+    raise InputError(f"{path}, line 1: '{wrong}' has no type of {', '.join(TYPES)}.{nearest(kind, TYPES)}")
+
+
+def _check_columns(path: Path, columns: Columns, config: Any) -> set[str]:
+    """Return the columns that RecBole loads."""
+    suffix, load_col = path.suffix[1:], config["load_col"]
+    if not is_loaded(suffix, config):
+        raise InputError(f"load_col has no '{suffix}': list there the columns to load of {path}")
+    asked = list(columns) if load_col is None or load_col[suffix] == "*" else as_list(load_col[suffix])
+    left_out = set(as_list((config["unload_col"] or {}).get(suffix)))
+    for field in _needed_fields(suffix, config):
+        _check_column(path, field, columns, "no column")
+        if field not in asked or field in left_out:
+            raise InputError(f"load_col and unload_col leave out '{field}' of {path}: it must be loaded")
+        what, kind = ("times", "float") if field == config["TIME_FIELD"] else ("ids", "token")
+        if columns[field] != kind:
+            raise InputError(f"{path}, line 1: '{field}:{columns[field]}' holds {what}, write {field}:{kind}")
+    # RecBole's defaults for some kinds of models ask for columns that a dataset need not have.
+    for field in asked if is_given(config, "load_col") else ():
+        _check_column(path, field, columns, f"no column for load_col.{suffix},")
+    for field in left_out:
+        _check_column(path, field, columns, f"no column for unload_col.{suffix},")
+    loaded = {field for field in asked if field in columns} - left_out
+    for field, value in (config["val_interval"] or {}).items():
+        if field in loaded and columns[field].startswith("float"):
+            check_interval(f"val_interval.{field}", value)
+    return loaded
+
+
+def _needed_fields(suffix: str, config: Any) -> list[str]:
+    user, item, time = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"], config["TIME_FIELD"]
+    inter = [user, item, time] if is_ordered(config) and config["benchmark_filename"] is None else [user, item]
+    fields = {"inter": inter, "user": [user], "item": [item]}.get(suffix, [])
+    return [field for field in fields if field]
+
+
+def _check_column(path: Path, field: str, columns: Columns, problem: str) -> None:
+    if field not in columns:
+        there = ", ".join(columns)
+        raise InputError(f"{path}, line 1: {problem} '{field}'; the columns are {there}.{nearest(field, columns)}")
+
+
+def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[str], config: Any) -> Content:
+    places = {field: place for place, field in enumerate(columns) if field in loaded}
+    ids: dict[str, set[str]] = {field: set() for name in ID_FIELDS if (field := config[name]) in places}
+    id_cells = [(places[field], field, ids[field]) for field in ids]
+    separators = {"float": None, "float_seq": config["seq_separator"] or " "}
+    numbers = {field: separators[columns[field]] for field in places if columns[field] in separators}
+    time = _time_field(path, columns, config)
+    number_cells = [(places[field], field, numbers[field]) for field in numbers if field != time]
+    time_place = places.get(time)
+    times: set[float] = set()
+    n_rows = 0
+    for line, cells in rows:
+        n_rows += 1
+        if len(cells) != len(columns):
+            raise InputError(f"{path}, line {line}: {len(cells)} fields, but the header has {len(columns)}")
+        for place, field, known in id_cells:
+            if cells[place] not in known:
+                if mistake := mistake_in_id(cells[place]):
+                    raise InputError(f"{path}, line {line}: {field} {mistake}")
+                known.add(cells[place])
+        for place, field, separator in number_cells:
+            _check_numbers(path, line, field, cells[place], separator)
+        if time_place is not None:
+            value = _time(path, line, time, cells[time_place])
+            if len(times) < 2:
+                times.add(value)
+    if not n_rows:
+        raise InputError(f"{path}: has a header but no rows")
+    return Content(ids, times, n_rows)
+
+
+def _time_field(path: Path, columns: Columns, config: Any) -> str:
+    """Return the column of times in a file of interactions, empty where it has none."""
+    field = config["TIME_FIELD"]
+    return field if path.suffix == ".inter" and columns.get(field) == "float" else ""
+
+
+def _check_numbers(path: Path, line: int, field: str, text: str, separator: str | None) -> None:
+    """Refuse a number, or one of a list, that is none; a missing one is left to RecBole."""
+    if text in MISSING:
+        return
+    for part in text.split(separator) if separator else (text,):
+        try:
+            float(part or 0)
+        except ValueError:
+            raise InputError(f"{path}, line {line}: {field} has '{part}', which is no number") from None
+
+
+def _time(path: Path, line: int, field: str, text: str) -> float:
+    """Return a time, which must be there: RecBole would put another in the place of a missing one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    where = f"{path}, line {line}: {field}"
+    if not text.strip():
+        raise InputError(f"{where} is empty: fill it in, or remove the line")
+    raise InputError(f"{where} has '{text}', which is no finite number: correct it, or remove the line")
