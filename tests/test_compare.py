@@ -235,6 +235,8 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
         (["--models=BPR,SASRec", "--eval_args={'split': {'RS': [8, 1, 1]}}"], "SASRec is sequential and BPR is not"),
         (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: 'hyper_num' is no setting"),
         (["--models=BPR", "--datasets=nowhere"], "nowhere"),
+        (["--models=BPR", "--datasets=microvideo,microvideo"], "--datasets names microvideo twice"),
+        (["--models=BPR", "--datasets=,"], "nothing to compare on: name data sets"),
     ],
 )
 def test_mistakes_are_one_line_before_any_training(

@@ -61,6 +61,8 @@ def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Pat
     ("arguments", "words"),
     [
         ((["MHCR", "MHCR"], [], [], None), "--models names MHCR twice"),
+        ((["MHCR"], [], ["SEA", "SEA"], None), "--ablations names SEA twice"),
+        ((["MHCR"], [], [], ["MHCR", "MHCR"]), "--baselines names MHCR twice"),
         ((["MHCRR"], [], [], None), "'MHCRR' is no model"),
         ((["BPR"], [], ["BPR"], None), "BPR declares none"),
         ((["MHCR"], [], [], ["BPR"]), "--baselines: BPR is not in the comparison"),

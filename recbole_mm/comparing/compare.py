@@ -13,12 +13,13 @@ from recbole.utils import get_model
 
 from recbole_mm.comparing.differences import differences
 from recbole_mm.comparing.output import write_outputs
-from recbole_mm.comparing.plan import Cell, Plan, Row, cell_of, configure_row
+from recbole_mm.comparing.plan import Cell, Plan, Row, cell_of, check_once, configure_row
 from recbole_mm.comparing.progress import Progress
 from recbole_mm.comparing.record import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparing.running import in_processes, in_ray
 from recbole_mm.comparing.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparing.training import read_cell
+from recbole_mm.errors import InputError
 from recbole_mm.files import alone_in
 from recbole_mm.report import duration
 from recbole_mm.request import Request, read_yaml
@@ -72,6 +73,9 @@ def compare(
     Unfinished
         At Ctrl-C; what there is is written.
     """
+    check_once("datasets", datasets)
+    if not datasets:
+        raise InputError("nothing to compare on: name data sets, such as --datasets=ml-100k")
     out = out.resolve()
     threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
     cells: list[Cell] = []

@@ -92,9 +92,9 @@ def read_rows(
     InputError
         A name that is no model or no row, or is there twice.
     """
+    for option, names in (("models", models), ("ablations", ablations), ("baselines", baselines or ())):
+        check_once(option, names)
     rows = {model: Row(model, model) for model in dict.fromkeys((*models, *ablations))}
-    if twice := {model for model in models if list(models).count(model) > 1}:
-        raise InputError(f"--models names {', '.join(sorted(twice))} twice")
     for text in files:
         name, equals, file = text.partition("=")
         if not equals:
@@ -114,6 +114,12 @@ def read_rows(
             raise InputError(f"--baselines: {name} is not in the comparison.{nearest(name, rows)}")
     rows = {label: replace(row, baseline=label in known) for label, row in rows.items()}
     return [each for row in rows.values() for each in (row, *(_ablations(row) if row.model in ablations else ()))]
+
+
+def check_once(option: str, names: Sequence[str]) -> None:
+    """Refuse a name that an option of the command line has twice, with an `InputError`."""
+    if twice := {name for name in names if list(names).count(name) > 1}:
+        raise InputError(f"--{option} names {', '.join(sorted(twice))} twice")
 
 
 def _ablations(row: Row) -> list[Row]:
