@@ -126,6 +126,8 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
                 config_file_list=list(request.config_files),
                 config_dict=dict(request.settings or {}),
             )
+        except InputError:
+            raise
         except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
             for file in request.config_files:
                 given |= read_yaml(file)

@@ -125,7 +125,7 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--model=SASRec", "--train_neg_sample_args={'distribution': 'uniform'}"], ["loss_type is CE"]),
         (["--model=SASRec", "--exclude_seen=yes"], ["exclude_seen", "true or false"]),
         (["--model=CCL4Rec", "--r_min=0.6"], ["r_min 0.6", "r_max 0.5"]),
-        (["--device=mars"], ["unknown device 'mars'", "cpu, cuda"]),
+        (["--device=mars"], ["error: unknown device 'mars'", "cpu, cuda"]),
         (["--gpu_id=abc"], ["invalid gpu_id 'abc'"]),
         (["--use_gpu=abc"], ["use_gpu is 'abc'", "True or False"]),
         (["--metric_decimal_place=-1"], ["metric_decimal_place is -1", "between 1 and 15"]),
