@@ -198,3 +198,14 @@ def test_movielens_test_items_are_the_last(tmp_path: Path) -> None:
     for (user, target), items, n in zip(columns(test), inter["item_id_list"], inter["item_length"], strict=True):
         expected = [item for _, item in sorted(rows[user], key=lambda row: row[0])][-1 - int(n) :]
         assert [*name[items[:n]], target] == expected
+
+
+def test_text_among_the_times_of_a_split_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, [*watched(1, 5), ("u1", "i3", "soon")])  # type: ignore[list-item]
+    (tmp_path / "toy" / "toy.item").write_text("item_id:token\ni1\ni2\n")
+    np.save(tmp_path / "toy" / "image.npy", np.ones((2, 2)))
+    (tmp_path / "toy" / "toy.yaml").write_text(
+        "load_col: {inter: [user_id, item_id], item: [item_id]}\nmodalities: {image: {file: image.npy}}\n"
+    )
+    assert main(["split", "toy", f"--data_path={tmp_path}", "--min-history=3"]) == 2
+    assert "toy.inter, line 122: invalid number 'soon' in timestamp" in capsys.readouterr().err

@@ -82,11 +82,19 @@ def read_interactions(config: Any) -> Interactions:
             columns[1].append(line)
             columns[2].append(user_codes.setdefault(user, len(user_codes)))
             columns[3].append(item_codes.setdefault(item, len(item_codes)))
-            columns[4].extend(float("nan" if text in MISSING else text) for text in time)
+            columns[4].extend(_number(path, line, fields[2], text) for text in time)
     file, line_numbers, users, items, times = map(np.array, columns)
     known = _exact(times, files, config) if len(times) else None
     ids = list(user_codes), list(item_codes)
     return Interactions(files, separator.join(header), file, line_numbers, users, items, known, *ids)
+
+
+def _number(path: Path, line: int, field: str, text: str) -> float:
+    """Return a time, NaN where it is missing."""
+    try:
+        return float("nan" if text in MISSING else text)
+    except ValueError:
+        raise InputError(f"{path}, line {line}: invalid number '{text}' in {field}: correct it") from None
 
 
 def _exact(times: np.ndarray, files: Sequence[Path], config: Any) -> np.ndarray:
