@@ -280,6 +280,7 @@ def _patches() -> dict[str, list[Patch]]:
         (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
         (True, own_models.ncl_clusters, [f"{general}.ncl"]),
         (True, own_models.pretraining, ["recbole.trainer.trainer"]),
+        (True, own_models.lightgbm_epochs, ["recbole.trainer.trainer"]),
         (True, own_models.kgat_graph, [f"{knowledge}.kgat"]),
         (True, own_models.ksr_relations, ["recbole.model.sequential_recommender.ksr"]),
         (True, _search_generator, ["recbole.trainer.hyper_tuning"]),

@@ -63,7 +63,17 @@ def ncl_clusters(module: Any) -> None:
 # saved cannot be resumed.
 def pretraining(module: Any) -> None:
     trainer = module.PretrainTrainer
-    pretrain = trainer.pretrain
+    init, pretrain = trainer.__init__, trainer.pretrain
+
+    @functools.wraps(init)
+    def told(self: Any, config: Any, model: Any) -> None:
+        init(self, config, model)
+        if model.train_stage != "finetune":
+            getLogger().warning(
+                f"{config['model']}: train_stage is '{model.train_stage}', which takes "
+                f"pretrain_epochs={self.pretrain_epochs} epochs and no validation; epochs={self.epochs} is for "
+                "train_stage 'finetune'"
+            )
 
     def save(self: Any, epoch: int, saved_model_file: str) -> None:
         self._save_checkpoint(epoch, verbose=False, saved_model_file=saved_model_file)
@@ -71,18 +81,32 @@ def pretraining(module: Any) -> None:
 
     @functools.wraps(pretrain)
     def whole(self: Any, *args: Any, **kwargs: Any) -> Any:
-        name, n_epochs = self.config["model"], self.pretrain_epochs
-        getLogger().warning(
-            f"{name}: train_stage is '{self.model.train_stage}', which takes pretrain_epochs={n_epochs} epochs and no "
-            f"validation; epochs={self.epochs} is for train_stage 'finetune'"
-        )
-        found = pretrain(self, *args, **kwargs)
-        last = os.path.join(self.checkpoint_dir, f"{name}-{self.config['dataset']}-{n_epochs}.pth")
+        found, n_epochs = pretrain(self, *args, **kwargs), self.pretrain_epochs
+        name = f"{self.config['model']}-{self.config['dataset']}-{n_epochs}.pth"  # as RecBole names it
+        last = os.path.join(self.checkpoint_dir, name)
         if self.saved_model_file != last:
             self.save_pretrained_model(n_epochs - 1, last)
         return found
 
-    trainer.save_pretrained_model, trainer.pretrain = save, whole
+    trainer.__init__, trainer.save_pretrained_model, trainer.pretrain = told, save, whole
+
+
+# Any version: LightGBM is fitted anew in every epoch, to the same trees, and equal scores never stop it early: the
+# default of 300 epochs takes an hour. (XGBoost goes on from the trees of the epoch before.)
+def lightgbm_epochs(module: Any) -> None:
+    init = module.LightGBMTrainer.__init__
+
+    @functools.wraps(init)
+    def once(self: Any, config: Any, model: Any) -> None:
+        init(self, config, model)
+        if self.epochs > 1:
+            getLogger().warning(
+                f"LightGBM: fitted once, to lgb_num_boost_round={self.num_boost_round} trees: each of "
+                f"epochs={self.epochs} would fit the same ones anew"
+            )
+        self.epochs = self.eval_step = 1
+
+    module.LightGBMTrainer.__init__ = once
 
 
 # Any version: RecBole reads preloaded vectors as 64-bit floats, and KSR multiplies those of relations with 32-bit
