@@ -13,8 +13,8 @@ import pyarrow.parquet
 from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, new_process, seconds, told, workplace, write_results
-from recbole_mm import report
-from recbole_mm.cli import main as command
+from recbole_mm.commands.cli import main as command
+from recbole_mm.training import report
 
 FORMS = (".csv", ".parquet")
 ROWS_AT_A_TIME = 1_000_000

@@ -14,10 +14,10 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.measuring import MIB, arguments, machine, new_process, seconds, told, workplace, write_results
-from recbole_mm import report
 from recbole_mm.data.align import align
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.training import report
 
 FORMS = ("npy", "npz", "safetensors", "parquet")
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from recbole_mm.comparing.significance import compare_paired
+from recbole_mm.comparison.significance import compare_paired
 
 TOP = 10
 FULL = "full"  # the variant that the others are compared with

@@ -22,7 +22,7 @@ from benchmarks.measuring import (
     write_results,
 )
 from benchmarks.problem import Size
-from recbole_mm import report
+from recbole_mm.training import report
 
 COUNTS = [1_000_000, 2_000_000, 4_000_000]
 PER_USER, PER_ITEM = 10, 100  # interactions

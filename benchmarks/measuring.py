@@ -27,8 +27,8 @@ from recbole.utils import get_model, get_trainer, init_seed
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from recbole_mm.environment import environment
-from recbole_mm.request import Request, configure
+from recbole_mm.base.environment import environment
+from recbole_mm.settings.request import Request, configure
 
 BATCH_SIZE = 2048
 GPU = torch.cuda.is_available()

@@ -12,7 +12,8 @@ import torch
 from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, seconds, told, workplace, write_results
-from recbole_mm import knn, report
+from recbole_mm.graphs import nearest as knn
+from recbole_mm.training import report
 
 CENTRES = 1_000  # kinds of items, around which features are drawn
 SPREAD = 0.5  # of an item around its centre, whose numbers have deviation 1

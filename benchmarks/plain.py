@@ -18,7 +18,7 @@ from recbole.data.interaction import Interaction
 from recbole.sampler.sampler import AbstractSampler
 from recbole.trainer import Trainer
 
-from recbole_mm import sparse
+from recbole_mm.graphs import products as sparse
 
 
 @functools.cache

@@ -29,8 +29,8 @@ from benchmarks.measuring import (
     write_results,
 )
 from benchmarks.plain import recboles_own
-from recbole_mm.graph import bipartite_adjacency, interaction_matrix
-from recbole_mm.sparse import MET_OFTEN, SparseGraph
+from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix
+from recbole_mm.graphs.products import MET_OFTEN, SparseGraph
 
 BASELINE = "RecBole's LightGCN layers"
 

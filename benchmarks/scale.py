@@ -17,7 +17,7 @@ from benchmarks import problem
 from benchmarks.measuring import arguments, build, machine, seconds, some_of, told, workplace, write_results
 from benchmarks.problem import Size
 from benchmarks.steps import memory
-from recbole_mm.sparse import MET_OFTEN
+from recbole_mm.graphs.products import MET_OFTEN
 
 BASE = Size(4_000, 4_000, 48_000, {"image": 256, "text": 128})
 FACTORS = (1, 2, 4, 8)

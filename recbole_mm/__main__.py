@@ -2,6 +2,6 @@
 
 import sys
 
-from recbole_mm.cli import main
+from recbole_mm.commands.cli import main
 
 sys.exit(main())

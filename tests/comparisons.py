@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recbole_mm.comparing.record import Benchmark, Entry, Run
-from recbole_mm.comparing.significance import Difference, Paired
+from recbole_mm.comparison.record import Benchmark, Entry, Run
+from recbole_mm.comparison.significance import Difference, Paired
 
 SEEDS = (2020, 2021, 2022)
 FAILED = "Traceback\n  RuntimeError: <out of memory>"

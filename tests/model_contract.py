@@ -26,7 +26,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from torch import Tensor
 
 import recbole_mm  # noqa: F401  (plugs the models in)
-from recbole_mm.losses import CLUB
+from recbole_mm.model.parts.losses import CLUB
 
 DATASETS = Path(__file__).resolve().parents[1] / "dataset"
 

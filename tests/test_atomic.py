@@ -12,9 +12,9 @@ from recbole.config import Config
 from recbole.utils import ModelType
 from test_checks import Settings, message
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.data import atomic
 from recbole_mm.data.file_checks import check_files
-from recbole_mm.errors import InputError
 
 INTER = "user_id:token\titem_id:token\trating:float\n1\t5\t3.5\n2\t6\t4\n"
 

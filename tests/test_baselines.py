@@ -13,9 +13,9 @@ from model_contract import ModelContract, StandInConfig, StandInDataset, all_sco
 from recbole.utils import get_model, init_seed
 from torch import Tensor
 
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 from recbole_mm.model.base import MultimodalRecommender
-from recbole_mm.trainer import watched
+from recbole_mm.training.trainer import watched
 
 BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
 N_USERS, N_ITEMS = 7, 9

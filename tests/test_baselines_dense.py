@@ -13,7 +13,7 @@ from recbole.utils import get_model
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_mm import knn
+from recbole_mm.graphs import nearest as knn
 
 N_USERS, N_ITEMS, WIDTH, NEIGHBOURS = 4, 6, 3, 3
 PAIRS = np.array([[0, 0], [0, 1], [0, 4], [1, 1], [1, 2], [2, 3], [2, 0], [3, 4]])  # item 5 has none

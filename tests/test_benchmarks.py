@@ -33,7 +33,7 @@ from benchmarks import (
     steps,
 )
 from benchmarks.histories_table import markdown
-from recbole_mm.sparse import SparseGraph
+from recbole_mm.graphs.products import SparseGraph
 
 
 def test_a_size_has_what_it_says(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from recbole.utils import init_seed
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_mm.errors import InputError
-from recbole_mm.graph import history_matrix
+from recbole_mm.base.errors import InputError
+from recbole_mm.graphs.building import history_matrix
 from recbole_mm.model.base import padded
+from recbole_mm.model.parts.views import Views, make_views
 from recbole_mm.model.sequential_recommender import ccl4rec
 from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
-from recbole_mm.views import Views, make_views
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import recbole_mm  # noqa: F401  (makes RecBole importable)
+import recbole_mm
 
 # isort: split
 from recbole.config import Config
@@ -20,10 +20,11 @@ from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 
-from recbole_mm import checks, keys
+from recbole_mm.base.errors import InputError
 from recbole_mm.data.file_checks import check_files
-from recbole_mm.errors import InputError
-from recbole_mm.setting_checks import check_config
+from recbole_mm.settings import valid_names as keys
+from recbole_mm.settings.checks import check_config
+from recbole_mm.training import checks
 
 
 class Settings(dict[str, Any]):
@@ -47,7 +48,7 @@ def message(check: Any, *arguments: Any) -> str:
 def test_model_names_are_those_of_recbole_and_of_the_pack() -> None:
     names = keys.model_names()
     assert {"BPR", "LightGCN", "SASRec", "KGAT", "LightGBM", "Random", "MHCR"} <= set(names)
-    assert names["MHCR"].parent.parent.parent == Path(keys.__file__).parent
+    assert names["MHCR"].parents[2] == Path(recbole_mm.__file__).parent
     assert "lightgbm" not in sys.modules
 
 
@@ -72,17 +73,6 @@ def test_a_model_name_near_nothing_is_refused_with_all_names() -> None:
 def test_every_listed_model_is_accepted() -> None:
     keys.check_model("MHCR")
     keys.check_model("BPR")
-
-
-@pytest.mark.parametrize("installed", [True, False])
-def test_properties_folder_of_a_package_and_of_a_checkout(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
-) -> None:
-    monkeypatch.setattr(keys, "PACK", tmp_path / "recbole_mm")
-    folder = tmp_path / ("recbole_mm/properties" if installed else "properties")
-    folder.mkdir(parents=True)
-    (tmp_path / "properties").mkdir(exist_ok=True)
-    assert keys.properties_folder() == folder
 
 
 def test_properties_folder_exists() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recbole_mm import cli
+from recbole_mm.commands import cli
 
 ROOT = Path(__file__).parents[1]
 MICROVIDEO = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--embedding_size=16"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from model_contract import DATASETS
 
-from recbole_mm.cli import main
-from recbole_mm.cold import ColdItems, cold_to_trained
+from recbole_mm.commands.cli import main
+from recbole_mm.model.parts.cold_items import ColdItems, cold_to_trained
 
 TRAINED = np.array([True, True, True, False, False, False])
 IMAGE = torch.tensor([[1.0, 0], [0, 2], [-1, 0], [3, 4], [0, 0], [1, 1]])  # items 3, 4 and 5 are cold

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from comparisons import FAILED, SEEDS, benchmark, difference, entry, run, values
 
-from recbole_mm.comparing import figures
-from recbole_mm.comparing.page import page
-from recbole_mm.comparing.record import Benchmark, Entry, Run
+from recbole_mm.comparison import figures
+from recbole_mm.comparison.page import page
+from recbole_mm.comparison.record import Benchmark, Entry, Run
 
 EVIL = "<script>alert(1)</script>&%{x}"
 VERSIONS = {"python": "3.11.9", "threads": 2}

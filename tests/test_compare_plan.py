@@ -12,13 +12,13 @@ from comparisons import entry, values
 from model_contract import DATASETS
 from recbole.utils import get_model
 
-from recbole_mm.comparing.differences import best_baseline, differences, pairs_of
-from recbole_mm.comparing.plan import OWN, Cell, Row, cell_of, configure_row, read_rows
-from recbole_mm.comparing.progress import Progress
-from recbole_mm.comparing.record import Entry, Run
-from recbole_mm.errors import InputError
-from recbole_mm.parameters import read
-from recbole_mm.request import Request
+from recbole_mm.base.errors import InputError
+from recbole_mm.comparison.differences import best_baseline, differences, pairs_of
+from recbole_mm.comparison.plan import OWN, Cell, Row, cell_of, configure_row, read_rows
+from recbole_mm.comparison.progress import Progress
+from recbole_mm.comparison.record import Entry, Run
+from recbole_mm.settings.parameters import read
+from recbole_mm.settings.request import Request
 
 COMMON = Request(settings={"data_path": str(DATASETS), "use_gpu": False})
 

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from ray import tune
 
 import recbole_mm
-from recbole_mm import compat
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge import stack as compat
 
 # isort: split
 from recbole.config import Config
@@ -34,7 +34,7 @@ from recbole.model.loss import BPRLoss
 from recbole.quick_start import load_data_and_model, quick_start, run_recbole
 from recbole.utils import get_trainer
 
-from recbole_mm.checkpoint import load as load_checkpoint
+from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
 
 Outcomes = dict[str, Any]
 NAN = math.nan

@@ -24,7 +24,7 @@ from recbole.data.utils import create_dataset
 from safetensors.numpy import save_file
 
 import recbole_mm  # noqa: F401 (plugs in)
-from recbole_mm import cli
+from recbole_mm.commands import cli
 
 FEATURES = np.arange(8, dtype=np.float32).reshape(4, 2) + 1
 

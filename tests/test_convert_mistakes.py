@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from recbole_mm import cli
-from recbole_mm.data.convert import staging, tables, writer
-from recbole_mm.data.convert.source import Source
+from recbole_mm.commands import cli
+from recbole_mm.conversion import staging, tables, writer
+from recbole_mm.conversion.source import Source
 
 TWO = np.ones((2, 3), dtype=np.float32)
 CSV = {"log.csv": "user,item,timestamp\na,0,5\nb,1,6\n"}

@@ -17,8 +17,8 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from recbole_mm.data.convert.sparse import read_matrix
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
+from recbole_mm.conversion.sparse import read_matrix
 
 DENSE = np.array([[0, 1.5, 0, 2], [0, 0, 0, 0], [3, 0, 0, 4]])
 PLACES = {(0, 1), (0, 3), (2, 0), (2, 3)}

@@ -18,8 +18,8 @@ from recbole.config import Config
 from recbole.data.utils import data_preparation
 from tables import FORMS, write_features
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
-from recbole_mm.errors import InputError
 
 INTERACTIONS = [("u1", "a"), ("u1", "b"), ("u2", "b"), ("u2", "a"), ("u2", "007"), ("u1", "c"), ("u2", "c")]
 Load = Callable[..., MultimodalDataset]

@@ -12,8 +12,8 @@ import torch
 from model_contract import DATASETS
 from torch import nn
 
-from recbole_mm import cli
-from recbole_mm.degenerate import degenerate_parts, resultant_length
+from recbole_mm.commands import cli
+from recbole_mm.training.degenerate import degenerate_parts, resultant_length
 
 RUN = ["run", "--dataset=microvideo", f"--data_path={DATASETS}", "--epochs=1", "--embedding_size=8"]
 

@@ -10,7 +10,7 @@ import torch
 from recbole.config import Config
 from test_checks import message
 
-from recbole_mm.device import without_gpu
+from recbole_mm.recbole_bridge.device import without_gpu
 
 
 def made(**given: Any) -> Config:

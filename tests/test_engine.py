@@ -18,10 +18,10 @@ from recbole.model.general_recommender import BPR
 from training import train
 
 from benchmarks.plain import recboles_own
-from recbole_mm import sparse
-from recbole_mm.engine import Engine, computing
-from recbole_mm.errors import InputError
-from recbole_mm.request import Request, configure
+from recbole_mm.base.errors import InputError
+from recbole_mm.graphs import products as sparse
+from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.settings.request import Request, configure
 
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "NGCF", "SGL", "SpectralCF", "MHCR"])
@@ -79,7 +79,7 @@ class TestComputing:
 
     def test_so_they_are_in_threads_that_torch_starts_later(self) -> None:
         script = (
-            "import torch\nfrom recbole_mm.engine import Engine, computing\n"
+            "import torch\nfrom recbole_mm.recbole_bridge.engine import Engine, computing\n"
             "with computing(Engine(threads=2)):\n    print(int((torch.full((4_000_000,), 1e-40) * 0.5 != 0).sum()))"
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ from recbole.model.general_recommender import ENMF
 from training import SMALL, run, train
 
 from benchmarks.plain import recboles_data
-from recbole_mm.data import evaluation
+from recbole_mm.recbole_bridge import full_sort as evaluation
 
 
 class TestEvaluationBatches:

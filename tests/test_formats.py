@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from tables import FORMS, rows_of, write_features
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.data import records
 from recbole_mm.data import table as module
 from recbole_mm.data.features import feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder
-from recbole_mm.errors import InputError
 
 IDS = ["c", "007", "a", "é x", "b"]
 NPY_HEADER = 128  # bytes

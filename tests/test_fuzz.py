@@ -13,10 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recbole_mm import keys
-from recbole_mm.build import load_dataset, split_dataset
-from recbole_mm.errors import InputError
-from recbole_mm.request import Request, configure
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings import valid_names as keys
+from recbole_mm.settings.request import Request, configure
+from recbole_mm.training.build import load_dataset, split_dataset
 
 ITEMS = ["a", "b", "c", "007", "é", "f"]
 FILES = ("toy.inter", "toy.item", "image.ids", "toy.text", "toy.yaml")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from model_contract import StandInDataset
 from torch import Tensor
 
-from recbole_mm import graph, knn
-from recbole_mm.graph import (
+from recbole_mm.graphs import building as graph
+from recbole_mm.graphs import nearest as knn
+from recbole_mm.graphs.building import (
     bipartite_adjacency,
     cooccurrence_graph,
     interaction_matrix,

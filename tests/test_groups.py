@@ -18,11 +18,11 @@ from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 from training import train
 
-from recbole_mm import cli
-from recbole_mm.data.histories import training_pairs
-from recbole_mm.errors import InputError
-from recbole_mm.groups import GroupCollector, GroupEvaluator, names, read_groups
-from recbole_mm.trainer import watched
+from recbole_mm.base.errors import InputError
+from recbole_mm.commands import cli
+from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.training.groups import GroupCollector, GroupEvaluator, names, read_groups
+from recbole_mm.training.trainer import watched
 
 
 def config(**changes: Any) -> Config:

@@ -15,8 +15,8 @@ from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from training import SMALL
 
-from recbole_mm.cli import main
-from recbole_mm.data.histories import training_pairs
+from recbole_mm.commands.cli import main
+from recbole_mm.recbole_bridge.histories import training_pairs
 
 Row = tuple[str, str, int]  # user, item, time
 PARTS = ["train", "valid", "test"]

@@ -20,8 +20,8 @@ from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.utils import get_model, get_trainer, init_seed
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 
-from recbole_mm import checkpoint
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge import checkpoint
 
 BY_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 ITEMS = 12

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recbole_mm import cli, keys
+from recbole_mm.commands import cli
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.walk import inspect
-from recbole_mm.request import Request
+from recbole_mm.settings import valid_names as keys
+from recbole_mm.settings.request import Request
 
 ROOT = Path(__file__).parents[1]
 N_USERS, N_ITEMS = 20, 16
@@ -48,7 +49,7 @@ def write_inter(toy: Toy, pairs: list[tuple[str, str]], name: str = "toy.inter")
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """Return the folder of a healthy set with two modalities that tell the halves of the catalogue."""
     monkeypatch.setattr("recbole_mm.inspection.coconsumption.NEIGHBOURS", 2)  # the catalogue is small
-    monkeypatch.setattr("recbole_mm.keys.known_keys", KNOWN_KEYS)
+    monkeypatch.setattr("recbole_mm.settings.valid_names.known_keys", KNOWN_KEYS)
     folder = tmp_path / "data" / "toy"
     folder.mkdir(parents=True)
     write_inter(folder, interactions())

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_mm import knn
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
+from recbole_mm.graphs import nearest as knn
 
 faiss_only = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="no faiss")
 

@@ -15,7 +15,7 @@ from recbole.data.interaction import Interaction
 from training import SMALL, configured, run, train
 
 from benchmarks.plain import _from_source, recboles_data
-from recbole_mm.data import loading
+from recbole_mm.recbole_bridge import batches as loading
 
 QUICK = settings(deadline=None, max_examples=30)
 

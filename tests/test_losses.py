@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recbole_mm import contrast
-from recbole_mm.contrast import log_normaliser
-from recbole_mm.losses import (
+from recbole_mm.model.parts import contrast
+from recbole_mm.model.parts.contrast import log_normaliser
+from recbole_mm.model.parts.losses import (
     CLUB,
     bpr,
     cross_modal_contrast,

@@ -21,10 +21,10 @@ from model_contract import (
 from torch import Tensor
 from torch.nn import functional as F
 
-from recbole_mm import losses
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 from recbole_mm.model.general_recommender import mhcr
 from recbole_mm.model.general_recommender.mhcr import MHCR
+from recbole_mm.model.parts import losses
 
 SMALL = Path(__file__).parent / "fixtures" / "mhcr_small.npz"
 # A bias before a BatchNorm, at once or through another linear layer, is subtracted again with the mean.

@@ -19,11 +19,11 @@ import torch
 from training import train
 
 from benchmarks import all_columns
-from recbole_mm import own_models
-from recbole_mm.build import build_trainer
-from recbole_mm.errors import InputError
-from recbole_mm.request import Request, configure
-from recbole_mm.run import run
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge import own_models
+from recbole_mm.settings.request import Request, configure
+from recbole_mm.training.build import build_trainer
+from recbole_mm.training.run import run
 
 # isort: split
 from recbole.config import Config

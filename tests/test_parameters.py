@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_mm.errors import InputError
-from recbole_mm.parameters import defaults, parameter, read
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.parameters import defaults, parameter, read
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from recbole.data import create_dataset
 from recbole.utils import get_model
 
 import recbole_mm
-from recbole_mm import plugin
 from recbole_mm.data.dataset import MultimodalDataset
 from recbole_mm.model.general_recommender.mhcr import MHCR, MHCRParameters
+from recbole_mm.recbole_bridge import plugin
 
 # A user's program; it prints what it found as json.
 PROGRAM = """

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import recbole_mm  # noqa: F401  (makes RecBole importable)
-from recbole_mm import environment, report
+from recbole_mm.base import environment
+from recbole_mm.training import report
 
 
 class Colour(enum.Enum):
@@ -67,7 +68,7 @@ def test_peak_memory_knows_the_unit_of_the_platform(
 @pytest.mark.skipif(not report.STATUS.is_file(), reason="asks Linux")
 def test_peak_memory_is_of_this_process_alone() -> None:
     held = np.ones(500 * 2**20, dtype=np.uint8)
-    ask = "from recbole_mm import report; print(report.peak_memory()['ram'])"
+    ask = "from recbole_mm.training import report; print(report.peak_memory()['ram'])"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert float(done.stdout) < report.peak_memory()["ram"] - held.nbytes / 2**21
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from model_contract import DATASETS
 
-from recbole_mm import cli
-from recbole_mm.checkpoint import load
-from recbole_mm.files import alone_in
+from recbole_mm.base.files import alone_in
+from recbole_mm.commands import cli
+from recbole_mm.recbole_bridge.checkpoint import load
 
 ROOT = DATASETS.parent
 BPR = ["run", "--model=BPR", "--dataset=microvideo", f"--data_path={DATASETS}"]

@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from recbole_mm import losses
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 from recbole_mm.model.general_recommender.sea import SEA, Projections
-from recbole_mm.trainer import SEATrainer
+from recbole_mm.model.parts import losses
+from recbole_mm.training.trainer import SEATrainer
 
 
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from recbole_mm.comparing.significance import Paired, compare_paired, corrected, holm
+from recbole_mm.comparison.significance import Paired, compare_paired, corrected, holm
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
 MANY = st.integers(0, 99).map(lambda seed: np.random.default_rng(seed).integers(0, 5, (60, 2)).tolist())

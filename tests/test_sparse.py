@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recbole_mm import sparse
-from recbole_mm.sparse import SparseGraph
+from recbole_mm.graphs import products as sparse
+from recbole_mm.graphs.products import SparseGraph
 
 QUICK = settings(deadline=None, max_examples=25)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data.dataset import Dataset
 
-from recbole_mm.cli import main
+from recbole_mm.commands.cli import main
 from recbole_mm.data import splits
 from recbole_mm.data.coldstart import LEFT_OUT, TEST, TRAIN, VALID, cold, warm, without_cold
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 
-from recbole_mm.cli import main
+from recbole_mm.commands.cli import main
 
 NOW = 1_700_000_000  # seconds since 1970
 UNITS = {"seconds": 1, "milliseconds": 10**3, "nanoseconds": 10**9}

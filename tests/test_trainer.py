@@ -16,9 +16,9 @@ from recbole.data import create_dataset, data_preparation
 from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_seed
 
-from recbole_mm.checkpoint import load as load_checkpoint
-from recbole_mm.randomness import gumbel
-from recbole_mm.trainer import Resumable, watched
+from recbole_mm.base.randomness import gumbel
+from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
+from recbole_mm.training.trainer import Resumable, watched
 
 
 def built(model: str, epochs: int, folder: Path) -> SimpleNamespace:

@@ -18,14 +18,14 @@ from model_contract import DATASETS
 from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
-from recbole_mm.build import load_dataset
-from recbole_mm.errors import InputError
-from recbole_mm.keys import data_keys
-from recbole_mm.request import Request
-from recbole_mm.run import run
+from recbole_mm.base.errors import InputError
+from recbole_mm.parallel.devices import devices_of_trial
+from recbole_mm.settings.request import Request
+from recbole_mm.settings.valid_names import data_keys
+from recbole_mm.training.build import load_dataset
+from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
 from recbole_mm.tuning.asked import Asked, ask
-from recbole_mm.tuning.devices import devices_of_trial
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.sweep import load

@@ -22,8 +22,8 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from ray.tune import schedulers
 from sweeping import DATA, RATES, environment, trials, tune, write_space
 
-from recbole_mm.errors import InputError
-from recbole_mm.request import Request
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.request import Request
 from recbole_mm.tuning import progress
 from recbole_mm.tuning.asked import ask, read_asked
 from recbole_mm.tuning.plan import Plan, n_drawn

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recbole_mm.views import RelatedItems, damage, make_views
+from recbole_mm.model.parts.views import RelatedItems, damage, make_views
 
 QUICK = settings(deadline=None, max_examples=25)
 # Real items 1 to 5, in rows 0 to 4; item 5 is related to nothing.

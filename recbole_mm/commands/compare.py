@@ -10,20 +10,20 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import read_settings
-from recbole_mm.comparing.plan import Plan, read_rows
-from recbole_mm.errors import InputError
-from recbole_mm.parameters import read
-from recbole_mm.request import DEFAULT_DATASET, Request
+from recbole_mm.comparison.plan import Plan, read_rows
+from recbole_mm.settings.parameters import read
+from recbole_mm.settings.request import DEFAULT_DATASET, Request
 
 USAGE = "recbole-mm compare --models=MHCR,SEA,BPR [--datasets=ml-100k] [--seeds=5] [--jobs=2 | --ray] [--key=value ...]"
 
 
 def main(arguments: Sequence[str], say: Say) -> int:
     """Train what is missing and write the tables; return 0, 1 where a cell failed, or 130 after Ctrl-C."""
-    from recbole_mm.comparing.compare import Unfinished, compare  # noqa: PLC0415 (plotly)
-    from recbole_mm.comparing.tables import markdown  # noqa: PLC0415
+    from recbole_mm.comparison.compare import Unfinished, compare  # noqa: PLC0415 (plotly)
+    from recbole_mm.comparison.tables import markdown  # noqa: PLC0415
 
     parser = _parser()
     known, rest = parser.parse_known_args(arguments)

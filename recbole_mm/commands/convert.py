@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.commands import Say
-from recbole_mm.data.convert import matrices, microlens, mmrec, table
-from recbole_mm.data.convert.source import Source
-from recbole_mm.data.convert.staging import staged
-from recbole_mm.data.convert.writer import Written, write
-from recbole_mm.errors import InputError, nearest
+from recbole_mm.conversion import matrices, microlens, mmrec, table
+from recbole_mm.conversion.source import Source
+from recbole_mm.conversion.staging import staged
+from recbole_mm.conversion.writer import Written, write
 
 USAGE = "recbole-mm convert KIND SOURCE --out=dataset/NAME [--overwrite] [--key=value ...]"
 READERS = {"mmrec": mmrec.read, "diffmm": matrices.read, "mmssl": matrices.read, "microlens": microlens.read}

@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import read_settings
-from recbole_mm.errors import InputError
 from recbole_mm.inspection.page import page
 from recbole_mm.inspection.screen import screen
 from recbole_mm.inspection.walk import inspect
-from recbole_mm.request import Request
+from recbole_mm.settings.request import Request
 
 USAGE = "recbole-mm inspect NAME [--data_path=dataset/] [--model=MHCR] [--out=FILE.html] [--key=value ...]"
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import checked_resume, read_settings
-from recbole_mm.errors import InputError
-from recbole_mm.report import metrics_table
-from recbole_mm.request import Request, configure
-from recbole_mm.run import Interrupted, run
+from recbole_mm.settings.request import Request, configure
+from recbole_mm.training.report import metrics_table
+from recbole_mm.training.run import Interrupted, run
 
 USAGE = "recbole-mm run [--model=MHCR] [--dataset=ml-100k] [--config_files='a.yaml b.yaml'] [--key=value ...]"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 
 
 def read_settings(rest: Sequence[str]) -> dict[str, str]:

@@ -10,12 +10,12 @@ from pathlib import Path
 import recbole
 from tabulate import tabulate
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.data.coldstart import LEFT_OUT
 from recbole_mm.data.splits import assign, read_interactions, summary, write_split
-from recbole_mm.errors import InputError
-from recbole_mm.plugin import DATA_PATH
-from recbole_mm.request import Request, configure
+from recbole_mm.recbole_bridge.plugin import DATA_PATH
+from recbole_mm.settings.request import Request, configure
 
 USAGE = "recbole-mm split NAME (--cold-items 0.1 | --cold-users 0.1 | --min-history 5) [--valid 0.1] [--test 0.1]"
 

@@ -10,11 +10,11 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import checked_resume, read_settings
-from recbole_mm.errors import InputError
-from recbole_mm.parameters import read
-from recbole_mm.request import Request, check_command
+from recbole_mm.settings.parameters import read
+from recbole_mm.settings.request import Request, check_command
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import default_space, read_space

@@ -8,9 +8,9 @@ import numpy as np
 import scipy.linalg
 import torch
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.data.features import NORMALIZE, check_choice, some
 from recbole_mm.data.table import FeatureTable, chunks
-from recbole_mm.errors import InputError
 
 MISSING = ("mean", "zero", "error")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_mm.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 
 Arrays = dict[str, np.ndarray]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import files_and_gaps, interaction_files
 from recbole_mm.data.one_file import Content, check_file, is_ordered, is_sequential
-from recbole_mm.errors import InputError
 
 
 def check_files(config: Any) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
-from recbole_mm.errors import InputError, nearest
 
 PARTS = ("train", "valid", "test")  # of data that come split, as we write them
 

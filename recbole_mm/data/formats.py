@@ -14,8 +14,8 @@ import numpy as np
 from numpy.lib import format as npy
 from safetensors import safe_open
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.table import Blocks, chunks
-from recbole_mm.errors import InputError, nearest
 
 FLOATS = {"F16", "F32", "F64", "BF16"}  # number types of a .safetensors file
 

@@ -24,10 +24,10 @@ from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays, cached_arrays
 from recbole_mm.data.table import FeatureTable
-from recbole_mm.errors import InputError, nearest
 
 _VERSION = 2  # of the algorithms below: part of the cache key
 _FILES = {"title": ("item",), "genre": ("item",), "knowledge": ("kg", "link")}

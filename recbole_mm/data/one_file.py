@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import (
     MISSING,
     TYPES,
@@ -21,8 +22,7 @@ from recbole_mm.data.atomic import (
     read_rows,
 )
 from recbole_mm.data.ids import mistake_in_id
-from recbole_mm.data.intervals import check_interval
-from recbole_mm.errors import InputError, nearest
+from recbole_mm.settings.intervals import check_interval
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))

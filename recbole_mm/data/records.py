@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.folder import DatasetFolder, place_of
 from recbole_mm.data.formats import intact
 from recbole_mm.data.table import BLOCK, Blocks, FeatureTable
-from recbole_mm.errors import InputError, nearest
 
 
 def read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # row numbers (n,), their values (n, dim)
 

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from torch import Tensor
 from tqdm import tqdm
 
+from recbole_mm.graphs.nearest import nearest_among
 from recbole_mm.inspection.statistics import Pairs
-from recbole_mm.knn import nearest_among
 
 NEIGHBOURS = 10
 QUERIES = 4_000  # items whose neighbours are looked up, at most

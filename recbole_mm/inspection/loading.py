@@ -12,12 +12,12 @@ import recbole.data.dataset
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import ModelType
 
-from recbole_mm.build import load_dataset
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.data.folder import folder_of
-from recbole_mm.data.histories import training_pairs
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.statistics import Pairs
+from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.training.build import load_dataset
 
 
 def reads_features(config: Any) -> bool:

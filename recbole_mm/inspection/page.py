@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from html import escape
 
+from recbole_mm.html.markup import document
+from recbole_mm.html.markup import table as html_table
 from recbole_mm.inspection.figures import co_consumption_figure, history_figure, norms_figure
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.inspection.tables import (
@@ -15,8 +17,6 @@ from recbole_mm.inspection.tables import (
     splits_table,
     summary,
 )
-from recbole_mm.markup import document
-from recbole_mm.markup import table as html_table
 
 
 def page(found: Inspection) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from recbole_mm.errors import InputError
+from recbole_mm.base.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

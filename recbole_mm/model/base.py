@@ -14,9 +14,9 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm.engine import Engine
-from recbole_mm.errors import InputError, nearest
-from recbole_mm.parameters import read_config
+from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.settings.parameters import read_config
 
 
 class Constants(nn.Module):
@@ -68,7 +68,7 @@ class Multimodal(nn.Module):
     Attributes
     ----------
     parameter_class : dataclass
-        The model's parameters, declared with `recbole_mm.parameters.parameter`; `self.p` holds the values.
+        The model's parameters, declared with `recbole_mm.settings.parameters.parameter`; `self.p` holds the values.
     features : Constants or ParameterList
         Per modality the raw features X^m, (I, d_m), in the order of `modality_names`, item `i` in row `i - 1`;
         trained by a model whose parameter `freeze_features` is false, and constant in every other.

@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recbole_mm.plots import ROW, axis_type, grid, layout, plain
+from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.tuning.record import Sweep, Trial, is_number
 
 BEST, GREY = "#c8541b", "#888888"

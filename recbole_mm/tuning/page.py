@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 
-from recbole_mm.markup import document, table
-from recbole_mm.plots import figure_html, script
-from recbole_mm.report import duration
+from recbole_mm.html.markup import document, table
+from recbole_mm.html.plots import figure_html, script
+from recbole_mm.training.report import duration
 from recbole_mm.tuning.figures import learning_curves, parallel_coordinates, settings_against_score, shown
 from recbole_mm.tuning.record import Sweep, Trial
 

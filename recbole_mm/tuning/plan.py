@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_mm.errors import InputError
-from recbole_mm.parameters import parameter
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.parameters import parameter
 from recbole_mm.tuning.space import Space
 
 SCHEDULERS = ("asha", "median", "none")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from recbole_mm.parallel.cluster import ray_silent
 from recbole_mm.tuning.asked import Asked
-from recbole_mm.tuning.cluster import ray_silent
 from recbole_mm.tuning.record import Sweep, Trial
 from recbole_mm.tuning.store import Store
 
@@ -84,4 +84,4 @@ def _epoch(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _last_line(error: Any) -> str:
     lines = [line for line in str(error or "").strip().splitlines() if line.strip()]
-    return lines[-1].removeprefix("recbole_mm.errors.InputError: ") if lines else ""
+    return lines[-1].removeprefix("recbole_mm.base.errors.InputError: ") if lines else ""

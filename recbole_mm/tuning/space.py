@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from recbole_mm.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, nearest
 
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # text to yaml, a number to people
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from recbole_mm.errors import InputError
-from recbole_mm.keys import properties_folder
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.tuning.space import Domain, Space, domain, number, text_of
 
 

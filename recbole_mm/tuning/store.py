@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 from pyarrow import ArrowInvalid
 from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
 
-from recbole_mm.errors import InputError
-from recbole_mm.files import replace_text
+from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import replace_text
 
 
 class Store:

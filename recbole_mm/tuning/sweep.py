@@ -7,10 +7,10 @@ from typing import Any
 
 from recbole.utils import init_seed
 
+from recbole_mm.parallel.cluster import fitted, ray_running
+from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.tuning.asked import Asked
-from recbole_mm.tuning.cluster import fitted, ray_running
 from recbole_mm.tuning.data import Shared, prepare
-from recbole_mm.tuning.devices import devices_kept
 from recbole_mm.tuning.plan import sampled, searcher
 from recbole_mm.tuning.progress import Line, progress
 from recbole_mm.tuning.scheduling import name_of, scheduler

@@ -11,15 +11,15 @@ from typing import Any
 from recbole.config import Config
 from recbole.utils import init_seed
 
-from recbole_mm import checks
-from recbole_mm.build import build_model, build_trainer
-from recbole_mm.engine import Engine, computing
-from recbole_mm.errors import InputError
-from recbole_mm.keys import data_keys
-from recbole_mm.parameters import read_config
+from recbole_mm.base.errors import InputError
+from recbole_mm.parallel.devices import devices_of_trial
+from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.settings.parameters import read_config
+from recbole_mm.settings.valid_names import data_keys
+from recbole_mm.training import checks
+from recbole_mm.training.build import build_model, build_trainer
 from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.data import Shared, prepare
-from recbole_mm.tuning.devices import devices_of_trial
 
 STATE, HISTORY = "trainer.pth", "history.json"
 

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from recbole_mm.data.identity import data_hash
-from recbole_mm.errors import InputError
-from recbole_mm.report import to_json
-from recbole_mm.request import Request
-from recbole_mm.run import Interrupted, run
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge.identity import data_hash
+from recbole_mm.settings.request import Request
+from recbole_mm.training.report import to_json
+from recbole_mm.training.run import Interrupted, run
 from recbole_mm.tuning.asked import Asked, ask, read_asked
 from recbole_mm.tuning.page import page
 from recbole_mm.tuning.plan import Plan

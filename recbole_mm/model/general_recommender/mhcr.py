@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm import losses
-from recbole_mm.cold import ColdItems
-from recbole_mm.contrast import negatives, unit
-from recbole_mm.errors import InputError
-from recbole_mm.graph import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
+from recbole_mm.base.errors import InputError
+from recbole_mm.base.randomness import gumbel
+from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
+from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import MultimodalRecommender, counted
-from recbole_mm.parameters import parameter
-from recbole_mm.randomness import gumbel
-from recbole_mm.sparse import SparseGraph
+from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.cold_items import ColdItems
+from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)

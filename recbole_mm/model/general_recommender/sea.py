@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm import losses
-from recbole_mm.contrast import negatives, unit
-from recbole_mm.errors import InputError
-from recbole_mm.graph import bipartite_adjacency, fused_knn_graph, interaction_matrix
+from recbole_mm.base.errors import InputError
+from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
+from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import Constants, MultimodalRecommender
-from recbole_mm.parameters import parameter
-from recbole_mm.sparse import SparseGraph
+from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Projections(NamedTuple):
 class SEA(MultimodalRecommender):
     r"""SEA for two or more modalities.
 
-    The CLUB estimator is trained by `recbole_mm.trainer.SEATrainer`, on what `club_samples` holds after each loss:
-    with `club_pairing="paper"` the generic and the unique half of a modality, which the bound is then evaluated on;
-    with `"released"`, as in the released code, the same half of two modalities.
+    The CLUB estimator is trained by `SEATrainer`, on what `club_samples` holds after each loss: with
+    `club_pairing="paper"` the generic and the unique half of a modality, which the bound is then evaluated on; with
+    `"released"`, as in the released code, the same half of two modalities.
 
     Notes
     -----

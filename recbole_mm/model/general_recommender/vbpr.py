@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm import losses
 from recbole_mm.model.base import MultimodalRecommender
-from recbole_mm.parameters import parameter
+from recbole_mm.model.parts import losses
+from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)

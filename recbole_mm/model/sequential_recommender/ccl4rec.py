@@ -12,13 +12,13 @@ from recbole.model.abstract_recommender import SequentialRecommender
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm import losses
-from recbole_mm.contrast import unit
-from recbole_mm.errors import InputError
-from recbole_mm.graph import history_matrix, related_items
+from recbole_mm.base.errors import InputError
+from recbole_mm.graphs.building import history_matrix, related_items
 from recbole_mm.model.base import Multimodal, padded
-from recbole_mm.parameters import parameter
-from recbole_mm.views import RelatedItems, Views, make_views
+from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.contrast import unit
+from recbole_mm.model.parts.views import RelatedItems, Views, make_views
+from recbole_mm.settings.parameters import parameter
 
 ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
 

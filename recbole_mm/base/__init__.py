@@ -1,0 +1,1 @@
+"""What every room of the pack uses: errors, files, randomness, versions."""

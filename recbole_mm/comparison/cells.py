@@ -1,0 +1,163 @@
+"""The cells of a comparison's tables, before they are Markdown, LaTeX or HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from recbole.evaluator.register import metrics_dict
+
+from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, sign
+from recbole_mm.comparison.significance import Difference
+
+ALPHA = 0.05
+BETTER, WORSE = "*", "†"
+BEST, SECOND = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of a table.
+
+    Attributes
+    ----------
+    place : int
+        `BEST`, `SECOND`, or 0 for any other.
+    mark : str
+        `BETTER` or `WORSE` where it is significantly so, else empty.
+    """
+
+    text: str
+    place: int = 0
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How one language writes a row.
+
+    Attributes
+    ----------
+    places : mapping
+        `BEST` and `SECOND` -> what stands before and after such a value.
+    marks : mapping
+        `BETTER` and `WORSE` -> what stands behind the value.
+    """
+
+    escape: Callable[[str], str]
+    places: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self, row: Row) -> list[str]:
+        return [self.escape(row.label), *map(self.cell, row.cells)]
+
+    def cell(self, cell: Cell) -> str:
+        before, after = self.places.get(cell.place, ("", ""))
+        return before + self.escape(cell.text) + after + self.marks.get(cell.mark, "")
+
+
+def spelled(metric: str) -> str:
+    """Return a metric as papers spell it: ``NDCG@10`` for ``ndcg@10``."""
+    name, at, k = metric.partition("@")
+    known = metrics_dict.get(name.lower())
+    return (known.__name__ if known else name) + at + k
+
+
+def ordered(benchmark: Benchmark) -> list[Entry]:
+    """Return the entries as a table has them: every model, and directly under it its ablations."""
+    models = {entry.label: [entry] for entry in benchmark.entries if not entry.ablation_of}
+    for entry in benchmark.entries:
+        if entry.ablation_of:
+            models.setdefault(entry.ablation_of, []).append(entry)
+    return [entry for family in models.values() for entry in family]
+
+
+def title(entry: Entry) -> str:
+    """Return the label, and how many runs finished where some but not all did."""
+    finished, asked = len(entry.finished), len(entry.runs)
+    return f"{entry.label} ({finished} of {asked} seeds)" if 0 < finished < asked else entry.label
+
+
+def rows(benchmark: Benchmark) -> list[Row]:
+    places = {metric: _places(benchmark, metric) for metric in benchmark.metrics}
+    marks = {(one.label, one.metric): mark(one) for one in benchmark.differences if one.over == "users"}
+    return [
+        Row(
+            title(entry),
+            tuple(
+                Cell(text(entry, metric), places[metric].get(entry.label, 0), marks.get((entry.label, metric), ""))
+                for metric in benchmark.metrics
+            ),
+        )
+        for entry in ordered(benchmark)
+    ]
+
+
+def text(entry: Entry, metric: str) -> str:
+    """Return the mean in the test, and with two or more seeds the deviation."""
+    mean, deviation = entry.mean("test", metric), entry.deviation("test", metric)
+    if mean is None:
+        return "failed" if all(run.error not in ("", NOT_TRAINED) for run in entry.runs) else "–"
+    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
+
+
+def mark(difference: Difference) -> str:
+    """Return `BETTER` or `WORSE` where both tests are significant and say the same, else an empty text."""
+    tests = difference.wilcoxon, difference.t
+    for direction, found in ((1, BETTER), (-1, WORSE)):
+        if all(test.p_holm < ALPHA and direction * sign(difference.metric) * test.effect > 0 for test in tests):
+            return found
+    return ""
+
+
+def _places(benchmark: Benchmark, metric: str) -> dict[str, int]:
+    """Return the labels of the best and of the second mean, whoever shares them."""
+    ranked = benchmark.ranked(metric)
+    means = list(dict.fromkeys(entry.mean("test", metric) for entry in ranked))
+    places = {entry.label: means.index(entry.mean("test", metric)) + 1 for entry in ranked}
+    return {label: place for label, place in places.items() if place in (BEST, SECOND)}
+
+
+def caption(benchmark: Benchmark) -> str:
+    """Return what a table says about itself, as plain text."""
+    seeds = ", ".join(map(str, benchmark.seeds))
+    several = len(benchmark.seeds) > 1
+    values = f"mean ± standard deviation over the seeds {seeds}" if several else f"one run with the seed {seeds}"
+    lines = [
+        f"Test on {benchmark.dataset}: {values}.",
+        f"Every run is tested at its best epoch by {spelled(benchmark.valid_metric)} in validation.",
+        "Best bold, second underlined.",
+    ]
+    if not all(entry.complete for entry in benchmark.entries):
+        lines.append("Without all seeds an entry is not ranked.")
+    tests = [one for one in benchmark.differences if one.over == "users"]
+    if tests:
+        averaged = ", each averaged over the seeds" if several else ""
+        lines += [
+            f"{BETTER} is significantly better and {WORSE} significantly worse than what it is compared with: "
+            f"paired Wilcoxon signed-rank test and t-test over users{averaged}, two-sided, both p < {ALPHA} "
+            f"after Holm's correction for {_comparisons(len(tests))} over users on this data set.",
+            f"Compared: {_pairs(benchmark, tests)}.",
+        ]
+    return " ".join(lines)
+
+
+def _comparisons(n: int) -> str:
+    return "the one comparison" if n == 1 else f"all {n} comparisons"
+
+
+def _pairs(benchmark: Benchmark, tests: list[Difference]) -> str:
+    baselines = {entry.label for entry in benchmark.entries if entry.baseline}
+    compared: dict[str, dict[str, None]] = {}
+    for one in tests:
+        compared.setdefault(one.against, {})[one.label] = None
+    best = f", the best baseline by {spelled(benchmark.valid_metric)} in validation"
+    return "; ".join(
+        f"{', '.join(labels)} with {other}{best if other in baselines else ''}" for other, labels in compared.items()
+    )

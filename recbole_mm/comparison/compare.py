@@ -1,0 +1,192 @@
+"""All of `recbole-mm compare`: what is asked, the cells, and what they have come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.utils import get_model
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import alone_in
+from recbole_mm.comparison.differences import differences
+from recbole_mm.comparison.output import write_outputs
+from recbole_mm.comparison.plan import Cell, Plan, Row, cell_of, check_once, configure_row
+from recbole_mm.comparison.progress import Progress
+from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, Run
+from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
+from recbole_mm.comparison.training import read_cell
+from recbole_mm.parallel.devices import devices_kept
+from recbole_mm.parallel.processes import in_processes, in_ray
+from recbole_mm.settings.request import Request, read_yaml
+from recbole_mm.training.report import duration
+
+Say = Callable[[str], object]
+
+
+class Unfinished(Exception):
+    """A comparison was stopped from the keyboard; its finished cells are in `folder`."""
+
+    def __init__(self, folder: Path, done: int, total: int) -> None:
+        super().__init__(f"stopped when {done} of {total} cells were there")
+        self.folder = folder
+
+
+def compare(
+    rows: Sequence[Row],
+    datasets: Sequence[str],
+    common: Request,
+    plan: Plan,
+    say: Say,
+    *,
+    out: Path,
+    ray: str | None = None,
+    command: str = "",
+) -> list[Benchmark]:
+    """Train every row on every data set with every seed, and write the tables; cells that are there are kept.
+
+    Parameters
+    ----------
+    rows, datasets
+        What is compared.
+    common : Request
+        Files and settings of all.
+    plan : Plan
+        How.
+    say : callable
+        Receives lines for the user.
+    out : Path
+        The folder of the comparison, new or of an earlier command.
+    ray : str, optional
+        Train with Ray, on the cluster at this address or, where it is empty, on this machine.
+    command : str
+        For the report.
+
+    Raises
+    ------
+    InputError
+        Before any training: settings, data, rows that cannot be compared, or a folder in which another one works.
+    Unfinished
+        At Ctrl-C; what there is is written.
+    """
+    check_once("datasets", datasets)
+    if not datasets:
+        raise InputError("nothing to compare on: name data sets, such as --datasets=ml-100k")
+    out = out.resolve()
+    threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
+    cells: list[Cell] = []
+    configs: dict[str, Config] = {}  # one a data set: rows are evaluated alike
+    with devices_kept():
+        for dataset in datasets:
+            asked, hashes, first = _asked(rows, dataset, common, say)
+            configs[dataset] = next(iter(asked.values()))[1]
+            cells += [
+                cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
+                for seed in range(first, first + plan.seeds)
+                for row in rows
+            ]
+    cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early
+    with alone_in(out):
+        missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
+        say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
+        try:
+            _train(missing, len(cells) - len(missing), plan, ray, say)
+        except KeyboardInterrupt:
+            done = sum(read_cell(cell) is not None for cell in cells)
+            raise Unfinished(out, done, len(cells)) from None
+        finally:
+            benchmarks = [_benchmark(dataset, config, rows, cells) for dataset, config in configs.items()]
+            write_outputs(out, benchmarks, cells, command)
+    return benchmarks
+
+
+def _asked(
+    rows: Sequence[Row], dataset: str, common: Request, say: Say
+) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
+    """Return what is asked of each row, the hash of its data, and the first seed, if the rows can be compared."""
+    # Of no row, whose own file may have a seed of its own.
+    _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
+    mixed = is_mixed(get_model(row.model).type for row in rows)
+    if mixed:
+        files = [*common.config_files, *(file for row in rows for file in row.files)]
+        given = {key for file in files for key in read_yaml(file)}
+        if plain["benchmark_filename"]:
+            given.add("eval_args")
+        added = {key: value for key, value in MIXED.items() if key not in given}
+        common = replace(common, settings={**added, **(common.settings or {})})
+    asked = {row.label: configure_row(row, dataset, common) for row in rows}
+    configs = {label: config for label, (_, config) in asked.items()}
+    check_alike(configs)
+    hashes, held_out = load_alike(configs)
+    say(_told(dataset, held_out, next(iter(configs.values())), mixed))
+    return asked, hashes, plain["seed"]
+
+
+def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:
+    valid, test = (
+        f"{held_out[part]['interactions']} interactions of {held_out[part]['users']} users"
+        for part in ("valid", "test")
+    )
+    kinds = "; sequential models, as the others, are asked once a user and do not rank seen items" if mixed else ""
+    return (
+        f"{dataset}: {valid} in validation and {test} in test, each among {held_out['items']} items, "
+        f"chosen by {config['valid_metric']}{kinds}"
+    )
+
+
+def _train(cells: Sequence[Cell], done: int, plan: Plan, ray: str | None, say: Say) -> None:
+    """Train cells, and tell of each what it has come to."""
+    if not cells:
+        return
+    progress = Progress(cells, done)
+    try:
+        for cell in in_processes(cells, plan.jobs) if ray is None else in_ray(cells, plan, ray):
+            progress.ended(cell, *_ending(cell))
+    finally:
+        progress.close()
+
+
+def _ending(cell: Cell) -> tuple[float, str]:
+    """Return how many seconds a cell took, 0 where it failed, and what it has come to."""
+    run, result = read_cell(cell) or (Run(cell.seed, NOT_TRAINED), {})
+    name = f"{cell.row.label} on {cell.dataset}, seed {cell.seed}"
+    if run.error:
+        return 0.0, f"{name}: failed: {run.error.splitlines()[-1]}"
+    metric = result["valid_metric"].lower()
+    found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {result['epochs']} epochs"
+    return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
+
+
+def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequence[Cell]) -> Benchmark:
+    """Return what the cells of a data set have come to, and the tests of it."""
+    found = {(cell.row.label, cell.seed): read_cell(cell) for cell in cells if cell.dataset == dataset}
+    seeds = tuple(sorted({seed for _, seed in found}))
+    held_out: dict[int, Any] = {}
+    entries: list[Entry] = []
+    valid_metric = config["valid_metric"].lower()
+    tested = dict.fromkeys(metric for one in found.values() if one for metric in one[0].test or ())
+    metrics = tuple(sorted(tested, key=_place(config))) or (valid_metric,)
+    for row in rows:
+        runs = []
+        for seed in seeds:
+            run, result = found[row.label, seed] or (Run(seed, NOT_TRAINED), {})
+            if result and held_out.setdefault(seed, result["held_out"]) != result["held_out"]:
+                run = Run(seed, "was asked other questions than the rows above")
+            runs.append(run)
+        entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
+    return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), differences(entries, valid_metric, metrics))
+
+
+def _place(config: Config) -> Callable[[str], tuple[int, int]]:
+    """Return what sorts metrics, such as ``ndcg@10``, as the settings have them: by name, then by k."""
+    names = [name.lower() for name in config["metrics"]]
+
+    def place(metric: str) -> tuple[int, int]:
+        name, _, k = metric.partition("@")
+        return names.index(name) if name in names else len(names), int(k or 0)
+
+    return place

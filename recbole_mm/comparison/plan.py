@@ -1,0 +1,170 @@
+"""What a comparison trains: rows of a table, on every data set, with every seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+from recbole.utils import get_model
+
+from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.recbole_bridge.plugin import DATA_PATH
+from recbole_mm.settings.parameters import parameter
+from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
+from recbole_mm.settings.valid_names import PLACE, check_model
+from recbole_mm.training.report import resolved_config
+
+OWN = ("MHCR", "SEA", "CCL4Rec")  # what the pack exists for; all other models are baselines, unless told otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a comparison is carried out."""
+
+    seeds: int = parameter(5, "seeds from that of the settings on, one after the other", low=1)
+    jobs: int = parameter(1, "trainings at a time, each a process with its share of the cores", low=1)
+    cpus: int = parameter(1, "CPUs of a training with --ray", low=1)
+    gpus: float = parameter(-1.0, "GPUs of a training with --ray; by default 1 where there is one", low=-1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table.
+
+    Attributes
+    ----------
+    label : str
+        What it is called.
+    model : str
+    files : tuple of str
+        Yaml files of its own; one that names a data set counts on that data set alone.
+    changes : mapping
+        Settings of an ablation, which win over all others.
+    ablation_of : str
+        The label of the whole model.
+    baseline : bool
+        Whether others are compared with it.
+    """
+
+    label: str
+    model: str
+    files: tuple[str, ...] = ()
+    changes: Mapping[str, Any] | None = None
+    ablation_of: str = ""
+    baseline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training, and the folder that is its own."""
+
+    row: Row
+    dataset: str
+    seed: int
+    request: Request
+    folder: Path
+
+
+def read_rows(
+    models: Sequence[str], files: Sequence[str], ablations: Sequence[str], baselines: Sequence[str] | None
+) -> list[Row]:
+    """Return the rows that a command asks for, ablations under their model.
+
+    Parameters
+    ----------
+    models, ablations, baselines : sequence of str
+        Names of models; a model of `ablations` is added where `models` does not have it. Without `baselines` they are
+        all models but the pack's own three.
+    files : sequence of str
+        ``NAME=FILE``: settings of a model, or of a row NAME of its own whose model the file names.
+
+    Raises
+    ------
+    InputError
+        A name that is no model or no row, or is there twice.
+    """
+    for option, names in (("models", models), ("ablations", ablations), ("baselines", baselines or ())):
+        check_once(option, names)
+    rows = {model: Row(model, model) for model in dict.fromkeys((*models, *ablations))}
+    for text in files:
+        name, equals, file = text.partition("=")
+        if not equals:
+            raise InputError(f"--settings={text}: write NAME=FILE, such as MHCR=best.yaml")
+        model = read_yaml(file).get("model", name)
+        if name not in rows and model == name:
+            raise InputError(f"--settings={text}: {name} is not among the models, and {file} names no model")
+        row = rows.get(name, Row(name, model))
+        if model != row.model:
+            raise InputError(f"--settings={text}: {file} is of {model}, not of {row.model}")
+        rows[name] = replace(row, files=(*row.files, file))
+    for row in rows.values():
+        check_model(row.model)
+    known = [label for label, row in rows.items() if row.model not in OWN] if baselines is None else baselines
+    for name in known:
+        if name not in rows:
+            raise InputError(f"--baselines: {name} is not in the comparison.{nearest(name, rows)}")
+    rows = {label: replace(row, baseline=label in known) for label, row in rows.items()}
+    return [each for row in rows.values() for each in (row, *(_ablations(row) if row.model in ablations else ()))]
+
+
+def check_once(option: str, names: Sequence[str]) -> None:
+    """Refuse a name that an option of the command line has twice, with an `InputError`."""
+    if twice := {name for name in names if list(names).count(name) > 1}:
+        raise InputError(f"--{option} names {', '.join(sorted(twice))} twice")
+
+
+def _ablations(row: Row) -> list[Row]:
+    if row.label != row.model:
+        return []
+    declared = getattr(get_model(row.model), "ablations", {})
+    if not declared:
+        raise InputError(f"--ablations: {row.model} declares none")
+    return [
+        replace(row, label=f"{row.label} {name}", changes=dict(changes), ablation_of=row.label, baseline=False)
+        for name, changes in declared.items()
+    ]
+
+
+def request_of(row: Row, dataset: str, common: Request) -> Request:
+    """Return what a run of a row on a data set is asked for, by what all have in common and what is its own."""
+    own = [file for file in row.files if read_yaml(file).get("dataset", dataset) == dataset]
+    settings = {**(common.settings or {}), **(row.changes or {})}
+    return Request(row.model, dataset, (*common.config_files, *own), settings)
+
+
+def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Config]:
+    """Return the request of a row and RecBole's Config of it, checked but for the files.
+
+    Raises
+    ------
+    InputError
+        Naming the row.
+    """
+    request = request_of(row, dataset, common)
+    try:
+        config = build_config(request, *check_command(request))
+        check_settings(config)
+    except InputError as error:
+        hint = "" if row.files or not common.settings else f" (for one model alone: --settings {row.label}=FILE)"
+        raise InputError(f"{row.label} on {dataset}: {error}{hint}") from error
+    return request, config
+
+
+def cell_of(row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int) -> Cell:
+    """Return the cell of a seed; whatever decides what it comes to, data included, is in the name of its folder."""
+    request, config = asked
+    what = {key: value for key, value in resolved_config(config).items() if key not in PLACE} | {"seed": 0}
+    digest = hashlib.sha256(json.dumps([what, data_hash], sort_keys=True).encode()).hexdigest()[:8]
+    name = re.sub(r"[^\w.-]+", "_", row.label)
+    folder = out / "cells" / request.dataset / f"{name}-{digest}" / f"seed-{seed}"
+    data_path = Path(check_command(request)[2] or DATA_PATH).resolve()
+    own = {"seed": seed, "checkpoint_dir": str(folder), "data_path": str(data_path)}
+    settings = {"threads": threads, **(request.settings or {}), **own}
+    files = [str(Path(file).resolve()) for file in request.config_files]
+    return Cell(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)

@@ -1,0 +1,143 @@
+"""The tables of a comparison as text: Markdown and LaTeX for reading, CSV with every value for computing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows, spelled
+from recbole_mm.comparison.record import Benchmark, Entry
+
+LATEX_TEXT = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "–": "--",
+    "[": "{[}",  # after the \\ of the row before it would be an argument
+    "*": "{*}",
+    **{character: "\\" + character for character in "_%&#${}"},
+}
+
+
+def escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|~&$#])", r"\\\1", _one_line(text))
+
+
+def escape_latex(text: str) -> str:
+    return "".join(LATEX_TEXT.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+MARKDOWN = Notation(
+    escape_markdown,
+    places={BEST: ("**", "**"), SECOND: ("<u>", "</u>")},
+    marks={BETTER: r"\*", WORSE: "†"},
+)
+LATEX = Notation(
+    escape_latex,
+    places={BEST: (r"\textbf{", "}"), SECOND: (r"\underline{", "}")},
+    marks={BETTER: "$^{*}$", WORSE: r"$^{\dagger}$"},
+)
+
+
+def markdown(benchmarks: Sequence[Benchmark]) -> str:
+    """Return a table a data set under a heading of its own, and its caption behind it."""
+    return "\n".join(map(_markdown, benchmarks))
+
+
+def _markdown(benchmark: Benchmark) -> str:
+    header = ["model", *(escape_markdown(spelled(metric)) for metric in benchmark.metrics)]
+    lines = [header, ["---"] * len(header), *map(MARKDOWN.row, rows(benchmark))]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"### {escape_markdown(benchmark.dataset)}\n\n{table}\n\n{escape_markdown(caption(benchmark))}\n"
+
+
+def latex(benchmarks: Sequence[Benchmark]) -> str:
+    r"""Return a `table` a data set, labelled ``tab:`` and its name, for a document with ``\usepackage{booktabs}``."""
+    return "\n".join(map(_latex, benchmarks))
+
+
+def _latex(benchmark: Benchmark) -> str:
+    header = ["Model", *(escape_latex(spelled(metric)) for metric in benchmark.metrics)]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", benchmark.dataset).strip("-")
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape_latex(caption(benchmark))}}}",
+        rf"\label{{tab:{name}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(benchmark.metrics)}}}",
+        r"\toprule",
+        _latex_row(header),
+        r"\midrule",
+        *(_latex_row(LATEX.row(row)) for row in rows(benchmark)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def csv_text(benchmarks: Sequence[Benchmark]) -> str:
+    """Return every value unrounded: a row a data set, model, part and metric, with a column a seed."""
+    seeds = list(dict.fromkeys(seed for benchmark in benchmarks for seed in benchmark.seeds))
+    header = ("dataset", "model", "part", "metric", "mean", "std", "n_seeds", *(f"seed_{seed}" for seed in seeds))
+    return _csv(
+        header,
+        (
+            (benchmark.dataset, *row)
+            for benchmark in benchmarks
+            for entry in benchmark.entries
+            for part in ("valid", "test")
+            for row in _values(entry, part, _metrics(benchmark, part), seeds)
+        ),
+    )
+
+
+def _metrics(benchmark: Benchmark, part: str) -> list[str]:
+    first = benchmark.metrics if part == "test" else ()
+    runs = (getattr(run, part) or {} for entry in benchmark.entries for run in entry.finished)
+    return list(dict.fromkeys([*first, *(metric for values in runs for metric in values)]))
+
+
+def _values(entry: Entry, part: str, metrics: Iterable[str], seeds: Iterable[int]) -> Iterable[tuple[object, ...]]:
+    found = {run.seed: getattr(run, part) or {} for run in entry.finished}
+    for metric in metrics:
+        by_seed = [found.get(seed, {}).get(metric) for seed in seeds]
+        mean, deviation = entry.mean(part, metric), entry.deviation(part, metric)
+        yield entry.label, part, metric, mean, deviation, len(entry.values(part, metric)), *by_seed
+
+
+def differences_csv(benchmarks: Sequence[Benchmark]) -> str:
+    """Return every paired test unrounded: a row a difference."""
+    pair = ("against", "metric", "over", "n", "n_different", "mean")
+    tests = ("wilcoxon_p", "wilcoxon_p_holm", "rank_biserial", "t_p", "t_p_holm", "cohens_d")
+    return _csv(
+        ("dataset", "model", *pair, *tests),
+        (
+            (benchmark.dataset, one.label, *(getattr(one, name) for name in pair), *one.wilcoxon, *one.t)
+            for benchmark in benchmarks
+            for one in benchmark.differences
+        ),
+    )
+
+
+def _csv(header: Sequence[str], lines: Iterable[Iterable[object]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return stream.getvalue()

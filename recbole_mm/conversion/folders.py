@@ -1,0 +1,38 @@
+"""The files that a layout asks for, found in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recbole_mm.base.errors import InputError
+
+
+def some_files(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files of any of the patterns, case ignored, in the order of their names.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or no such file in it.
+    """
+    if found := files_in(folder, *patterns):
+        return found
+    there = ", ".join(path.name for path in files_in(folder, "*")[:8]) or "nothing"
+    raise InputError(f"{folder}: no {' or '.join(patterns)}; the folder has {there}")
+
+
+def only_file(folder: Path, pattern: str) -> Path:
+    """Return the one file of a pattern; none or several are an `InputError`."""
+    found = some_files(folder, pattern)
+    if len(found) > 1:
+        raise InputError(f"{folder}: {pattern} is {', '.join(path.name for path in found)}: leave one of them there")
+    return found[0]
+
+
+def files_in(folder: Path, *patterns: str) -> list[Path]:
+    """Return the files of any of the patterns, maybe none; `InputError` if there is no such folder."""
+    if not folder.is_dir():
+        problem = "is no folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} {problem}: give the folder that holds the data")
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return [path for path in files if any(Path(path.name.lower()).match(pattern.lower()) for pattern in patterns)]

@@ -1,0 +1,1 @@
+"""Graphs of users and items: building them, nearest neighbours, sparse products."""

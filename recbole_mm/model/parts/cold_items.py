@@ -1,0 +1,72 @@
+"""Items that nobody has interacted with in training, scored by their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from recbole_mm.graphs.nearest import nearest_among
+from recbole_mm.graphs.products import SparseGraph
+
+
+def cold_to_trained(features: Sequence[Tensor], masks: Sequence[Tensor], trained: np.ndarray, k: int) -> sp.csr_array:
+    """Return the weights (n_items, n_items) with which the trained items stand in for each cold one.
+
+    A row is the cosine of the features with the `k` most similar trained items of each modality, a negative one as 0,
+    summed over the modalities and divided by its sum. The rows of trained items are empty, and so are those of
+    cold items without features, or without any similar trained item.
+
+    Parameters
+    ----------
+    features, masks : sequence of Tensor, each (n_items, dim) and (n_items,)
+        The modalities and their real rows.
+    trained : bool array (n_items,)
+        Which items have training interactions.
+    k : int
+        At least 1.
+    """
+    n_items = len(trained)
+    weights = sp.csr_array((n_items, n_items))
+    for X, mask in zip(features, masks, strict=True):
+        real = mask.cpu().numpy()
+        cold, known = np.flatnonzero(~trained & real), np.flatnonzero(trained & real)
+        if not len(cold) or not len(known):
+            continue
+        rows = X[torch.from_numpy(cold).to(X.device)], X[torch.from_numpy(known).to(X.device)]
+        neighbours, cosines = nearest_among(*rows, min(k, len(known)))  # (n_cold, k)
+        place = np.repeat(cold, neighbours.shape[1]), known[neighbours.ravel()]
+        weights = weights + sp.csr_array((cosines.ravel().astype(np.float64).clip(min=0), place), weights.shape)
+    total = weights.sum(axis=1)
+    scale = np.divide(1, total, out=np.zeros(n_items), where=total > 0)
+    weights = sp.csr_array(sp.diags_array(scale) @ weights)
+    weights.eliminate_zeros()
+    return weights
+
+
+class ColdItems(nn.Module):
+    """Gives cold items the mean embedding of the trained items that are similar to them.
+
+    An id embedding that no interaction has trained, and that negative sampling has only pushed away, ranks last
+    whatever the features say. The embeddings of the trained items stay as they are.
+
+    Parameters
+    ----------
+    features, masks, trained, k
+        As in `cold_to_trained`.
+    """
+
+    replaced: Tensor  # (n_items, 1)
+
+    def __init__(self, features: Sequence[Tensor], masks: Sequence[Tensor], trained: np.ndarray, k: int) -> None:
+        super().__init__()
+        weights = cold_to_trained(features, masks, trained, k)
+        self.similar = SparseGraph(weights)
+        replaced = torch.from_numpy(np.diff(weights.indptr) > 0).unsqueeze(1)
+        self.register_buffer("replaced", replaced, persistent=False)
+
+    def forward(self, items: Tensor) -> Tensor:  # (n_items, d)
+        return torch.where(self.replaced, self.similar(items), items)

@@ -1,0 +1,197 @@
+"""Every loss of the pack, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recbole_mm.model.parts.contrast import log_normaliser, unit
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalised ranking, `-mean log sigmoid(u.p - u.n)`.
+
+    Parameters
+    ----------
+    positive, negative : Tensor, shape (batch,)
+        Scores of the observed and of the sampled item.
+    """
+    return -F.logsigmoid(positive - negative).mean()
+
+
+def squared_norm(embeddings: Sequence[Tensor], batch_size: int) -> Tensor:
+    """Half the summed squares of a batch's embeddings over `batch_size`: the L2 term beside `bpr`."""
+    return 0.5 * torch.stack([embedding.square().sum() for embedding in embeddings]).sum() / batch_size
+
+
+def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor | None = None) -> Tensor:
+    """InfoNCE within rows, in nats: mean of `-log(exp(cos(a_i, b_i)/t) / sum_j exp(cos(a_i, b_j)/t))`.
+
+    `log n` minus it is a lower bound of the mutual information of a and b (van den Oord et al., arXiv 1807.03748).
+    MHCR contrasts a batch's nodes with it; over all items it is the Solosimloss of SEA (arXiv 2406.08270).
+
+    Parameters
+    ----------
+    anchor, positive : Tensor, shape (n, d)
+        Row i of `positive` belongs to row i of `anchor`; all other rows are its negatives.
+    temperature : float
+        Greater than 0.
+    count : int Tensor, shape (n,), optional
+        How often each row occurs: the same value as with the rows repeated, at the cost of the distinct ones.
+    """
+    a, b = unit(anchor) / temperature, unit(positive)
+    share = _share(a, count)
+    return log_normaliser(a.unsqueeze(1), b, share, count) - (a * b).sum(1) @ share
+
+
+def cross_modal_contrast(
+    anchors: Sequence[Tensor],
+    reference: Tensor,
+    temperature: float,
+    count: Tensor | None = None,
+) -> Tensor:
+    """Contrast of one node's embeddings across modalities (MHCR, arXiv 2409.09638, hypergraph contrast).
+
+    Mean over the rows of `-log(sum_{m<k} exp(cos(g^m_i, g^k_i)/t) / sum_m sum_j exp(cos(g^m_i, G^ref_j)/t))`,
+    which is 0 for one modality.
+
+    Parameters
+    ----------
+    anchors : sequence of Tensor, each (n, d)
+        The batch's nodes in each modality, in one order.
+    reference : Tensor, shape (n_negatives, d)
+        The nodes of the reference modality that serve as negatives.
+    temperature : float
+        Greater than 0.
+    count : int Tensor, shape (n,), optional
+        How often each row occurs in the batch, as in `info_nce`.
+    """
+    if len(anchors) < 2:
+        return reference.new_zeros(())
+    each = [unit(anchor) for anchor in anchors]
+    pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(each, 2)], dim=1)  # (n, pairs)
+    negatives = unit(reference) / temperature  # (n_negatives, d)
+    share = _share(anchors[0], count)
+    return log_normaliser(torch.stack(each, dim=1), negatives, share) - pairs.logsumexp(1) @ share
+
+
+def _share(rows: Tensor, count: Tensor | None) -> Tensor:
+    """Return the weight of each row in the mean, (n,)."""
+    if count is None:
+        return rows.new_full((len(rows),), 1 / max(len(rows), 1))
+    return count.to(rows.dtype) / count.sum()
+
+
+def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float) -> Tensor:
+    """Graph-hypergraph rank contrast (MHCR, arXiv 2409.09638): rows agree in the order of their values.
+
+    Each row's values are sorted ascending on both sides; `s+ = exp(cos(a_i, b_i)/t)`,
+    `s- = exp(cos(a_i, b_perm(i))/t)`, mean of `-log(s+ / (s+ + s-))`.
+
+    Parameters
+    ----------
+    a, b : Tensor, shape (n, d)
+        Two embeddings of the same nodes.
+    permutation : int Tensor, shape (n,)
+        The negative row of each row.
+    temperature : float
+        Greater than 0.
+    """
+    a, b = unit(_ascending(a)), unit(_ascending(b))
+    difference = (a * (F.embedding(permutation, b) - b)).sum(1)
+    return F.softplus(difference / temperature).mean()
+
+
+def _ascending(x: Tensor) -> Tensor:
+    """Return each row in ascending order; on a CPU numpy sorts several times faster than torch."""
+    if x.device.type != "cpu":
+        return x.sort(dim=1).values
+    return x.gather(
+        1, torch.from_numpy(np.argsort(x.detach().to(torch.promote_types(x.dtype, torch.float32)).numpy(), axis=1))
+    )
+
+
+class CLUB(nn.Module):
+    """CLUB: an upper bound of the mutual information of x and y (Cheng et al., arXiv 2006.12013, equation 13).
+
+    A Gaussian `r(y | x)` with diagonal covariance estimates the conditional; its mean and its log-variance, within
+    (-1, 1), are MLPs of one hidden layer. Its log-density is taken without the constant,
+    `log r(y | x) = -0.5 sum_d ((y_d - mu_d(x))^2 / sigma_d^2(x) + log sigma_d^2(x))`.
+
+    Parameters
+    ----------
+    x_dim, y_dim : int
+        Widths of x and y.
+    hidden : int
+        Width of the hidden layers.
+    """
+
+    def __init__(self, x_dim: int, y_dim: int, hidden: int) -> None:
+        super().__init__()
+        self.mean = nn.Sequential(nn.Linear(x_dim, hidden), nn.ReLU(), nn.Linear(hidden, y_dim))
+        self.log_variance = nn.Sequential(nn.Linear(x_dim, hidden), nn.ReLU(), nn.Linear(hidden, y_dim), nn.Tanh())
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of `log r(y_i | x_i)` over the rows, in nats, which training the estimator maximises.
+
+        Parameters
+        ----------
+        x, y : Tensor, shapes (n, x_dim) and (n, y_dim)
+            Paired samples.
+        """
+        log_variance = self.log_variance(x)  # (n, y_dim)
+        return -0.5 * ((y - self.mean(x)).square() / log_variance.exp() + log_variance).sum(1).mean()
+
+    def forward(self, x: Tensor, y: Tensor, permutation: Tensor) -> Tensor:
+        """Return the bound in nats: the mean of `log r(y_i | x_i) - log r(y_perm(i) | x_i)`.
+
+        It is an upper bound as far as r fits, and may be negative where it does not.
+
+        Parameters
+        ----------
+        x, y : Tensor, shapes (n, x_dim) and (n, y_dim)
+            Paired samples.
+        permutation : int Tensor, shape (n,)
+            The row of y that stands for an independent sample, of each row of x.
+        """
+        mean, precision = self.mean(x), (-self.log_variance(x)).exp()  # (n, y_dim)
+        far = F.embedding(permutation, y) - mean
+        return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()
+
+
+def pull(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
+    """Contrast a user with its views by adaptive strengths (CCL4Rec, arXiv 2208.08024, pulling and pushing).
+
+    Mean over users of `-sum_p w_p log(exp(c_p) / (exp(c_p) + sum_n w_n exp(c_n) + sum_o exp(c_o)))`; with equal
+    strengths it is InfoNCE.
+
+    Parameters
+    ----------
+    positive, negative, other : Tensor, shapes (B, P), (B, N) and (B, O)
+        Cosines over temperature of a user with its positive views, its negative views, and other users
+        (-inf: none).
+    strength, push : Tensor, shapes (B, P) and (B, N)
+        w_p, of sum 1 a row, and w_n, of mean 1 a row.
+    """
+    against = torch.cat([negative + push.log(), other], dim=1).logsumexp(1, keepdim=True)  # (B, 1)
+    return (strength * F.softplus(against - positive)).sum(1).mean()
+
+
+def over_contrast(similarity: Tensor, quality: Tensor) -> Tensor:
+    """Contrast over contrast: of two views of a kind, the better one is nearer (CCL4Rec, arXiv 2208.08024).
+
+    Mean over the pairs with `quality_p > quality_q` of `(quality_p - quality_q) softplus(c_q - c_p)`, 0 without one.
+
+    Parameters
+    ----------
+    similarity, quality : Tensor, shape (B, V)
+        c of each view with its user, and how little the view is damaged, in [0, 1].
+    """
+    better = (quality.unsqueeze(2) - quality.unsqueeze(1)).clamp_min(0)  # (B, V, V): p by q
+    each = better * F.softplus(similarity.unsqueeze(1) - similarity.unsqueeze(2))
+    return each.sum() / (better > 0).sum().clamp_min(1)

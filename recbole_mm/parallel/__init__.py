@@ -1,0 +1,1 @@
+"""Work in several processes: Ray, devices, and processes of this machine."""

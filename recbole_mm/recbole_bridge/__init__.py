@@ -1,0 +1,1 @@
+"""Everything that changes RecBole, and how it is put in its place."""

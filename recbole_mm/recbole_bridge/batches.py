@@ -1,0 +1,123 @@
+"""RecBole's way from rows to batches, vectorised: for the same seed the same batches and samples."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import recbole.data.utils
+import torch
+from recbole.data.dataloader import TrainDataLoader
+from recbole.data.dataset import Dataset
+from recbole.data.interaction import Interaction
+from recbole.sampler.sampler import AbstractSampler
+
+from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.settings.parameters import read_config
+
+
+class UsedPairs:
+    """Which values a key has used, as one sorted array of the pairs; memory goes with the pairs alone.
+
+    Parameters
+    ----------
+    used : array of set of int
+        The values of each key, from 0.
+    """
+
+    def __init__(self, used: np.ndarray) -> None:
+        counts = np.fromiter(map(len, used), dtype=np.int64, count=len(used))
+        values = np.fromiter(chain.from_iterable(used), dtype=np.int64, count=int(counts.sum()))
+        self.n_values = int(values.max(initial=0)) + 1
+        self.codes = np.repeat(np.arange(len(used)), counts) * self.n_values + values
+        self.codes.sort()
+
+    def __contains__(self, pair: tuple[int, int]) -> bool:
+        return bool(self.contains(np.array(pair[:1]), np.array(pair[1:]))[0])
+
+    def contains(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return which of the pairs (n,) are among the used ones."""
+        if not len(self.codes):
+            return np.zeros(len(keys), dtype=bool)
+        code = keys * self.n_values + values
+        place = np.searchsorted(self.codes, code)
+        found: np.ndarray = (self.codes[np.minimum(place, len(self.codes) - 1)] == code) & (values < self.n_values)
+        return found
+
+
+def sample_by_key_ids(self: Any, key_ids: Any, num: int) -> torch.Tensor:
+    """Draw `num` values a key that it has not used, with the draws of RecBole's method of this name.
+
+    Returns
+    -------
+    Tensor, shape (num * n_keys,)
+        Value `i + j * n_keys` is the `j`-th of key `i`.
+
+    Raises
+    ------
+    IndexError
+        A key without a set of used values.
+    """
+    keys = np.tile(np.asarray(key_ids), num)
+    if len(keys) and not 0 <= keys.min() <= keys.max() < len(self.used_ids):
+        raise IndexError(f"keys must lie in [0, {len(self.used_ids)})")
+    if getattr(self, "_used_pairs_of", None) is not self.used_ids:  # a phase of the sampler has its own
+        self._used_pairs, self._used_pairs_of = UsedPairs(self.used_ids), self.used_ids
+    values = np.zeros(len(keys), dtype=np.int64)
+    left = np.arange(len(keys))
+    while len(left):
+        values[left] = self.sampling(len(left))
+        left = left[self._used_pairs.contains(keys[left], values[left])]
+    return torch.from_numpy(values)
+
+
+class Batches(TrainDataLoader):
+    """RecBole's `TrainDataLoader`, whose batches are cut from one array instead of gathered number by number."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.num_workers:
+            yield from super().__iter__()
+            return
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)  # the seed that torch draws for workers
+        order = np.fromiter(self.sampler, dtype=np.int64)
+        for start in range(0, len(order), self.step):
+            yield self.collate_fn(order[start : start + self.step])
+
+
+def rows_of(self: Interaction, index: Any) -> Any:
+    """Return a column by name, or the rows at the index as an `Interaction`; RecBole makes a list of the index."""
+    if isinstance(index, str):
+        if index not in self.interaction:
+            raise KeyError(
+                f"no field '{index}' among {', '.join(self.interaction)}: columns of .user and .item files are in the "
+                "batches where load_col names them and join_features is true"
+            )
+        return self.interaction[index]
+    if isinstance(index, np.ndarray):
+        index = torch.from_numpy(np.ascontiguousarray(index))
+    return Interaction({name: column[index] for name, column in self.interaction.items()})
+
+
+def _join_where_asked(join: Any) -> Any:
+    """Leave the columns of users and items out of the batches where `join_features` is false.
+
+    RecBole copies them into each batch. The models of the pack do not read them there.
+    """
+
+    @functools.wraps(join)
+    def wrapped(self: Any, interactions: Any) -> Any:
+        return join(self, interactions) if read_config(Engine, self.config).join_features else interactions
+
+    return wrapped
+
+
+def register() -> None:
+    """Put all four in the places where RecBole looks for its own; a second call changes nothing."""
+    if not hasattr(Dataset.join, "__wrapped__"):
+        Dataset.join = _join_where_asked(Dataset.join)
+    Interaction.__getitem__ = rows_of
+    AbstractSampler.sample_by_key_ids = sample_by_key_ids
+    recbole.data.utils.TrainDataLoader = Batches

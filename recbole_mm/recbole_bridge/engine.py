@@ -1,0 +1,64 @@
+"""How a run computes and never what: threads, denormal numbers, the optimizer's kernels, memory of an evaluation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import recbole.trainer.trainer
+import torch
+
+from recbole_mm.recbole_bridge.stack import Overlay
+from recbole_mm.settings.parameters import parameter, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Settings that every model has and that leave its results alone, up to rounding and `neighbour_search`."""
+
+    threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
+    eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
+    join_features: bool = parameter(True, "put the columns of .user and .item files into the batches")
+    neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
+
+
+@contextmanager
+def computing(engine: Engine) -> Iterator[None]:
+    """Use the engine's threads, and count denormal numbers as 0, within the block.
+
+    Adam's second moments become denormal numbers, which a CPU multiplies slowly. Threads that torch has started before
+    keep them; it has none yet where it did nothing in parallel, such as at the start of the command line.
+    """
+    before = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    if engine.threads:
+        torch.set_num_threads(engine.threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_flush_denormal(False)
+
+
+def _with_the_engine(fit: Any) -> Any:
+    @functools.wraps(fit)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with computing(read_config(Engine, self.config)):
+            return fit(self, *args, **kwargs)
+
+    return wrapped
+
+
+def register() -> None:
+    """Let RecBole's trainers use the engine, and build Adam with one kernel for all of its arithmetic.
+
+    That kernel passes over the weights once, where torch's plain one makes a temporary array for every operation.
+    """
+    module: Any = recbole.trainer.trainer
+    if not hasattr(module.Trainer.fit, "__wrapped__"):
+        module.Trainer.fit = _with_the_engine(module.Trainer.fit)
+    fused = {name: functools.partial(getattr(torch.optim, name), fused=True) for name in ("Adam", "AdamW")}
+    module.optim = Overlay(torch.optim, **fused)

@@ -1,0 +1,199 @@
+"""Full-sort evaluation of as many users at a time as the memory allows, and of which items, for every model."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import recbole.data.utils
+import scipy.sparse as sp
+import torch
+from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.trainer import Trainer
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from recbole_mm.base.randomness import random_states, restore
+from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.settings.parameters import parameter, read_config
+
+MOST_USERS = 512  # scored at a time; more are no faster
+BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
+HELD_AT_ONCE = 3  # tensors as large as the largest that a model makes of a user
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Which items an evaluation ranks."""
+
+    exclude_seen: bool = parameter(
+        False, "leave what a user has had before out of what sequential models rank, as other models always do"
+    )
+    ask_users_once: bool = parameter(
+        False, "ask sequential models once a user for all held-out items, from the history before the first of them"
+    )
+
+
+class FullSortBatches(FullSortEvalDataLoader):
+    """RecBole's `FullSortEvalDataLoader`, with as many users a batch as `eval_memory` (MiB) allows, up to 512.
+
+    RecBole's own number, `eval_batch_size // n_items` users, is one on a large catalogue. It stands where it is larger,
+    and where the user has set `eval_batch_size`; histories, of which RecBole takes `eval_batch_size` whatever the
+    catalogue, are cut to the memory.
+
+    Attributes
+    ----------
+    seen : scipy sparse array (user_num, item_num) or None
+        What a sequential model does not rank; an item that is held out is ranked all the same.
+    questions : int array or None
+        Where a sequential model is asked once a user, the interaction whose history it is asked with.
+    """
+
+    step: int
+    seen: sp.csr_array | None = None
+    questions: np.ndarray | None = None
+    _answers: sp.csr_array  # (user_num, item_num), all that is held out
+
+    def _init_batch_size_and_step(self) -> None:
+        if self.is_sequential and read_config(Ranked, self.config).ask_users_once:
+            feat, length = self._dataset.inter_feat, self._dataset.item_list_length_field
+            users = feat[self.uid_field].numpy()
+            shortest = np.lexsort((np.arange(len(users)), feat[length].numpy(), users))  # the first in time first
+            self.questions = np.sort(shortest[np.unique(users[shortest], return_index=True)[1]])
+            self.sample_size = len(self.questions)
+            shape = self._dataset.user_num, self._dataset.item_num
+            self._answers = _pairs(users, feat[self.iid_field].numpy(), shape)
+        super()._init_batch_size_and_step()
+        n_items = self._dataset.item_num
+        users = min(MOST_USERS, max(1, _memory(self.config) // (BYTES_A_SCORE * n_items)))
+        if self.is_sequential:
+            self.step = min(self.step, users)
+            self.set_batch_size(self.step)
+        elif "eval_batch_size" not in self.config.external_config_dict:
+            self.step = max(self.step, users)
+            self.set_batch_size(self.step * n_items)
+
+    def collate_fn(self, index: Any) -> Any:
+        if self.questions is not None:
+            index = self.questions[np.asarray(index)]
+        users, seen, row, answer = super().collate_fn(index)
+        ids = users[self.uid_field].numpy()
+        if self.questions is not None:
+            row, answer = map(_indices, self._answers[ids].nonzero())
+        if self.seen is not None:
+            of_users = self.seen[ids]
+            held_out = _pairs(row.numpy(), answer.numpy(), of_users.shape)
+            row_seen, item_seen = (of_users > held_out).nonzero()
+            seen = _indices(row_seen), _indices(item_seen)
+        return users, seen, row, answer
+
+
+def _indices(places: np.ndarray) -> Tensor:
+    return torch.from_numpy(places.astype(np.int64))
+
+
+def _pairs(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> sp.csr_array:
+    """Return where there is a pair, once or more often."""
+    return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, items)), shape=shape)
+
+
+def exclude_seen(train: Any, evaluated: Sequence[Any]) -> None:
+    """Let the loaders of a sequential model leave out what a user has had in training and in the parts before theirs.
+
+    Parameters
+    ----------
+    train : loader
+        Of the training part.
+    evaluated : sequence of FullSortBatches
+        In the order of time.
+    """
+    dataset = train._dataset
+    pairs = np.stack(training_pairs(dataset))
+    for loader in evaluated:
+        loader.seen = _pairs(pairs[0], pairs[1], (dataset.user_num, dataset.item_num))
+        feat = loader._dataset.inter_feat
+        pairs = np.concatenate([pairs, [feat[loader.uid_field].numpy(), feat[loader.iid_field].numpy()]], axis=1)
+
+
+def _memory(config: Any) -> int:
+    return read_config(Engine, config).eval_memory * 2**20
+
+
+class _Made(TorchDispatchMode):
+    """Notes the bytes of every tensor that is made within the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nbytes: list[int] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        dense = [one for one in tree_leaves(out) if isinstance(one, Tensor) and one.layout is torch.strided]
+        self.nbytes += [one.untyped_storage().nbytes() for one in dense]
+        return out
+
+
+def bytes_of_a_user(model: Any, users: Any) -> int:
+    """Return by how much the largest tensor that `full_sort_predict` makes grows with a user.
+
+    A dot product makes a number an item; some models make a vector an item, or one for each of its neighbours.
+
+    Parameters
+    ----------
+    model : torch module
+        Is asked for the scores of one user and of two; random states are left as they were.
+    users : recbole.data.interaction.Interaction
+        Two or more.
+    """
+    states, made = random_states(), []
+    try:
+        model.full_sort_predict(users[:2])  # what a model keeps from one call to the next is made here
+    except NotImplementedError:  # RecBole asks it pair by pair, `eval_batch_size` at a time
+        return 1
+    for n in (1, 2):
+        with _Made() as watched:
+            model.full_sort_predict(users[:n])
+        made.append(watched.nbytes)
+    restore(states)
+    one, two = made
+    if len(one) != len(two):  # user after user
+        return max(1, max(two) - max(one))
+    return max(1, *(more - less for less, more in zip(one, two, strict=True)))
+
+
+def _within_memory(score: Any) -> Any:
+    """Let the model score a part of the batch at a time where all of it would take more than `eval_memory`."""
+
+    @functools.wraps(score)
+    def wrapped(self: Any, batch: Any) -> Any:
+        users, model = batch[0], self.model
+        if len(users) < 2:
+            return score(self, batch)
+        if not hasattr(self, "_users_at_a_time"):
+            each = bytes_of_a_user(model, users.to(self.device))
+            self._users_at_a_time = max(1, _memory(self.config) // (HELD_AT_ONCE * each))
+        most = self._users_at_a_time
+        if most >= len(users):
+            return score(self, batch)
+        own = model.full_sort_predict
+        model.full_sort_predict = lambda users: torch.cat(
+            [own(users[first : first + most]).view(-1) for first in range(0, len(users), most)]
+        )
+        try:
+            return score(self, batch)
+        finally:
+            del model.full_sort_predict
+
+    return wrapped
+
+
+def register() -> None:
+    """Put both in the places where RecBole looks for its own; a second call changes nothing."""
+    recbole.data.utils.FullSortEvalDataLoader = FullSortBatches
+    if not hasattr(Trainer._full_sort_batch_eval, "__wrapped__"):
+        Trainer._full_sort_batch_eval = _within_memory(Trainer._full_sort_batch_eval)

@@ -1,0 +1,1 @@
+"""What the user asks for: requests, declared parameters, valid names, checks."""

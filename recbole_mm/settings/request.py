@@ -1,0 +1,168 @@
+"""What the user asks for, and RecBole's Config of it, checked name by name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+from recbole.config import Config
+from recbole.utils import get_model
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.data.file_checks import check_files
+from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.recbole_bridge.full_sort import Ranked
+from recbole_mm.recbole_bridge.plugin import dataset_yaml
+from recbole_mm.settings.checks import check_config
+from recbole_mm.settings.parameters import read_config
+from recbole_mm.settings.valid_names import check_keys, check_model
+from recbole_mm.training.groups import read_groups
+
+DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
+SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
+    check_config,
+    partial(read_config, Engine),
+    partial(read_config, Ranked),
+    read_groups,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    model, dataset : str
+        Empty: from the configuration files, else MHCR on ml-100k.
+    config_files : sequence of str
+        RecBole yaml files; later ones win.
+    settings : mapping
+        `--key=value` of the command line as text, or values; they win over the files.
+    resume : str
+        A checkpoint to train on from, or empty.
+    """
+
+    model: str = ""
+    dataset: str = ""
+    config_files: Sequence[str] = ()
+    settings: Mapping[str, Any] | None = None
+    resume: str = ""
+
+
+def configure(request: Request) -> Config:
+    """Build RecBole's Config of a request, after checking every name in it, and check its settings and files.
+
+    Raises
+    ------
+    InputError
+        An unknown model or key, a file that cannot be read, or settings that contradict each other.
+    """
+    config = build_config(request, *check_command(request))
+    check_settings(config)
+    check_files(config)
+    return config
+
+
+def check_settings(config: Config) -> None:
+    """Refuse settings that contradict each other, whatever the files.
+
+    Raises
+    ------
+    InputError
+        Naming the setting.
+    """
+    for check in SETTINGS_CHECKS:
+        check(config)
+
+
+def check_command(request: Request) -> tuple[str, str, str | None]:
+    """Return the model, the data set and the data path of a request, and check the names that the user wrote himself.
+
+    Raises
+    ------
+    InputError
+        An unknown model or key, or a configuration file that cannot be read.
+    """
+    from_files: dict[str, Any] = {}
+    keys: list[tuple[str, list[str]]] = []
+    for file in request.config_files:
+        content = read_yaml(file)
+        keys.append((file, list(content)))
+        from_files.update(content)
+    settings = dict(request.settings or {})
+    keys.append(("command line", list(settings)))
+    model = request.model or from_files.get("model") or DEFAULT_MODEL
+    dataset = request.dataset or from_files.get("dataset") or DEFAULT_DATASET
+    check_model(model)
+    for where, names in keys:
+        check_keys(names, get_model(model), where)
+    return model, dataset, settings.get("data_path") or from_files.get("data_path")
+
+
+def build_config(request: Request, model: str, dataset: str, data_path: str | None) -> Config:
+    """Build RecBole's Config, after checking the names in the data set's own yaml file.
+
+    Raises
+    ------
+    InputError
+        An unknown key, a yaml file that cannot be read, or settings that RecBole refuses.
+    """
+    own = dataset_yaml(dataset, data_path)
+    given = read_yaml(str(own)) if own.is_file() else {}
+    if given:
+        check_keys(given, get_model(model), str(own))
+    with _empty_command_line():
+        try:
+            return Config(
+                model=model,
+                dataset=dataset,
+                config_file_list=list(request.config_files),
+                config_dict=dict(request.settings or {}),
+            )
+        except InputError:
+            raise
+        except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
+            for file in request.config_files:
+                given |= read_yaml(file)
+            empty = ", ".join(str(key) for key, value in given.items() if value is None)
+            hint = f". Without a value: {empty}" if empty else ""
+            raise InputError(f"the settings do not fit together: {error}{hint}") from error
+
+
+def read_yaml(file: str) -> dict[str, Any]:
+    """Return the settings in a yaml file.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or holds anything else.
+    """
+    try:
+        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is no text in utf-8 ({error.reason}): save it as utf-8") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict | None):
+        raise InputError(f"{file} must hold `key: value` lines, not {type(content).__name__}")
+    return content or {}
+
+
+@contextmanager
+def _empty_command_line() -> Iterator[None]:
+    """RecBole's Config reads sys.argv by itself; the settings are already in `config_dict`."""
+    saved = sys.argv
+    sys.argv = saved[:1]
+    try:
+        yield
+    finally:
+        sys.argv = saved

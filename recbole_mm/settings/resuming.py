@@ -1,0 +1,59 @@
+"""The settings of a run that goes on: those of its checkpoint, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recbole.config import Config
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge import checkpoint
+from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
+from recbole_mm.settings.valid_names import PLACE
+from recbole_mm.training.report import to_json
+
+# What may change from one part of a run to the next: how long it trains, and where and with what.
+FREE = PLACE | {"epochs", "pretrain_epochs", "stopping_step", "eval_batch_size", "worker"}
+
+
+def configure_resumed(request: Request) -> Config:
+    """Build RecBole's Config of a run that goes on; the data that are loaded for it must be the checkpoint's.
+
+    Raises
+    ------
+    InputError
+        A checkpoint that cannot be read, or a model, data set or setting that is not that of the checkpoint.
+    """
+    file = Path(request.resume)
+    saved = checkpoint.load(file, map_location="cpu")["config"]
+    given = {key: value for each in request.config_files for key, value in read_yaml(each).items()}
+    given |= request.settings or {}
+    for key in ("model", "dataset"):
+        asked = getattr(request, key) or given.get(key, saved[key])
+        if asked != saved[key]:
+            raise InputError(f"--resume={file} was trained with {key} '{saved[key]}', not '{asked}'")
+    check_command(replace(request, model=saved["model"], dataset=saved["dataset"]))
+    settings = {**saved.external_config_dict, **given}
+    data_path = settings.get("data_path")
+    config = build_config(Request(settings=settings), saved["model"], saved["dataset"], data_path)
+    _check_same(file, saved.final_config_dict, config.final_config_dict, set(given))
+    check_settings(config)
+    config.expected = saved.expected
+    if config.expected is None:
+        raise InputError(f"--resume={file}: the checkpoint does not tell its data; train anew")
+    return config
+
+
+def _check_same(file: Path, saved: dict[str, Any], now: dict[str, Any], given: set[str]) -> None:
+    changed = [
+        f"{key} is {to_json(now.get(key))!r} and was {to_json(saved.get(key))!r}"
+        for key in sorted(now)
+        if key not in FREE and (key in saved or key in given) and to_json(now[key]) != to_json(saved.get(key))
+    ]
+    if changed:
+        raise InputError(
+            f"--resume={file}: {'; '.join(changed)}. A run goes on with its own settings: leave out what is other, or "
+            "train anew. Only epochs, stopping_step and where it is computed may change"
+        )

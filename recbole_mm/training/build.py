@@ -1,0 +1,125 @@
+"""RecBole's parts of a run, each from the configuration, its data or the one before, with the errors of all named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.data import create_dataset, data_preparation
+from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge import checkpoint
+from recbole_mm.recbole_bridge.full_sort import FullSortBatches, Ranked, exclude_seen
+from recbole_mm.settings.parameters import read_config
+from recbole_mm.training.trainer import watched
+
+
+def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
+    """Return the data set that RecBole makes for the configured model, or that another `make` makes.
+
+    Raises
+    ------
+    InputError
+        Data that cannot be used, also where RecBole says so with a ValueError.
+    """
+    with _data_errors_named(config):
+        return make(config)
+
+
+def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
+    """Return RecBole's loaders of the training, validation and test split; errors are those of `load_dataset`."""
+    with _data_errors_named(config):
+        train, valid, test = data_preparation(config, dataset)
+    ranked = read_config(Ranked, config)
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or ranked == Ranked():
+        return train, valid, test
+    if not all(isinstance(loader, FullSortBatches) for loader in (valid, test)):
+        given = "exclude_seen" if ranked.exclude_seen else "ask_users_once"
+        raise InputError(f"{given} is true and eval_args samples the items to rank: set mode to full")
+    if ranked.exclude_seen:
+        exclude_seen(train, (valid, test))
+    return train, valid, test
+
+
+def held_out(valid: Any, test: Any) -> dict[str, Any]:
+    """Return what an evaluation asks: interactions, users and questions of both parts, and how many items are ranked.
+
+    A question is a user and the held-out items that answer it. Most models are asked once a user; sequential models
+    are asked for every interaction, with the history before it, unless `ask_users_once` is set. The hash is of all
+    questions by the ids in the files, in no order: two runs that share it were asked the same.
+    """
+    parts: dict[str, Any] = {"items": valid._dataset.item_num - 1}
+    for name, loader in (("valid", valid), ("test", test)):
+        dataset = loader._dataset
+        fields = dataset.uid_field, dataset.iid_field
+        columns = (dataset.id2token(field, dataset.inter_feat[field].numpy()) for field in fields)
+        pairs = sorted(zip(*columns, strict=True))
+        by_user = {user: dict.fromkeys(item for _, item in rows) for user, rows in groupby(pairs, itemgetter(0))}
+        alone = loader.is_sequential and getattr(loader, "questions", None) is None
+        questions = pairs if alone else [(user, *items) for user, items in by_user.items()]
+        text = "\n".join("\t".join(question) for question in questions)
+        counts = {"interactions": len(pairs), "users": len(by_user), "questions": len(questions)}
+        parts[name] = counts | {"hash": sha256(text.encode()).hexdigest()}
+    return parts
+
+
+@contextmanager
+def _data_errors_named(config: Config) -> Iterator[None]:
+    """RecBole's own complaints about data, as one line that says which data."""
+    try:
+        yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
+
+
+def build_model(config: Config, train_data: Any) -> Any:
+    """Return the configured model on its device, made with RecBole's seed for it from the loader of the training split.
+
+    Raises
+    ------
+    InputError
+        Settings that the model cannot use, or not with these data.
+    """
+    init_seed(config["seed"] + config["local_rank"], config["reproducibility"])
+    return get_model(config["model"])(config, train_data._dataset).to(config["device"])
+
+
+def build_trainer(config: Config, model: Any) -> Any:
+    """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
+    return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+
+
+def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:
+    """Load the data and the model of a checkpoint, with the ids and the split that it was trained with.
+
+    Returns
+    -------
+    tuple
+        As RecBole's `load_data_and_model`: configuration, model, data set, and the loaders of training, validation
+        and test.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, or data that are not those of the checkpoint.
+    """
+    state = checkpoint.load(file, map_location=None if torch.cuda.is_available() else "cpu")
+    config = state["config"]
+    init_seed(config["seed"], config["reproducibility"])
+    init_logger(config)
+    dataset = load_dataset(config)
+    loaders = split_dataset(config, dataset)
+    model = build_model(config, loaders[0])
+    model.load_state_dict(state["state_dict"])
+    model.load_other_parameter(state.get("other_parameter"))
+    return config, model, dataset, *loaders

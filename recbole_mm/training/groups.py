@@ -1,0 +1,190 @@
+"""Metrics by group: of users and of items with none, few and many training interactions, in RecBole's own pass.
+
+RecBole's collector keeps of every evaluated row which of its first items are held out, and how many are. A group of
+users is some of these rows; for a group of items only its own items count as held out, in the rows that have one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from recbole.evaluator import Collector, Evaluator
+from recbole.evaluator.collector import DataStruct
+from recbole.evaluator.register import metric_information
+from torch import Tensor
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.settings.parameters import parameter, read_config
+
+Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
+
+Value = TypeVar("Value")
+
+NAMES = ("cold", "few", "many")
+# In RecBole's data struct: who each row is, and of which group; of which group the found and the held-out items are.
+IDS, USERS, FOUND, HELD_OUT = "group.ids", "group.users", "group.found", "group.held_out"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """Where the groups of an evaluation begin."""
+
+    user_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of users begins", low=1)
+    item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
+
+
+def read_groups(config: Any) -> dict[str, list[int]]:
+    """Return the edges of the groups of `users` and of `items`.
+
+    Raises
+    ------
+    InputError
+        Edges that do not rise.
+    """
+    settings = read_config(GroupSettings, config)
+    for name in ("user_group_edges", "item_group_edges"):
+        edges = getattr(settings, name)
+        if list(edges) != sorted(set(edges)):
+            raise InputError(f"{name} is {edges}: each edge must be above the one before it, such as [1, 10]")
+    return {"users": settings.user_group_edges, "items": settings.item_group_edges}
+
+
+class GroupCollector(Collector):
+    """RecBole's collector, which also keeps the group of every row and of every held-out item that was found."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.edges = read_groups(config)
+        self.user_field = config["USER_ID_FIELD"]
+        self.group_of: dict[str, Tensor] = {}  # by internal id; empty until the training data is there
+
+    def data_collect(self, train_data: Any) -> None:
+        super().data_collect(train_data)
+        if self.register.need("rec.topk"):
+            dataset = train_data._dataset
+            sizes = {"users": dataset.user_num, "items": dataset.item_num}
+            for (kind, size), ids in zip(sizes.items(), training_pairs(dataset), strict=True):
+                degrees = np.bincount(ids, minlength=size)
+                groups = np.searchsorted(self.edges[kind], degrees, side="right")
+                self.group_of[kind] = torch.from_numpy(groups).to(self.device)
+
+    def eval_batch_collect(self, scores: Tensor, interaction: Any, positive_u: Tensor, positive_i: Tensor) -> None:
+        super().eval_batch_collect(scores, interaction, positive_u, positive_i)
+        if not self.group_of:
+            return
+        k, (n_rows, n_items) = max(self.topk), scores.shape
+        positive = torch.unique(positive_u.to(scores.device) * n_items + positive_i.to(scores.device))
+        rows, items = positive // n_items, positive % n_items
+        groups = self.group_of["items"][items]
+        held_out = torch.zeros(n_rows, len(self.edges["items"]) + 1, dtype=torch.int64, device=scores.device)
+        held_out.index_put_((rows, groups), torch.ones_like(groups), accumulate=True)
+
+        found = torch.zeros(n_rows, k, dtype=torch.int8, device=scores.device)  # group + 1, 0 where not held out
+        hit = self.data_struct["rec.topk"][-n_rows:, :k].any(dim=1)
+        if hit.any():
+            group_at = torch.zeros(n_rows, n_items, dtype=torch.int8, device=scores.device)
+            group_at[rows, items] = (groups + 1).to(torch.int8)
+            found[hit] = group_at[hit].gather(1, torch.topk(scores[hit], k, dim=-1).indices)
+        users = interaction[self.user_field].to(scores.device)
+        if len(users) != n_rows:  # a sampled evaluation has the candidates of one user after those of another
+            users = users.unique_consecutive()
+        self.data_struct.update_tensor(IDS, users)
+        self.data_struct.update_tensor(USERS, self.group_of["users"][users])
+        self.data_struct.update_tensor(FOUND, found)
+        self.data_struct.update_tensor(HELD_OUT, held_out)
+
+    def get_data_struct(self) -> DataStruct:
+        struct: DataStruct = super().get_data_struct()
+        for key in (IDS, USERS, FOUND, HELD_OUT):
+            if key in self.data_struct:
+                del self.data_struct[key]
+        return struct
+
+
+class GroupEvaluator(Evaluator):
+    """RecBole's evaluator, which keeps what the metrics of the last evaluation by group are made from."""
+
+    _last: DataStruct | None = None
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.edges = read_groups(config)
+        self.digits = config["metric_decimal_place"]
+
+    def evaluate(self, dataobject: DataStruct) -> Any:
+        self._last = None
+        if USERS in dataobject:
+            self._last = DataStruct()
+            for key in ("rec.topk", IDS, USERS, FOUND, HELD_OUT):
+                self._last.set(key, dataobject[key])
+        return super().evaluate(dataobject)
+
+    @property
+    def groups(self) -> Groups | None:
+        """The metrics of the last evaluation by group, made when they are asked for; None where there are none."""
+        last = self._last
+        return None if last is None else {kind: self._by_group(kind, last) for kind in self.edges}
+
+    @property
+    def by_user(self) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+        """The metrics of the last evaluation by user, made when they are asked for; None where there are none.
+
+        Internal ids (n_users,), each once, in ascending order, and metric -> (n_users,), unrounded. Of a user who was
+        evaluated several times, as by a sequential model on several interactions, it is the mean.
+        """
+        if self._last is None:
+            return None
+        ids, row = np.unique(self._last[IDS].numpy(), return_inverse=True)
+        count = np.bincount(row)
+        values = self._metrics(self._last["rec.topk"], lambda each: np.bincount(row, each) / count)
+        return ids, values
+
+    def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
+        groups = []
+        for number, (name, degree) in enumerate(names(self.edges[kind])):
+            ranked = dataobject["rec.topk"]  # (n_rows, k + 1): found or not, by place, and how many are held out
+            if kind == "users":
+                ranked = ranked[dataobject[USERS] == number]
+            else:
+                held_out = dataobject[HELD_OUT][:, number]
+                found = (dataobject[FOUND] == number + 1).to(ranked.dtype)
+                ranked = torch.cat([found, held_out[:, None].to(ranked.dtype)], dim=1)[held_out > 0]
+            means = self._metrics(ranked, lambda each: float(each.mean().round(self.digits))) if len(ranked) else {}
+            groups.append({"group": name, "degree": degree, "evaluated": len(ranked), "metrics": means})
+        return groups
+
+    def _metrics(self, ranked: Tensor, summary: Callable[[np.ndarray], Value]) -> dict[str, Value]:
+        """Return a summary of all rows, (n_rows,), of the metrics that need nothing but the held-out items' ranks."""
+        struct = DataStruct()
+        struct.set("rec.topk", ranked)
+        values: dict[str, Value] = {}
+        for name in self.metrics:
+            if metric_information[name] == ["rec.topk"]:
+                metric: Any = copy(self.metric_class[name])
+                metric.topk_result = lambda name, rows, topk=metric.topk: {f"{name}@{k}": rows[:, k - 1] for k in topk}
+                values |= {of: summary(rows) for of, rows in metric.calculate_metric(struct).items()}
+        return values
+
+
+def names(edges: Sequence[int]) -> list[tuple[str, str]]:
+    """Return the name and the training interactions of each group: ``("few", "1-9")``.
+
+    The names are `cold`, `few` and `many` where there are two edges, else the interactions.
+    """
+    starts, ends = [0, *edges], [*(edge - 1 for edge in edges), None]
+    degrees = [
+        f"{start}+" if end is None else str(start) if start == end else f"{start}-{end}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return list(zip(NAMES if len(degrees) == len(NAMES) else degrees, degrees, strict=True))
+
+
+def title(group: Mapping[str, Any]) -> str:
+    """Return what a group is called where it stands alone: ``few, 1-9``."""
+    return group["degree"] if group["group"] == group["degree"] else f"{group['group']}, {group['degree']}"

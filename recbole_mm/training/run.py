@@ -1,0 +1,226 @@
+"""One run, from names and settings to a trained, tested and reported model, through RecBole's own parts."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from recbole.config import Config
+from recbole.utils import init_logger, init_seed
+
+from recbole_mm.base.environment import environment
+from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import alone_in
+from recbole_mm.data.file_checks import check_files
+from recbole_mm.recbole_bridge.device import without_gpu
+from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.recbole_bridge.identity import data_hash
+from recbole_mm.settings.parameters import read_config
+from recbole_mm.settings.request import Request, configure
+from recbole_mm.settings.resuming import configure_resumed
+from recbole_mm.training import checks, report
+from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
+from recbole_mm.training.degenerate import degenerate_parts, warning
+from recbole_mm.training.groups import Groups
+
+
+class Interrupted(Exception):
+    """Training was stopped from the keyboard; `checkpoint` is the best one so far, or None."""
+
+    def __init__(self, checkpoint: Path | None, epochs: int) -> None:
+        super().__init__(f"stopped after {epochs} epochs")
+        self.checkpoint = checkpoint
+
+
+def run(request: Request, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
+    """Train, validate and test one model; leave checkpoint, result.json and curve.png in a folder of its own.
+
+    Parameters
+    ----------
+    request : Request
+        What to run.
+    say : callable
+        Receives lines for the user: what is trained on, then where the results are.
+
+    Returns
+    -------
+    dict
+        What result.json holds: `valid` and `test` metrics, `history`, `config`, `folder`, ...
+
+    Raises
+    ------
+    InputError
+        Data or settings that cannot be used, before training.
+    Interrupted
+        At Ctrl-C during training.
+    """
+    config = _configured(request)
+    folder = Path(request.resume).parent if request.resume else _new_folder(config)
+    config["checkpoint_dir"] = str(folder)
+    start = perf_counter()
+    with alone_in(folder), _logged(config), computing(read_config(Engine, config)):
+        return _train_and_test(config, request, folder, start, say)
+
+
+def _configured(request: Request) -> Config:
+    if not request.resume:
+        return configure(request)
+    config = configure_resumed(request)
+    check_files(config)
+    return config
+
+
+def _train_and_test(
+    config: Config, request: Request, folder: Path, start: float, say: Callable[[str], object]
+) -> dict[str, Any]:
+    init_seed(config["seed"], config["reproducibility"])
+    try:
+        trainer, loaders = _prepare(config, request, folder)
+    except InputError:
+        if not request.resume:
+            shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
+        raise
+    dataset = loaders[0]._dataset
+    about = _about(config, trainer, dataset, folder)
+
+    def write(**outcome: Any) -> dict[str, Any]:
+        result = {**outcome, **about, **_progress(config, trainer)}
+        report.write_result(folder, result)
+        return result
+
+    trainer.after_epoch = lambda: write(status="running")
+    say(_summary(config, dataset))
+    try:
+        trainer.fit(loaders[0], loaders[1], saved=True, show_progress=False)
+    except KeyboardInterrupt:
+        checkpoint = Path(trainer.saved_model_file)
+        write(status="interrupted")
+        raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
+    test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
+    report.write_users(folder, dataset, trainer.by_user)
+    by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
+    valid = trainer.best_valid_result
+    if not valid:
+        valid = trainer.evaluate(loaders[1], load_best_model=False)
+        by_group["valid_groups"] = trainer.groups
+    parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
+    degenerate = degenerate_parts(trainer.model) if isinstance(trainer.model, torch.nn.Module) else []
+    if degenerate:
+        logging.getLogger().warning(warning(config["model"], degenerate))
+    result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
+    if trainer.history:
+        report.plot_curve(folder, trainer.history, config["valid_metric"])
+    say(report.metrics_table(valid, test))
+    if by_group["test_groups"]:
+        say(report.groups_table(by_group["test_groups"], config["valid_metric"]))
+    say(f"checkpoint, result.json and curve.png are in {folder}")
+    return result
+
+
+def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple[Any, Any, Any]]:
+    """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
+    dataset = load_dataset(config)
+    checks.check_catalogue(config, dataset)
+    loaders = split_dataset(config, dataset)
+    checks.check_splits(*loaders)
+    trainer = build_trainer(config, build_model(config, loaders[0]))
+    trainer.saved_model_file = str(folder / f"{config['model']}.pth")
+    if request.resume:
+        _resume(trainer, Path(request.resume))
+    checks.check_scores(trainer, loaders[1])
+    return trainer, loaders
+
+
+def _resume(trainer: Any, file: Path) -> None:
+    try:
+        trainer.resume_checkpoint(file)
+    except RuntimeError as error:
+        raise InputError(f"--resume={file} does not fit these settings or data: {error}") from error
+    trainer.history = report.read_history(file.parent)
+
+
+def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
+    return next((entry["valid_groups"] for entry in history if entry.get("valid_groups")), None)
+
+
+def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str, Any]:
+    """Return what result.json holds of a run from its beginning to its end."""
+    return {
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "dataset_hash": data_hash(dataset),
+        "seed": config["seed"],
+        "valid_metric": config["valid_metric"],
+        "n_parameters": _n_parameters(trainer.model),
+        "environment": environment(),
+        "config": report.resolved_config(config),
+        "folder": str(folder),
+    }
+
+
+def _progress(config: Config, trainer: Any) -> dict[str, Any]:
+    """Return what result.json holds of the epochs so far."""
+    seconds = [entry["seconds"] for entry in trainer.history]
+    return {
+        "best_epoch": report.best_epoch(trainer.history, config["valid_metric"]),
+        "epochs": len(trainer.history),
+        "seconds_per_epoch": statistics.median(seconds) if seconds else None,
+        "history": trainer.history,
+        "checkpoint": str(trainer.saved_model_file),
+        "peak_memory_mib": report.peak_memory(),
+    }
+
+
+def _n_parameters(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0  # trees have none
+
+
+def _summary(config: Config, dataset: Any) -> str:
+    head = (
+        f"{config['model']} on {config['dataset']}: {dataset.user_num - 1} users, {dataset.item_num - 1} items, "
+        f"{dataset.inter_num} training interactions, seed {config['seed']}, {config['device']}, "
+        f"{torch.get_num_threads()} threads"
+    )
+    return "\n".join([head, *getattr(dataset, "modality_lines", ())])
+
+
+def _new_folder(config: Config) -> Path:
+    stem = f"{config['model']}-{config['dataset']}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    base = Path(config["checkpoint_dir"])
+    for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))):
+        try:
+            (base / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return base / name
+    raise InputError(f"{base}: a thousand runs named {stem} exist; name another checkpoint_dir")
+
+
+@contextmanager
+def _logged(config: Config) -> Iterator[None]:
+    """RecBole's log goes to a file of this run; the terminal keeps warnings, the progress bar and the table."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    init_logger(config)
+    added = [handler for handler in root.handlers if handler not in before]
+    for handler in added:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(logging.WARNING)
+    root.info(config)
+    if line := without_gpu(config):
+        root.warning(line)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        for handler in added:
+            root.removeHandler(handler)
+            handler.close()
