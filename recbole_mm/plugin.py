@@ -57,9 +57,8 @@ def _with_pack_properties(update: Any) -> Any:
         loaded = update(self, file)
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
-            own = [
-                Path(file).parent / "model" / f"{self.model.lower()}.yaml"
-            ]  # of LightGBM, XGBoost: RecBole misses it
+            # RecBole misses lightgbm.yaml and xgboost.yaml where case counts in the names of files
+            own = [Path(file).parent / "model" / f"{self.model.lower()}.yaml"]
             declaration = getattr(self.model_class, "parameter_class", None)
             if declaration:  # a model of the pack, or written like one: trained on ids
                 self.internal_config_dict.update({**defaults(declaration), "join_features": False})
