@@ -69,7 +69,8 @@ def cluster() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder, ExitStack() as nodes:
         head = ("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
         both = [head, (f"--address={address}", "--node-ip-address=127.0.0.2")]
-        for process in [nodes.enter_context(node(folder, *arguments)) for arguments in both]:
+        for arguments in both:  # the second joins the first, and gives up where that is not there yet
+            process = nodes.enter_context(node(folder, *arguments))
             assert process.stdout is not None
             assert any(b"Ray runtime started" in line for line in process.stdout), "Ray did not start"
         os.environ.update(OPEN)
