@@ -1,14 +1,22 @@
 """Multimodal and micro-video recommenders for RecBole: importing this package plugs them in."""
 
+import importlib
 import importlib.util
 
+RECBOLE = "1.2.1"  # the version that the table of patches is for
+INSTALL = f"pip install --no-deps recbole=={RECBOLE}"
+
 if importlib.util.find_spec("recbole") is None:
-    raise ImportError("recbole-mm needs RecBole; install it with: pip install --no-deps recbole==1.2.1")
+    raise ImportError(f"recbole-mm needs RecBole; install it with: {INSTALL}")
 
-from recbole_mm.recbole_bridge import stack as compat
+found = importlib.import_module("recbole").__version__
+if found != RECBOLE:
+    raise ImportError(f"recbole-mm is made for RecBole {RECBOLE}, and {found} is installed; install it with: {INSTALL}")
 
-compat.apply()
+from recbole_mm.recbole_bridge import table  # noqa: E402
 
-from recbole_mm.recbole_bridge import plugin  # noqa: E402  (RecBole can be imported only after the shims)
+table.apply()
+
+from recbole_mm.recbole_bridge import plugin  # noqa: E402  (RecBole can be imported only after the patches)
 
 plugin.register()

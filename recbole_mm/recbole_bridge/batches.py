@@ -8,12 +8,9 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import recbole.data.utils
 import torch
 from recbole.data.dataloader import TrainDataLoader
-from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
-from recbole.sampler.sampler import AbstractSampler
 
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.settings.parameters import read_config
@@ -101,7 +98,7 @@ def rows_of(self: Interaction, index: Any) -> Any:
     return Interaction({name: column[index] for name, column in self.interaction.items()})
 
 
-def _join_where_asked(join: Any) -> Any:
+def join_where_asked(join: Any) -> Any:
     """Leave the columns of users and items out of the batches where `join_features` is false.
 
     RecBole copies them into each batch. The models of the pack do not read them there.
@@ -112,12 +109,3 @@ def _join_where_asked(join: Any) -> Any:
         return join(self, interactions) if read_config(Engine, self.config).join_features else interactions
 
     return wrapped
-
-
-def register() -> None:
-    """Put all four in the places where RecBole looks for its own; a second call changes nothing."""
-    if not hasattr(Dataset.join, "__wrapped__"):
-        Dataset.join = _join_where_asked(Dataset.join)
-    Interaction.__getitem__ = rows_of
-    AbstractSampler.sample_by_key_ids = sample_by_key_ids
-    recbole.data.utils.TrainDataLoader = Batches

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import recbole.trainer.trainer
 import torch
 
-from recbole_mm.recbole_bridge.stack import Overlay
+from recbole_mm.recbole_bridge.applying import Overlay
 from recbole_mm.settings.parameters import parameter, read_config
 
 
@@ -25,6 +24,11 @@ class Engine:
     neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
 
 
+def flushes_denormal() -> bool:
+    """Tell whether this thread counts denormal numbers as 0; torch can be told to, but does not say."""
+    return bool(torch.tensor([1e-40]).mul(0.5).item() == 0)
+
+
 @contextmanager
 def computing(engine: Engine) -> Iterator[None]:
     """Use the engine's threads, and count denormal numbers as 0, within the block.
@@ -32,7 +36,7 @@ def computing(engine: Engine) -> Iterator[None]:
     Adam's second moments become denormal numbers, which a CPU multiplies slowly. Threads that torch has started before
     keep them; it has none yet where it did nothing in parallel, such as at the start of the command line.
     """
-    before = torch.get_num_threads()
+    before, flushed = torch.get_num_threads(), flushes_denormal()
     torch.set_flush_denormal(True)
     if engine.threads:
         torch.set_num_threads(engine.threads)
@@ -40,10 +44,12 @@ def computing(engine: Engine) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(flushed)
 
 
-def _with_the_engine(fit: Any) -> Any:
+def with_the_engine(fit: Any) -> Any:
+    """Let a trainer's `fit` use the engine of its configuration."""
+
     @functools.wraps(fit)
     def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         with computing(read_config(Engine, self.config)):
@@ -52,13 +58,10 @@ def _with_the_engine(fit: Any) -> Any:
     return wrapped
 
 
-def register() -> None:
-    """Let RecBole's trainers use the engine, and build Adam with one kernel for all of its arithmetic.
+def fused_adam(optim: Any) -> Any:
+    """Return torch's optimizers with one kernel for all of Adam's arithmetic.
 
     That kernel passes over the weights once, where torch's plain one makes a temporary array for every operation.
     """
-    module: Any = recbole.trainer.trainer
-    if not hasattr(module.Trainer.fit, "__wrapped__"):
-        module.Trainer.fit = _with_the_engine(module.Trainer.fit)
     fused = {name: functools.partial(getattr(torch.optim, name), fused=True) for name in ("Adam", "AdamW")}
-    module.optim = Overlay(torch.optim, **fused)
+    return Overlay(optim, **fused)

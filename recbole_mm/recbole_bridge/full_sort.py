@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import recbole.data.utils
 import scipy.sparse as sp
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
-from recbole.trainer import Trainer
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -166,7 +164,7 @@ def bytes_of_a_user(model: Any, users: Any) -> int:
     return max(1, *(more - less for less, more in zip(one, two, strict=True)))
 
 
-def _within_memory(score: Any) -> Any:
+def within_memory(score: Any) -> Any:
     """Let the model score a part of the batch at a time where all of it would take more than `eval_memory`."""
 
     @functools.wraps(score)
@@ -190,10 +188,3 @@ def _within_memory(score: Any) -> Any:
             del model.full_sort_predict
 
     return wrapped
-
-
-def register() -> None:
-    """Put both in the places where RecBole looks for its own; a second call changes nothing."""
-    recbole.data.utils.FullSortEvalDataLoader = FullSortBatches
-    if not hasattr(Trainer._full_sort_batch_eval, "__wrapped__"):
-        Trainer._full_sort_batch_eval = _within_memory(Trainer._full_sort_batch_eval)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from recbole.data.dataset import SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.utils import FeatureSource, FeatureType
 
@@ -102,11 +101,8 @@ def make_histories(dataset: Any) -> None:
     dataset.file_size_list = counts.tolist()
 
 
-def register() -> None:
-    """Let RecBole's sequential data sets make the histories that a split lacks; a second call changes nothing."""
-    if hasattr(SequentialDataset._benchmark_presets, "__wrapped__"):
-        return
-    change_format, presets = SequentialDataset._change_feat_format, SequentialDataset._benchmark_presets
+def histories_where_missing(change_format: Any) -> Any:
+    """Make the histories that a split lacks, once the interactions are tensors."""
 
     @functools.wraps(change_format)
     def _change_feat_format(self: Any) -> None:
@@ -117,10 +113,15 @@ def register() -> None:
         if self.benchmark_filename_list is not None and not come_with_it:
             make_histories(self)
 
+    return _change_feat_format
+
+
+def presets_where_there(presets: Any) -> Any:
+    """Let RecBole look for histories in the files of a split only where they are."""
+
     @functools.wraps(presets)
     def _benchmark_presets(self: Any) -> None:
         if has_histories(self):
             presets(self)
 
-    SequentialDataset._change_feat_format = _change_feat_format
-    SequentialDataset._benchmark_presets = _benchmark_presets
+    return _benchmark_presets

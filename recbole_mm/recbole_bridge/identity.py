@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data.dataset import Dataset
 from recbole.utils import FeatureType
 from torch import Tensor
 
@@ -27,7 +26,6 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import hash_files
 
-MARK = "recbole_mm_identity"  # of what this module has put in place of RecBole's own
 PARTS = ("train", "valid", "test")
 BETWEEN = "\0"  # two tokens; no text file has it
 ROWS = 1 << 16  # histories hashed at a time
@@ -128,7 +126,7 @@ def keep_features(dataset: Any, name: str, features: Tensor) -> None:
         )
 
 
-def _known_ids(remap: Any) -> Any:
+def known_ids(remap: Any) -> Any:
     """Give tokens the ids of the checkpoint for which the data are loaded, and note the ids."""
 
     @functools.wraps(remap)
@@ -153,7 +151,7 @@ def _known_ids(remap: Any) -> Any:
     return wrapped
 
 
-def _known_split(build: Any) -> Any:
+def known_split(build: Any) -> Any:
     """Note how the data are split, and refuse a split that is not the checkpoint's for which they are loaded."""
 
     @functools.wraps(build)
@@ -208,11 +206,3 @@ def _mixed(values: np.ndarray) -> np.ndarray:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def register() -> None:
-    """Let every data set of RecBole know what it is; a second call changes nothing."""
-    if not hasattr(Dataset, MARK):
-        setattr(Dataset, MARK, True)
-        Dataset._remap = _known_ids(Dataset._remap)
-        Dataset.build = _known_split(Dataset.build)

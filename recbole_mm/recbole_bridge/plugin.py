@@ -1,4 +1,4 @@
-"""The sockets of RecBole that make `import recbole_mm` enough: models, data sets, trainers, default properties."""
+"""Where RecBole looks for models, data sets, trainers and default settings, and finds those of the pack."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from typing import Any
 
 import recbole.data.dataset
 import recbole.trainer
-from recbole.config import Config
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
-from recbole_mm.recbole_bridge import batches as loading
-from recbole_mm.recbole_bridge import device, engine, histories, identity, times, trained_ids
-from recbole_mm.recbole_bridge import full_sort as evaluation
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -30,7 +26,7 @@ _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloa
 
 
 def register() -> None:
-    """Plug models, data sets, trainers and default properties into RecBole; a second call changes nothing."""
+    """Put models, data sets and trainers where RecBole looks for them; a second call changes nothing."""
     for model, kind in MODELS.items():
         name = f"{kind}.{model.lower()}"
         module = importlib.import_module(f"recbole_mm.model.{name}")
@@ -41,20 +37,9 @@ def register() -> None:
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
-    times.register()
-    identity.register()
-    trained_ids.register()
-    loading.register()
-    evaluation.register()
-    histories.register()
-    engine.register()
-    if not hasattr(Config._update_internal_config_dict, "__wrapped__"):
-        Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
-        Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)
-        Config._init_device = device.as_asked(Config._init_device)
 
 
-def _with_pack_properties(update: Any) -> Any:
+def with_pack_properties(update: Any) -> Any:
     """Let the pack's yaml files follow RecBole's of the same level: overall < model < data set < model on data set."""
 
     @functools.wraps(update)
@@ -89,7 +74,7 @@ def dataset_yaml(dataset: str, data_path: str | None) -> Path:
     return Path(data_path or DATA_PATH) / dataset / f"{dataset}.yaml"
 
 
-def _without_pickled_caches(final: Any) -> Any:
+def without_pickled_caches(final: Any) -> Any:
     """Refuse, with a word, RecBole's pickled caches: nothing reads them here (see `compat`)."""
 
     @functools.wraps(final)

@@ -1,8 +1,7 @@
 """RecBole 1.2.1 on today's numpy, scipy, pandas, torch and ray.
 
 Every shim changes names inside RecBole's own modules and classes: RecBole sees an overlaid `np`, `sp`, `pd`,
-`torch` or `tune`, and nobody else does. Each stands under the symptom that it cures and is applied only where
-the installed library shows that symptom.
+`torch` or `tune`, and nobody else does. `recbole_mm.recbole_bridge.table` says where each is applied, and when.
 """
 
 from __future__ import annotations
@@ -13,13 +12,8 @@ import functools
 import importlib
 import inspect
 import os
-import sys
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,61 +21,21 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from recbole_mm.recbole_bridge import own_models
-
-Patch = Callable[[Any], None]
-
-
-class Overlay(ModuleType):
-    """A module as RecBole sees it: the original with some names replaced."""
-
-    def __init__(self, original: Any, **names: Any) -> None:
-        super().__init__(original.__name__)
-        self.__dict__.update(names, _original=original)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._original, name)
-
-
-class _PatchAfterImport(MetaPathFinder):
-    """Applies the patches of a RecBole module right after it is executed, whenever that is."""
-
-    def __init__(self, patches: dict[str, list[Patch]]) -> None:
-        self.patches = patches
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if fullname not in self.patches:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                run(module)
-                self.apply(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-    def apply(self, module: ModuleType) -> None:
-        for patch in self.patches[module.__name__]:
-            patch(module)
+from recbole_mm.recbole_bridge.applying import Overlay
 
 
 # numpy 2: `Config()` raises AttributeError for np.float_; np.float, np.bool, np.str, ... are gone.
 # RecBole writes these names into numpy itself (Config.compatibility_settings); here only RecBole sees them.
-def _numpy_aliases(module: Any) -> None:
+def numpy_aliases(module: Any) -> None:
     module.np = Overlay(np, float=np.float64, int=np.int64, long=np.int64, bool=np.bool_, str=np.str_)
 
 
-def _no_global_aliases(module: Any) -> None:
+def no_global_aliases(module: Any) -> None:
     module.Config.compatibility_settings = lambda self: None
 
 
 # numpy 2: metrics print as np.float64(0.1), in logs and in what run_recbole returns.
-def _plain_metrics(module: Any) -> None:
+def plain_metrics(module: Any) -> None:
     evaluate = module.Evaluator.evaluate
 
     @functools.wraps(evaluate)
@@ -93,7 +47,7 @@ def _plain_metrics(module: Any) -> None:
 
 # Any version: metrics of coverage and popularity need numbers and counts of the data, and the collector takes them
 # for tensors: AttributeError: 'int' object has no attribute 'cpu'.
-def _plain_counts(module: Any) -> None:
+def plain_counts(module: Any) -> None:
     get_data_struct = module.Collector.get_data_struct
 
     @functools.wraps(get_data_struct)
@@ -114,7 +68,7 @@ class _DokMatrix(sp.dok_matrix):
         self._dict.update(data)
 
 
-def _dok_update(module: Any) -> None:
+def dok_update(module: Any) -> None:
     module.sp = Overlay(sp, dok_matrix=_DokMatrix)
 
 
@@ -135,7 +89,7 @@ def _len_of_each(values: Any) -> Any:
     return values.map(builtins.len) if isinstance(values, pd.Series) else builtins.len(values)
 
 
-def _lengths(module: Any) -> None:
+def lengths(module: Any) -> None:
     module.len = _len_of_each
 
 
@@ -146,7 +100,7 @@ def _writable(tensor: Callable[[Any], torch.Tensor]) -> Callable[[Any], torch.Te
 
 # pandas 3: feat[field].fillna(value, inplace=True) changes a copy. A missing token becomes -9223372036854775808 and
 # one missing float makes a normalised column NaN, both silently.
-def _frames(module: Any) -> None:
+def frames(module: Any) -> None:
     module.pd = Overlay(pd, read_csv=_read_csv)
     module.torch = Overlay(torch, LongTensor=_writable(torch.LongTensor), FloatTensor=_writable(torch.FloatTensor))
     fill_sequences = module.Dataset._fill_nan
@@ -167,12 +121,12 @@ def _frames(module: Any) -> None:
 
 # torch >= 2.6: loading a checkpoint raises UnpicklingError, for it holds RecBole's Config and is written with pickle
 # protocol 4, which torch's weights-only reader does not know. The check stays on: see `checkpoint`.
-def _checkpoints(module: Any) -> None:
+def checkpoints(module: Any) -> None:
     checkpoint = importlib.import_module("recbole_mm.recbole_bridge.checkpoint")
     module.torch = Overlay(torch, load=checkpoint.load, save=checkpoint.save)
 
 
-def _load_data_and_model(module: Any) -> None:
+def run_of_checkpoint(module: Any) -> None:
     def load_data_and_model(model_file: Any) -> Any:
         from recbole_mm.training.build import load_run  # noqa: PLC0415 (imports RecBole's trainers)
 
@@ -182,7 +136,7 @@ def _load_data_and_model(module: Any) -> None:
 
 
 # ray >= 2.40: tune.report takes one dictionary; RecBole passes keywords such as recall@10 and gets a TypeError.
-def _tune_report(module: Any) -> None:
+def tune_report(module: Any) -> None:
     tune = module.tune
     if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(tune.report).parameters.values()):
         module.tune = Overlay(tune, report=lambda **metrics: tune.report(metrics))
@@ -190,7 +144,7 @@ def _tune_report(module: Any) -> None:
 
 # Any version: RecBole reuses a pickled data set or data loader after its files, path or split changed, and
 # unpickles it to find out. Off: in this module os.path.exists is asked about these two caches only.
-def _no_stale_caches(module: Any) -> None:
+def no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
 
 
@@ -202,7 +156,7 @@ class _Generator(np.random.Generator):
     randint = np.random.Generator.integers  # as hyperopt calls it before
 
 
-def _search_generator(module: Any) -> None:
+def search_generator(module: Any) -> None:
     module.np = Overlay(module.np, random=Overlay(np.random, RandomState=_Generator))
 
 
@@ -214,95 +168,32 @@ def _literal(text: str) -> Any:
         raise SyntaxError(str(error)) from None  # what RecBole expects of a value that is a plain word
 
 
-def _no_eval(module: Any) -> None:
+def no_eval(module: Any) -> None:
     module.eval = _literal
 
 
 # Any version: KD_DAGFM runs its setting `teacher`, which a checkpoint carries, through eval(); LDiffRec unpickles.
-def _teacher_by_name(module: Any) -> None:
+def teacher_by_name(module: Any) -> None:
     module.eval = functools.partial(getattr, module)
 
 
-def _no_pickled_arrays(module: Any) -> None:
+def no_pickled_arrays(module: Any) -> None:
     module.np = Overlay(np, load=lambda file, allow_pickle: np.load(file))
 
 
 # Any version: SINE's module turns autograd's anomaly mode on for the whole process, and RecBole loads it with every
-# sequential model; every step then looks for NaN in every gradient. Whoever wants the mode turns it on afterwards.
-def _no_anomaly_mode(module: Any) -> None:
+# sequential model; every step then looks for NaN in every gradient. Where it was imported before the pack, the mode is
+# turned off; where it is imported later, the mode stays as it was.
+def no_anomaly_mode(module: Any) -> None:
     torch.autograd.set_detect_anomaly(False)
 
 
 # Any version: torch.sparse.mm sorts a COO matrix anew for every product, and again, transposed, for every gradient;
 # under autocast it raises RuntimeError for want of a sparse product in bfloat16.
-def _constant_graphs(module: Any) -> None:
+def constant_graphs(module: Any) -> None:
     sparse = importlib.import_module("recbole_mm.graphs.products")
 
     def mm(matrix: torch.Tensor, x: torch.Tensor) -> Any:
         return sparse.constant_mm(matrix, x)  # looked up at each call, so that it can be replaced
 
     module.torch = Overlay(module.torch, sparse=Overlay(torch.sparse, mm=mm))
-
-
-def _patches() -> dict[str, list[Patch]]:
-    general, context = "recbole.model.general_recommender", "recbole.model.context_aware_recommender"
-    knowledge, data = "recbole.model.knowledge_aware_recommender", "recbole.data.dataset"
-    pandas_3 = int(pd.__version__.split(".")[0]) >= 3
-    table: list[tuple[bool, Patch, list[str]]] = [
-        (not hasattr(np, "float_"), _numpy_aliases, [
-            "recbole.evaluator.metrics", "recbole.data.interaction", f"{data}.dataset", "recbole.model.layers",
-            "recbole.model.abstract_recommender", f"{context}.ffm", "recbole.trainer.hyper_tuning",
-        ]),
-        (not hasattr(np, "float_"), _no_global_aliases, ["recbole.config.configurator"]),
-        (not hasattr(np, "float_"), _plain_metrics, ["recbole.evaluator.evaluator"]),
-        (True, _plain_counts, ["recbole.evaluator.collector"]),
-        (not hasattr(sp.dok_matrix, "_update"), _dok_update, [
-            *(f"{general}.{name}" for name in ("lightgcn", "ngcf", "ncl", "gcmc", "spectralcf")),
-            *(f"{knowledge}.{name}" for name in ("kgin", "mcclk")),
-        ]),
-        (pandas_3, _frames, [f"{data}.dataset"]),
-        (pandas_3, _lengths, [f"{data}.dataset", f"{data}.sequential_dataset", f"{data}.kg_dataset"]),
-        (True, _checkpoints, [
-            "recbole.trainer.trainer", "recbole.model.sequential_recommender.s3rec", f"{context}.kd_dagfm",
-            *(f"{general}.{name}" for name in ("convncf", "nais", "ract", "neumf")),
-        ]),
-        (True, _load_data_and_model, ["recbole.quick_start.quick_start"]),
-        (True, _tune_report, ["recbole.quick_start.quick_start"]),
-        (True, _no_stale_caches, ["recbole.data.utils"]),
-        (True, _no_eval, ["recbole.config.configurator", "recbole.trainer.hyper_tuning"]),
-        (True, _teacher_by_name, [f"{context}.kd_dagfm"]),
-        (True, _no_pickled_arrays, [f"{general}.ldiffrec"]),
-        (True, _constant_graphs, [
-            "recbole.model.layers",
-            *(f"{general}.{name}" for name in ("lightgcn", "ncl", "sgl", "spectralcf", "dgcf", "gcmc", "dmf")),
-            *(f"{knowledge}.{name}" for name in ("kgat", "kgin", "mcclk")),
-        ]),
-        (True, _no_anomaly_mode, ["recbole.model.sequential_recommender.sine"]),
-        (True, own_models.ncl_clusters, [f"{general}.ncl"]),
-        (True, own_models.pretraining, ["recbole.trainer.trainer"]),
-        (True, own_models.lightgbm_epochs, ["recbole.trainer.trainer"]),
-        (True, own_models.kgat_graph, [f"{knowledge}.kgat"]),
-        (True, own_models.ksr_relations, ["recbole.model.sequential_recommender.ksr"]),
-        (True, _search_generator, ["recbole.trainer.hyper_tuning"]),
-    ]  # fmt: skip
-    patches: dict[str, list[Patch]] = {}
-    for needed, patch, modules in table:
-        for name in modules if needed else []:
-            patches.setdefault(name, []).append(patch)
-    return patches
-
-
-def apply() -> None:
-    """Overlay RecBole's modules, those already imported now and the others as they are imported."""
-    if any(isinstance(finder, _PatchAfterImport) for finder in sys.meta_path):
-        return
-    finder = _PatchAfterImport(_patches())
-    sys.meta_path.insert(0, finder)
-    for name in finder.patches:
-        if name in sys.modules:
-            finder.apply(sys.modules[name])
-    # pandas announces, and torch deprecates, what RecBole still does; its users cannot act on it.
-    pandas_errors: Any = pd.errors  # the stubs lack ChainedAssignmentError
-    for category in (DeprecationWarning, FutureWarning, pandas_errors.ChainedAssignmentError):
-        warnings.filterwarnings("ignore", category=category, module=r"recbole\.")
-    warnings.filterwarnings("ignore", message="torch.sparse.SparseTensor", module=r"recbole\.")

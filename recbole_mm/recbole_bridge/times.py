@@ -8,18 +8,15 @@ since 1970 as integers, all others as floats.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from recbole.data.dataset import Dataset
 from recbole.utils import FeatureSource, FeatureType
 
 LARGEST = 2**53  # up to here a 64-bit float holds every whole number
-MARK = "recbole_mm_times"  # of what this module has put in place of RecBole's own
 
 
 def whole_numbers(file: Path, column: str, separator: str, encoding: str | None) -> np.ndarray | None:
@@ -57,7 +54,7 @@ def times_of(feat: Any, field: str) -> np.ndarray:
     return values if values.ndim == 1 else values[:, 0]
 
 
-def _exact_loading(load: Any) -> Any:
+def exact_loading(load: Any) -> Any:
     @functools.wraps(load)
     def load_feat(self: Any, filepath: str, source: Any) -> Any:
         feat, time = load(self, filepath, source), self.time_field
@@ -73,7 +70,7 @@ def _exact_loading(load: Any) -> Any:
     return load_feat
 
 
-def _stable_removal(remove: Any) -> Any:
+def stable_removal(remove: Any) -> Any:
     """Let RecBole, whose sorting is not stable, find places instead of times where it drops duplicates."""
 
     @functools.wraps(remove)
@@ -91,7 +88,7 @@ def _stable_removal(remove: Any) -> Any:
     return remove_duplication
 
 
-def _exact_tensors(convert: Any) -> Any:
+def exact_tensors(convert: Any) -> Any:
     @functools.wraps(convert)
     def dataframe_to_interaction(self: Any, data: Any) -> Any:
         time = self.time_field
@@ -107,7 +104,7 @@ def _exact_tensors(convert: Any) -> Any:
     return dataframe_to_interaction
 
 
-def _sorted_first(split: Any) -> Any:
+def sorted_first(split: Any) -> Any:
     """Sort before a split by time: RecBole finds places in the sorted times of a user, and takes unsorted rows there.
 
     Times that are integers count from the first one meanwhile: RecBole finds the boundary with floats.
@@ -132,7 +129,7 @@ def _sorted_first(split: Any) -> Any:
     return time_based_split
 
 
-def _small_numerical_features(build: Any) -> Any:
+def small_numerical_features(build: Any) -> Any:
     """Give models that multiply times with their weights RecBole's 32-bit floats, once everything is in order."""
 
     @functools.wraps(build)
@@ -146,21 +143,3 @@ def _small_numerical_features(build: Any) -> Any:
         return parts
 
     return built
-
-
-WRAPPERS: dict[str, Callable[[Any], Any]] = {
-    "_load_feat": _exact_loading,
-    "_remove_duplication": _stable_removal,
-    "_dataframe_to_interaction": _exact_tensors,
-    "time_based_split": _sorted_first,
-    "build": _small_numerical_features,
-}
-
-
-def register() -> None:
-    """Let every data set of RecBole keep exact times; a second call changes nothing."""
-    if hasattr(Dataset, MARK):
-        return
-    setattr(Dataset, MARK, True)
-    for name, wrapper in WRAPPERS.items():
-        setattr(Dataset, name, wrapper(getattr(Dataset, name)))

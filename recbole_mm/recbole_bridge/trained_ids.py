@@ -9,16 +9,12 @@ import functools
 from types import FunctionType
 from typing import Any
 
-from recbole.model import abstract_recommender as recommenders
-from recbole.model.abstract_recommender import AbstractRecommender
 from recbole.utils import case_study
 from torch import nn
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge.identity import identity_of
 
-MARK = "recbole_mm_trained_ids"  # of what this module has put in place of RecBole's own
-WITH_DATA = ("GeneralRecommender", "SequentialRecommender", "KnowledgeRecommender", "ContextRecommender")
 KEY = "ids"
 
 
@@ -28,7 +24,7 @@ def _digest(dataset: Any) -> str:
     return identity.digest if identity.ids else ""
 
 
-def _knowing(init: Any) -> Any:
+def knowing_ids(init: Any) -> Any:
     @functools.wraps(init)
     def wrapped(self: Any, config: Any, dataset: Any) -> None:
         init(self, config, dataset)
@@ -37,13 +33,13 @@ def _knowing(init: Any) -> Any:
     return wrapped
 
 
-def _save_to_state_dict(self: Any, destination: Any, prefix: str, keep_vars: bool) -> None:
+def save_to_state_dict(self: Any, destination: Any, prefix: str, keep_vars: bool) -> None:
     nn.Module._save_to_state_dict(self, destination, prefix, keep_vars)
     if getattr(self, "ids_digest", "") and hasattr(destination, "_metadata"):
         destination._metadata[prefix[:-1]][KEY] = self.ids_digest
 
 
-def _load_from_state_dict(self: Any, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+def load_from_state_dict(self: Any, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
     saved, own = local_metadata.get(KEY, ""), getattr(self, "ids_digest", "")
     if saved and own and saved != own:
         raise InputError(
@@ -54,13 +50,21 @@ def _load_from_state_dict(self: Any, state_dict: Any, prefix: str, local_metadat
     nn.Module._load_from_state_dict(self, state_dict, prefix, local_metadata, *rest)
 
 
-def _full_sort_scores(uid_series: Any, model: Any, test_data: Any, device: Any = None) -> Any:
-    from recbole.utils.case_study import recbole_full_sort_scores  # noqa: PLC0415
+def same_ids(full_sort_scores: Any) -> Any:
+    """Let RecBole's function check ids first, also where its name was imported before."""
 
-    from recbole_mm.recbole_bridge.trained_ids import check_same_ids  # noqa: PLC0415 (its code runs under RecBole's name)
+    def checked(uid_series: Any, model: Any, test_data: Any, device: Any = None) -> Any:
+        from recbole.utils.case_study import recbole_full_sort_scores  # noqa: PLC0415
 
-    check_same_ids(model, test_data)
-    return recbole_full_sort_scores(uid_series, model, test_data, device)
+        from recbole_mm.recbole_bridge.trained_ids import check_same_ids  # noqa: PLC0415 (runs under RecBole's globals)
+
+        check_same_ids(model, test_data)
+        return recbole_full_sort_scores(uid_series, model, test_data, device)
+
+    function = full_sort_scores.__wrapped__  # under torch.no_grad
+    case_study.recbole_full_sort_scores = FunctionType(function.__code__, function.__globals__)
+    function.__code__ = checked.__code__
+    return full_sort_scores
 
 
 def check_same_ids(model: Any, test_data: Any) -> None:
@@ -71,18 +75,3 @@ def check_same_ids(model: Any, test_data: Any) -> None:
             f"{type(model).__name__} has the ids of another data set than the test data, or the same in another "
             "order: take the test data that load_data_and_model returns with the model"
         )
-
-
-def register() -> None:
-    """Let every model of RecBole know its ids; a second call changes nothing."""
-    if hasattr(AbstractRecommender, MARK):
-        return
-    setattr(AbstractRecommender, MARK, True)
-    AbstractRecommender._save_to_state_dict = _save_to_state_dict
-    AbstractRecommender._load_from_state_dict = _load_from_state_dict
-    for name in WITH_DATA:
-        kind = getattr(recommenders, name)
-        kind.__init__ = _knowing(kind.__init__)
-    function = case_study.full_sort_scores.__wrapped__
-    case_study.recbole_full_sort_scores = FunctionType(function.__code__, function.__globals__)
-    function.__code__ = _full_sort_scores.__code__  # also where the name was imported before

@@ -1,0 +1,144 @@
+"""Everything that the pack changes in RecBole: what, by what, why, and since when RecBole needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from recbole_mm.recbole_bridge import own_models, stack
+from recbole_mm.recbole_bridge.applying import Patch, patch_attributes, patch_modules
+
+GENERAL, SEQUENTIAL = "recbole.model.general_recommender", "recbole.model.sequential_recommender"
+CONTEXT, KNOWLEDGE = "recbole.model.context_aware_recommender", "recbole.model.knowledge_aware_recommender"
+DATA, TRAINER = "recbole.data.dataset", "recbole.trainer.trainer"
+DATASET, CONFIG = f"{DATA}.dataset:Dataset", "recbole.config.configurator:Config"
+RECOMMENDERS = "recbole.model.abstract_recommender"
+
+NUMPY_2 = not hasattr(np, "float_")
+PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
+SCIPY_1_13 = not hasattr(sp.dok_matrix, "_update")
+
+
+def _models(package: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{package}.{name}" for name in names.split())
+
+
+def modules() -> tuple[Patch, ...]:
+    """Return what is changed in modules of RecBole as they are imported: it does not run on today's libraries."""
+    return (
+        Patch(
+            ("recbole.evaluator.metrics", "recbole.data.interaction", f"{DATA}.dataset", "recbole.model.layers",
+             RECOMMENDERS, f"{CONTEXT}.ffm", "recbole.trainer.hyper_tuning"),
+            stack.numpy_aliases, "np.float_ and other names are gone: AttributeError", "numpy 2", NUMPY_2,
+        ),
+        Patch(("recbole.config.configurator",), stack.no_global_aliases,
+              "Config writes such names into numpy itself", "numpy 2", NUMPY_2),
+        Patch(("recbole.evaluator.evaluator",), stack.plain_metrics,
+              "metrics print as np.float64(0.1)", "numpy 2", NUMPY_2),
+        Patch(("recbole.evaluator.collector",), stack.plain_counts,
+              "metrics of coverage and popularity: 'int' object has no attribute 'cpu'"),
+        Patch(_models(GENERAL, "lightgcn ngcf ncl gcmc spectralcf") + _models(KNOWLEDGE, "kgin mcclk"),
+              stack.dok_update, "dok_matrix._update is gone: AttributeError", "scipy 1.13", SCIPY_1_13),
+        Patch((f"{DATA}.dataset",), stack.frames,
+              "missing values are not filled, silently; text is Arrow's; arrays are read-only", "pandas 3", PANDAS_3),
+        Patch(_models(DATA, "dataset sequential_dataset kg_dataset"), stack.lengths,
+              "Series.agg(len) is one number", "pandas 3", PANDAS_3),
+        Patch((TRAINER, f"{SEQUENTIAL}.s3rec", f"{CONTEXT}.kd_dagfm", *_models(GENERAL, "convncf nais ract neumf")),
+              stack.checkpoints, "checkpoints cannot be loaded: UnpicklingError", "torch 2.6"),
+        Patch(("recbole.quick_start.quick_start",), stack.run_of_checkpoint,
+              "load_data_and_model gives weights to other ids, and another split, without a word"),
+        Patch(("recbole.quick_start.quick_start",), stack.tune_report,
+              "tune.report takes no keywords: TypeError", "ray 2.40"),
+        Patch(("recbole.data.utils",), stack.no_stale_caches,
+              "pickled data sets and loaders are reused after files or split changed"),
+        Patch(("recbole.config.configurator", "recbole.trainer.hyper_tuning"), stack.no_eval,
+              "values of the command line and of files are executed"),
+        Patch((f"{CONTEXT}.kd_dagfm",), stack.teacher_by_name, "a setting of the checkpoint is executed"),
+        Patch((f"{GENERAL}.ldiffrec",), stack.no_pickled_arrays, "arrays are unpickled"),
+        Patch(
+            ("recbole.model.layers", *_models(GENERAL, "lightgcn ncl sgl spectralcf dgcf gcmc dmf"),
+             *_models(KNOWLEDGE, "kgat kgin mcclk")),
+            stack.constant_graphs, "torch.sparse.mm sorts a constant matrix for every product",
+        ),
+        Patch((f"{SEQUENTIAL}.sine",), stack.no_anomaly_mode,
+              "importing it turns autograd's anomaly mode on for the process; it is left as it was"),
+        Patch(("recbole.trainer.hyper_tuning",), stack.search_generator,
+              "hyperopt's generator has no integers of the old kind", "hyperopt 0.2.7"),
+        Patch((f"{GENERAL}.ncl",), own_models.ncl_clusters, "more clusters than points end in a RuntimeError"),
+        Patch((TRAINER,), own_models.pretraining, "S3Rec and RaCT lose the end of their pretraining"),
+        Patch((TRAINER,), own_models.lightgbm_epochs, "LightGBM fits the same trees in each of 300 epochs"),
+        Patch((f"{KNOWLEDGE}.kgat",), own_models.kgat_graph, "arguments of dgl are gone: TypeError", "dgl 1.0"),
+        Patch((f"{SEQUENTIAL}.ksr",), own_models.ksr_relations, "64-bit vectors meet 32-bit weights: RuntimeError"),
+    )  # fmt: skip
+
+
+def attributes() -> tuple[Patch, ...]:
+    """Return what is put in the place of RecBole's own: exact, safe, or the same and faster."""
+    from recbole_mm.recbole_bridge import (  # noqa: PLC0415 (they import RecBole, which needs `modules` first)
+        batches,
+        device,
+        engine,
+        full_sort,
+        histories,
+        identity,
+        plugin,
+        times,
+        trained_ids,
+    )
+
+    def same(replacement: Any) -> Callable[[Any], Any]:
+        return lambda original: replacement
+
+    return (
+        Patch((f"{CONFIG}._update_internal_config_dict",), plugin.with_pack_properties,
+              "the pack's default settings, and those in the data set's folder"),
+        Patch((f"{CONFIG}._get_final_config_dict",), plugin.without_pickled_caches,
+              "a word where stale caches are asked for"),
+        Patch((f"{CONFIG}._init_device",), device.as_asked, "device and use_gpu are ignored"),
+        Patch((f"{DATASET}._load_feat",), times.exact_loading, "times beyond 2**53 are rounded"),
+        Patch((f"{DATASET}._remove_duplication",), times.stable_removal, "equal times change places"),
+        Patch((f"{DATASET}._dataframe_to_interaction",), times.exact_tensors,
+              "times are 32-bit floats before they are sorted"),
+        Patch((f"{DATASET}.time_based_split",), times.sorted_first, "unsorted rows are split as if they were sorted"),
+        Patch((f"{DATASET}.build",), times.small_numerical_features, "times that models multiply stay 32-bit floats"),
+        Patch((f"{DATASET}._remap",), identity.known_ids, "ids depend on the order of the file"),
+        Patch((f"{DATASET}.build",), identity.known_split, "another split is not noticed"),
+        Patch((f"{DATASET}.join",), batches.join_where_asked,
+              "columns of users and items are copied into batches that nobody reads"),
+        Patch((f"{DATA}.sequential_dataset:SequentialDataset._change_feat_format",), histories.histories_where_missing,
+              "given splits need files with histories"),
+        Patch((f"{DATA}.sequential_dataset:SequentialDataset._benchmark_presets",), histories.presets_where_there,
+              "given splits need files with histories"),
+        Patch(("recbole.data.interaction:Interaction.__getitem__",), same(batches.rows_of),
+              "rows are gathered number by number; the same rows, faster"),
+        Patch(("recbole.sampler.sampler:AbstractSampler.sample_by_key_ids",), same(batches.sample_by_key_ids),
+              "negatives are tested one by one; the same draws, faster"),
+        Patch(("recbole.data.utils:TrainDataLoader",), same(batches.Batches), "the same batches, faster"),
+        Patch(("recbole.data.utils:FullSortEvalDataLoader",), same(full_sort.FullSortBatches),
+              "one user at a time on a large catalogue; the same metrics, faster"),
+        Patch((f"{TRAINER}:Trainer._full_sort_batch_eval",), full_sort.within_memory,
+              "a model that makes a vector for each item fills the memory"),
+        Patch((f"{TRAINER}:Trainer.fit",), engine.with_the_engine, "threads and denormal numbers"),
+        Patch((f"{TRAINER}:optim",), engine.fused_adam, "the same Adam in one kernel"),
+        Patch(
+            tuple(f"{RECOMMENDERS}:{kind}Recommender.__init__"
+                  for kind in ("General", "Sequential", "Knowledge", "Context")),
+            trained_ids.knowing_ids, "a model does not know its ids",
+        ),
+        Patch((f"{RECOMMENDERS}:AbstractRecommender._save_to_state_dict",), same(trained_ids.save_to_state_dict),
+              "weights do not know their ids"),
+        Patch((f"{RECOMMENDERS}:AbstractRecommender._load_from_state_dict",), same(trained_ids.load_from_state_dict),
+              "weights of other ids are taken"),
+        Patch(("recbole.utils.case_study:full_sort_scores",), trained_ids.same_ids,
+              "a model scores the data of other ids"),
+    )  # fmt: skip
+
+
+def apply() -> None:
+    """Change RecBole as the table says; a second call changes nothing."""
+    patch_modules(modules())
+    patch_attributes(attributes())
