@@ -28,7 +28,7 @@ from recbole_mm.tuning import progress
 from recbole_mm.tuning.asked import ask, read_asked
 from recbole_mm.tuning.plan import Plan, n_drawn
 from recbole_mm.tuning.record import Sweep, Trial
-from recbole_mm.tuning.scheduling import lasting
+from recbole_mm.tuning.scheduling import keep_restorable, lasting
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
@@ -72,7 +72,13 @@ def cluster() -> Iterator[str]:
         for arguments in both:  # the second joins the first, and gives up where that is not there yet
             process = nodes.enter_context(node(folder, *arguments))
             assert process.stdout is not None
-            assert any(b"Ray runtime started" in line for line in process.stdout), "Ray did not start"
+            said = b""
+            for line in process.stdout:
+                said += line
+                if b"Ray runtime started" in line:
+                    break
+            else:
+                pytest.fail(f"Ray did not start: {said.decode()}")
         os.environ.update(OPEN)
         try:
             yield address
@@ -134,6 +140,21 @@ def test_number_of_trials() -> None:
     assert n_drawn(Plan(num_samples=2, search="grid"), space) == 12
 
 
+@pytest.mark.parametrize("kept", [("checkpoint_000004", "checkpoint_000005"), ()])
+def test_a_noted_checkpoint_that_is_gone_is_replaced_by_the_newest(kept: tuple[str, ...], tmp_path: Path) -> None:
+    for name in kept:
+        (tmp_path / "trial" / name).mkdir(parents=True)
+        (tmp_path / "trial" / name / "trainer.pth").write_text(name)
+    noted = tmp_path / "trial" / "checkpoint_000003"
+    trial = SimpleNamespace(checkpoint=SimpleNamespace(filesystem=LocalFileSystem(), path=str(noted)))
+    keep_restorable(trial)
+    assert [file.read_text() for file in noted.iterdir()] == [*kept[-1:]]
+    (noted / "trainer.pth").write_text("own")
+    keep_restorable(trial)
+    assert (noted / "trainer.pth").read_text() == "own"
+    keep_restorable(SimpleNamespace(checkpoint=None))
+
+
 def test_a_scheduler_spares_the_defaults_and_remembers_what_was_before(tmp_path: Path) -> None:
     def scheduler() -> Any:
         kind = lasting(schedulers.ASHAScheduler, [{"x": 1}], str(tmp_path))
@@ -142,7 +163,7 @@ def test_a_scheduler_spares_the_defaults_and_remembers_what_was_before(tmp_path:
     def decisions(trial: Any, score: float) -> list[str]:
         return [now.on_trial_result(None, trial, {"epoch": epoch, "score": score}) for epoch in (1, 2)]
 
-    good, poor, default = (SimpleNamespace(trial_id=str(x), config={"x": x}) for x in (3, 2, 1))
+    good, poor, default = (SimpleNamespace(checkpoint=None, trial_id=str(x), config={"x": x}) for x in (3, 2, 1))
     now = scheduler()
     for trial in (good, poor, default):
         now.on_trial_add(None, trial)

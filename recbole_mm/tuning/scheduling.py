@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from pyarrow.fs import FileSelector, FileType, copy_files
+
 from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.store import Store
 
@@ -30,7 +32,7 @@ def scheduler(asked: Asked, address: str) -> Any:
 
     plan = asked.plan
     if plan.scheduler == "none":
-        return schedulers.FIFOScheduler()
+        return lasting(schedulers.FIFOScheduler, asked.first, address)()
     if plan.scheduler == "median":  # which would put trials off until there are others: each time from a checkpoint
         kind = lasting(schedulers.MedianStoppingRule, asked.first, address)
         return kind(time_attr="epoch", grace_period=plan.grace, min_time_slice=math.inf)
@@ -47,6 +49,7 @@ def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
 
     class Lasting(kind):
         def on_trial_add(self, controller: Any, trial: Any) -> None:
+            keep_restorable(trial)
             super().on_trial_add(controller, trial)
             for result in reported(trial, address):
                 super().on_trial_result(controller, trial, result)
@@ -56,6 +59,22 @@ def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
             return self.CONTINUE if trial.config in first else decision
 
     return Lasting
+
+
+def keep_restorable(trial: Any) -> None:
+    """Put the newest checkpoint of a trial in the place of the one that Ray has noted, where that is gone.
+
+    Ray deletes old checkpoints before it notes new ones. A trial of a sweep that was killed between the two would fail.
+    """
+    noted = trial.checkpoint
+    if noted is None or noted.filesystem.get_file_info(noted.path).type is not FileType.NotFound:
+        return
+    around, _, _ = noted.path.rpartition("/")
+    found = noted.filesystem.get_file_info(FileSelector(around, allow_not_found=True))
+    newer = sorted(one.path for one in found if one.base_name.startswith("checkpoint_"))
+    noted.filesystem.create_dir(noted.path)  # without any other the trial finds it empty, and begins anew
+    if newer:
+        copy_files(newer[-1], noted.path, source_filesystem=noted.filesystem, destination_filesystem=noted.filesystem)
 
 
 def reported(trial: Any, address: str) -> Iterator[dict[str, Any]]:
