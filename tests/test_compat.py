@@ -25,7 +25,7 @@ from ray import tune
 
 import recbole_mm
 from recbole_mm.base.errors import InputError
-from recbole_mm.recbole_bridge import stack as compat
+from recbole_mm.recbole_bridge import stack, table
 
 # isort: split
 from recbole.config import Config
@@ -175,7 +175,7 @@ def test_the_libraries_stay_as_they_are() -> None:
 
 def test_a_second_apply_changes_nothing() -> None:
     before, load = list(sys.meta_path), quick_start.load_data_and_model
-    compat.apply()
+    table.apply()
     assert sys.meta_path == before
     assert quick_start.load_data_and_model is load
 
@@ -341,13 +341,13 @@ def test_tune_takes_one_dictionary_today() -> None:
 def test_tune_report_is_changed_only_where_it_takes_no_keywords() -> None:
     received: list[Any] = []
     today: Any = SimpleNamespace(tune=SimpleNamespace(__name__="tune", report=received.append))
-    compat._tune_report(today)
+    stack.tune_report(today)
     today.tune.report(**{"recall@10": 0.1, "mrr@10": 0.2})
     assert received == [{"recall@10": 0.1, "mrr@10": 0.2}]
 
     old = SimpleNamespace(__name__="tune", report=lambda **metrics: received.append(metrics))
     module: Any = SimpleNamespace(tune=old)
-    compat._tune_report(module)
+    stack.tune_report(module)
     assert module.tune is old
 
 

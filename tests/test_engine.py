@@ -77,6 +77,20 @@ class TestComputing:
             assert tiny * 0.5 == 0
         assert tiny * 0.5 > 0
 
+    def test_a_block_within_a_block_and_a_user_s_own_choice_leave_it_as_it_was(self) -> None:
+        tiny = torch.tensor([1e-40])
+        with computing(Engine()):
+            with computing(Engine()):
+                pass
+            assert tiny * 0.5 == 0
+        torch.set_flush_denormal(True)
+        try:
+            with computing(Engine()):
+                pass
+            assert tiny * 0.5 == 0
+        finally:
+            torch.set_flush_denormal(False)
+
     def test_so_they_are_in_threads_that_torch_starts_later(self) -> None:
         script = (
             "import torch\nfrom recbole_mm.recbole_bridge.engine import Engine, computing\n"
