@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 ARGS ?=
 
-.PHONY: run test coverage lint bench clean
+.PHONY: run test quick coverage lint bench clean
 
 run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
@@ -15,6 +15,9 @@ TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist lo
 
 test: $(VENV)/.installed
 	$(TEST)
+
+quick: $(VENV)/.installed
+	$(TEST) -m "not slow"
 
 coverage: $(VENV)/.installed
 	$(TEST) --cov --cov-report=term:skip-covered
