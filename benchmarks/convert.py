@@ -13,8 +13,8 @@ import pyarrow.parquet
 from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, new_process, seconds, told, workplace, write_results
+from recbole_mm.base.memory import peak_memory
 from recbole_mm.commands.cli import main as command
-from recbole_mm.training import report
 
 FORMS = (".csv", ".parquet")
 ROWS_AT_A_TIME = 1_000_000
@@ -38,7 +38,7 @@ def write(file: Path, n: int) -> None:
 def convert(file: str, out: str) -> tuple[float, float]:
     """Return the seconds, and the peak of this process, which must be new, in MiB."""
     took = seconds(lambda: command(["convert", "table", file, f"--out={out}"]))
-    return took, report.peak_memory()["ram"]
+    return took, peak_memory()["ram"]
 
 
 def bench(n: int, threads: int) -> dict[str, Any]:

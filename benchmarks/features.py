@@ -14,10 +14,10 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.measuring import MIB, arguments, machine, new_process, seconds, told, workplace, write_results
+from recbole_mm.base.memory import peak_memory
 from recbole_mm.data.align import align
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import DatasetFolder
-from recbole_mm.training import report
 
 FORMS = ("npy", "npz", "safetensors", "parquet")
 
@@ -49,9 +49,9 @@ def load(folder: str, form: str, n_items: int, width: int | None) -> dict[str, f
         table = read_features("x", spec, DatasetFolder(Path(folder), "x"))
         made.extend(align(table, tokens, known, missing="mean", normalize="l2", name="x", width=width))
 
-    before = report.peak_memory()["ram"]
+    before = peak_memory()["ram"]
     took = seconds(work)
-    return {"seconds": took, "mib": made[0].nbytes / MIB, "peak_mib": report.peak_memory()["ram"] - before}
+    return {"seconds": took, "mib": made[0].nbytes / MIB, "peak_mib": peak_memory()["ram"] - before}
 
 
 def bench(n_items: int, dim: int, width: int, threads: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from benchmarks.measuring import (
     write_results,
 )
 from benchmarks.problem import Size
-from recbole_mm.training import report
+from recbole_mm.base.memory import peak_memory
 
 COUNTS = [1_000_000, 2_000_000, 4_000_000]
 PER_USER, PER_ITEM = 10, 100  # interactions
@@ -30,9 +30,9 @@ PER_USER, PER_ITEM = 10, 100  # interactions
 
 def load(name: str, folder: str) -> tuple[float, float]:
     """Return the seconds, and the MiB by which the peak of this process, which must be new, grows."""
-    before = report.peak_memory()["ram"]
+    before = peak_memory()["ram"]
     took = seconds(lambda: next(iter(prepare("LightGCN", name, data_path=folder)[1][0])))
-    return took, report.peak_memory()["ram"] - before
+    return took, peak_memory()["ram"] - before
 
 
 def bench(counts: Sequence[int], threads: int) -> dict[str, Any]:

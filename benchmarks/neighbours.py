@@ -12,8 +12,8 @@ import torch
 from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, seconds, told, workplace, write_results
+from recbole_mm.base.memory import peak_memory
 from recbole_mm.graphs import nearest as knn
-from recbole_mm.training import report
 
 CENTRES = 1_000  # kinds of items, around which features are drawn
 SPREAD = 0.5  # of an item around its centre, whose numbers have deviation 1
@@ -35,10 +35,10 @@ def bench(n_items: int, dim: int, k: int, method: str, threads: int) -> dict[str
     with workplace(threads) as folder, patch.dict(os.environ, RECBOLE_MM_CACHE=str(folder)):
         about = machine()
         features = draw_features(n_items, dim)
-        before = report.peak_memory()["ram"]
+        before = peak_memory()["ram"]
         found: list[tuple[np.ndarray, np.ndarray]] = []
         took = seconds(lambda: found.append(knn.nearest_items(features, k, method)))
-        peak = report.peak_memory()["ram"]
+        peak = peak_memory()["ram"]
         some = torch.from_numpy(np.random.default_rng(0).permutation(n_items)[: knn.RECALL_SAMPLE])
         exact, _ = knn.nearest_among(features[some], features, k)
         neighbours = found[0][0][some.numpy()]

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import recbole_mm  # noqa: F401  (makes RecBole importable)
-from recbole_mm.base import environment
-from recbole_mm.training import report
+from recbole_mm.base import environment, files, memory
+from recbole_mm.training import curve, history, result, screen
 
 
 class Colour(enum.Enum):
@@ -24,7 +24,7 @@ class Colour(enum.Enum):
 
 
 def test_metrics_table_has_a_row_a_metric_and_blanks_what_is_missing() -> None:
-    table = report.metrics_table({"recall@10": 0.1, "ndcg@10": 0.25}, {"recall@10": 0.3, "mrr@10": 0.5})
+    table = screen.metrics_table({"recall@10": 0.1, "ndcg@10": 0.25}, {"recall@10": 0.3, "mrr@10": 0.5})
     assert [line.split() for line in table.splitlines()] == [
         ["metric", "valid", "test"],
         ["---------", "-------", "------"],
@@ -50,7 +50,7 @@ def test_environment_names_versions_and_threads(monkeypatch: pytest.MonkeyPatch)
 
 def test_peak_memory_is_at_least_what_is_used_now() -> None:
     used = psutil.Process().memory_info().rss / 2**20
-    assert used - 1 < report.peak_memory()["ram"] < 2**20
+    assert used - 1 < memory.peak_memory()["ram"] < 2**20
 
 
 @pytest.mark.parametrize(("system", "expected"), [("linux", 3.0), ("darwin", 3.0 / 1024)], ids=["KiB", "bytes"])
@@ -59,22 +59,22 @@ def test_peak_memory_knows_the_unit_of_the_platform(
 ) -> None:
     resource = pytest.importorskip("resource")
     usage = type("Usage", (), {"ru_maxrss": 3072})
-    monkeypatch.setattr(report, "STATUS", tmp_path / "none")
-    monkeypatch.setattr(report.sys, "platform", system)
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    monkeypatch.setattr(memory.sys, "platform", system)
     monkeypatch.setattr(resource, "getrusage", lambda who: usage)
-    assert report.peak_memory()["ram"] == round(expected, 1)
+    assert memory.peak_memory()["ram"] == round(expected, 1)
 
 
-@pytest.mark.skipif(not report.STATUS.is_file(), reason="asks Linux")
+@pytest.mark.skipif(not memory.STATUS.is_file(), reason="asks Linux")
 def test_peak_memory_is_of_this_process_alone() -> None:
     held = np.ones(500 * 2**20, dtype=np.uint8)
-    ask = "from recbole_mm.training import report; print(report.peak_memory()['ram'])"
+    ask = "from recbole_mm.base import memory; print(memory.peak_memory()['ram'])"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert float(done.stdout) < report.peak_memory()["ram"] - held.nbytes / 2**21
+    assert float(done.stdout) < memory.peak_memory()["ram"] - held.nbytes / 2**21
 
 
 def test_write_result_is_sorted_plain_json(tmp_path: Path) -> None:
-    path = report.write_result(
+    path = result.write_result(
         tmp_path / "new" / "folder",
         {
             "z": float("nan"),
@@ -115,21 +115,21 @@ def test_write_result_is_sorted_plain_json(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_result_and_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = report.write_result(tmp_path, {"run": 1})
+    path = result.write_result(tmp_path, {"run": 1})
 
     def fail(source: object, target: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(report.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        report.write_result(tmp_path, {"run": 2})
+        result.write_result(tmp_path, {"run": 2})
     assert json.loads(path.read_text()) == {"run": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_resolved_config_is_plain() -> None:
     config = type("Config", (), {"final_config_dict": {"device": torch.device("cpu"), "topk": (5, 10)}})()
-    assert report.resolved_config(config) == {"device": "cpu", "topk": [5, 10]}
+    assert result.resolved_config(config) == {"device": "cpu", "topk": [5, 10]}
 
 
 def entry(epoch: int, score: float | None) -> dict[str, float | int | None]:
@@ -148,26 +148,26 @@ def entry(epoch: int, score: float | None) -> dict[str, float | int | None]:
     ],
 )
 def test_best_epoch(metric: str, scores: list[float | None], best: int | None) -> None:
-    assert report.best_epoch([entry(epoch, score) for epoch, score in enumerate(scores)], metric) == best
+    assert history.best_epoch([entry(epoch, score) for epoch, score in enumerate(scores)], metric) == best
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[report.Figure]:
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[curve.Figure]:
     """Return a list that every figure is put into when it is saved."""
-    figures: list[report.Figure] = []
-    save = report.Figure.savefig
+    figures: list[curve.Figure] = []
+    save = curve.Figure.savefig
 
-    def keep(self: report.Figure, path: Path, dpi: int) -> None:
+    def keep(self: curve.Figure, path: Path, dpi: int) -> None:
         figures.append(self)
         save(self, path, dpi=dpi)
 
-    monkeypatch.setattr(report.Figure, "savefig", keep)
+    monkeypatch.setattr(curve.Figure, "savefig", keep)
     return figures
 
 
 def test_plot_curve_skips_epochs_without_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = drawn(monkeypatch)
-    history = [entry(0, 0.1), entry(1, None), entry(2, 0.3), entry(3, None)]
-    path = report.plot_curve(tmp_path / "run", history, "NDCG@10")
+    epochs = [entry(0, 0.1), entry(1, None), entry(2, 0.3), entry(3, None)]
+    path = curve.plot_curve(tmp_path / "run", epochs, "NDCG@10")
 
     data = path.read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
@@ -183,7 +183,7 @@ def test_plot_curve_skips_epochs_without_validation(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("score", [0.25, None])
 def test_plot_curve_of_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: float | None) -> None:
     figures = drawn(monkeypatch)
-    assert report.plot_curve(tmp_path, [entry(0, score)], "MRR@5").stat().st_size > 0
+    assert curve.plot_curve(tmp_path, [entry(0, score)], "MRR@5").stat().st_size > 0
     assert figures[0].axes[1].get_title("right") == ("best 0.2500 in epoch 0" if score else "")
     axis = figures[0].axes[1]
     left, right = axis.get_xlim()
@@ -193,9 +193,9 @@ def test_plot_curve_of_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_users_come_back_by_their_own_ids(tmp_path: Path) -> None:
     tokens = np.array(["[PAD]", "b", "10", "9", "a"])
     dataset = SimpleNamespace(uid_field="user", id2token=lambda field, ids: tokens[ids])
-    assert report.write_users(tmp_path, dataset, None) is None
-    assert [len(part) for part in report.read_users(tmp_path)] == [0, 0]
-    report.write_users(tmp_path, dataset, (np.array([1, 2, 4]), {"recall@10": np.array([0.1, 0.2, 0.3])}))
-    users, values = report.read_users(tmp_path)
+    assert result.write_users(tmp_path, dataset, None) is None
+    assert [len(part) for part in result.read_users(tmp_path)] == [0, 0]
+    result.write_users(tmp_path, dataset, (np.array([1, 2, 4]), {"recall@10": np.array([0.1, 0.2, 0.3])}))
+    users, values = result.read_users(tmp_path)
     assert users.tolist() == ["10", "a", "b"]
     assert {name: each.tolist() for name, each in values.items()} == {"recall@10": [0.2, 0.3, 0.1]}

@@ -14,8 +14,8 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import checked_resume, read_settings
 from recbole_mm.settings.request import Request, configure
-from recbole_mm.training.report import metrics_table
 from recbole_mm.training.run import Interrupted, run
+from recbole_mm.training.screen import metrics_table
 
 USAGE = "recbole-mm run [--model=MHCR] [--dataset=ml-100k] [--config_files='a.yaml b.yaml'] [--key=value ...]"
 

@@ -23,7 +23,7 @@ from recbole_mm.comparison.training import read_cell
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.parallel.processes import in_processes, in_ray
 from recbole_mm.settings.request import Request, read_yaml
-from recbole_mm.training.report import duration
+from recbole_mm.training.screen import duration
 
 Say = Callable[[str], object]
 

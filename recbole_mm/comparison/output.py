@@ -14,7 +14,7 @@ from recbole_mm.comparison.page import page
 from recbole_mm.comparison.plan import Cell
 from recbole_mm.comparison.record import NOT_TRAINED, Benchmark
 from recbole_mm.comparison.training import read_cell
-from recbole_mm.training.report import write_result
+from recbole_mm.training.result import write_result
 
 TOLD = ("valid", "test", "best_epoch", "epochs", "seconds_per_epoch", "n_parameters", "peak_memory_mib", "folder")
 

@@ -34,7 +34,7 @@ def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment:
     title, command : str
         Plain text.
     environment : mapping
-        As `recbole_mm.training.report.environment` returns it.
+        As `recbole_mm.base.environment.environment` returns it.
     """
     style = figures.styles(benchmarks)
     parts = [f"<h1>{escape(title)}</h1>", *map(_results, benchmarks), *_failed(benchmarks)]

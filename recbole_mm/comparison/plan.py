@@ -18,7 +18,7 @@ from recbole_mm.recbole_bridge.plugin import DATA_PATH
 from recbole_mm.settings.parameters import parameter
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.settings.valid_names import PLACE, check_model
-from recbole_mm.training.report import resolved_config
+from recbole_mm.training.result import resolved_config
 
 OWN = ("MHCR", "SEA", "CCL4Rec")  # what the pack exists for; all other models are baselines, unless told otherwise
 

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from recbole_mm.comparison.plan import Cell
-from recbole_mm.training.report import duration
+from recbole_mm.training.screen import duration
 
 
 class Progress:

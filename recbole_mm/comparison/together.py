@@ -18,7 +18,7 @@ from recbole_mm.recbole_bridge.identity import data_hash
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.settings.valid_names import data_keys
 from recbole_mm.training.build import held_out, load_dataset, split_dataset
-from recbole_mm.training.report import to_json
+from recbole_mm.training.result import to_json
 
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True, "ask_users_once": True}  # unless the user has them otherwise

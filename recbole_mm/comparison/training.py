@@ -16,7 +16,7 @@ from typing import Any
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.plan import Cell
 from recbole_mm.comparison.record import Run
-from recbole_mm.training.report import read_users
+from recbole_mm.training.result import read_users
 from recbole_mm.training.run import run
 
 LOG, ERROR = "log.txt", "error.txt"

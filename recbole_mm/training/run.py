@@ -19,6 +19,7 @@ from recbole.utils import init_logger, init_seed
 from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
+from recbole_mm.base.memory import peak_memory
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import Engine, computing
@@ -26,10 +27,14 @@ from recbole_mm.recbole_bridge.identity import data_hash
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.settings.request import Request, configure
 from recbole_mm.settings.resuming import configure_resumed
-from recbole_mm.training import checks, report
+from recbole_mm.training import checks
 from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
+from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, warning
 from recbole_mm.training.groups import Groups
+from recbole_mm.training.history import best_epoch, read_history
+from recbole_mm.training.result import resolved_config, write_result, write_users
+from recbole_mm.training.screen import groups_table, metrics_table
 
 
 class Interrupted(Exception):
@@ -93,7 +98,7 @@ def _train_and_test(
 
     def write(**outcome: Any) -> dict[str, Any]:
         result = {**outcome, **about, **_progress(config, trainer)}
-        report.write_result(folder, result)
+        write_result(folder, result)
         return result
 
     trainer.after_epoch = lambda: write(status="running")
@@ -105,7 +110,7 @@ def _train_and_test(
         write(status="interrupted")
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
-    report.write_users(folder, dataset, trainer.by_user)
+    write_users(folder, dataset, trainer.by_user)
     by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
     valid = trainer.best_valid_result
     if not valid:
@@ -117,10 +122,10 @@ def _train_and_test(
         logging.getLogger().warning(warning(config["model"], degenerate))
     result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
     if trainer.history:
-        report.plot_curve(folder, trainer.history, config["valid_metric"])
-    say(report.metrics_table(valid, test))
+        plot_curve(folder, trainer.history, config["valid_metric"])
+    say(metrics_table(valid, test))
     if by_group["test_groups"]:
-        say(report.groups_table(by_group["test_groups"], config["valid_metric"]))
+        say(groups_table(by_group["test_groups"], config["valid_metric"]))
     say(f"checkpoint, result.json and curve.png are in {folder}")
     return result
 
@@ -144,7 +149,7 @@ def _resume(trainer: Any, file: Path) -> None:
         trainer.resume_checkpoint(file)
     except RuntimeError as error:
         raise InputError(f"--resume={file} does not fit these settings or data: {error}") from error
-    trainer.history = report.read_history(file.parent)
+    trainer.history = read_history(file.parent)
 
 
 def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
@@ -161,7 +166,7 @@ def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str
         "valid_metric": config["valid_metric"],
         "n_parameters": _n_parameters(trainer.model),
         "environment": environment(),
-        "config": report.resolved_config(config),
+        "config": resolved_config(config),
         "folder": str(folder),
     }
 
@@ -170,12 +175,12 @@ def _progress(config: Config, trainer: Any) -> dict[str, Any]:
     """Return what result.json holds of the epochs so far."""
     seconds = [entry["seconds"] for entry in trainer.history]
     return {
-        "best_epoch": report.best_epoch(trainer.history, config["valid_metric"]),
+        "best_epoch": best_epoch(trainer.history, config["valid_metric"]),
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
         "checkpoint": str(trainer.saved_model_file),
-        "peak_memory_mib": report.peak_memory(),
+        "peak_memory_mib": peak_memory(),
     }
 
 

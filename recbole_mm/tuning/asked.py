@@ -18,7 +18,7 @@ from recbole_mm.recbole_bridge.plugin import DATA_PATH, dataset_yaml
 from recbole_mm.settings.parameters import read, read_config
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, configure, read_yaml
 from recbole_mm.settings.valid_names import check_keys
-from recbole_mm.training.report import to_json
+from recbole_mm.training.result import to_json
 from recbole_mm.tuning.plan import Plan, n_drawn
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import space_of

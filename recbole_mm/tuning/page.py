@@ -7,7 +7,7 @@ from html import escape
 
 from recbole_mm.html.markup import document, table
 from recbole_mm.html.plots import figure_html, script
-from recbole_mm.training.report import duration
+from recbole_mm.training.screen import duration
 from recbole_mm.tuning.figures import learning_curves, parallel_coordinates, settings_against_score, shown
 from recbole_mm.tuning.record import Sweep, Trial
 

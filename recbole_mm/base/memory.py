@@ -1,0 +1,34 @@
+"""How much memory this process has taken."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+MIB = 1 << 20
+STATUS = Path("/proc/self/status")  # on Linux
+
+
+def peak_memory() -> dict[str, float]:
+    """Return the largest memory of this process so far in MiB: `ram`, and `cuda` where there is a GPU."""
+    peak = {"ram": round(_peak_ram() / MIB, 1)}
+    if torch.cuda.is_available():
+        peak["cuda"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
+    return peak
+
+
+def _peak_ram() -> int:
+    """Return bytes."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    status = STATUS.read_text(encoding="utf-8") if STATUS.is_file() else ""
+    if found := re.search(r"VmHWM:\s*(\d+) kB", status):
+        return int(found[1]) * 1024  # what getrusage says includes the process that started this one
+    import resource  # noqa: PLC0415 (not on Windows)
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts KiB
