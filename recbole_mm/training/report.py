@@ -18,10 +18,10 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from recbole.evaluator import smaller_metrics
 from tabulate import tabulate
 
 from recbole_mm.base.files import replace_text
+from recbole_mm.base.metrics import PRINTED, best_epoch
 from recbole_mm.training.groups import title
 
 MIB = 1 << 20
@@ -31,13 +31,13 @@ USERS_FILE = "test_users.npz"
 BLUE, ORANGE = "#1f5fa8", "#c8541b"
 
 
-def metrics_table(valid: Mapping[str, float], test: Mapping[str, float]) -> str:
+def metrics_table(valid: Mapping[str, float], test: Mapping[str, float], digits: int = PRINTED) -> str:
     """Return a text table with a row a metric and the columns valid and test; a missing value is blank."""
     rows = [(metric, valid.get(metric), test.get(metric)) for metric in dict.fromkeys((*valid, *test))]
-    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=".4f")
+    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=f".{digits}f")
 
 
-def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str) -> str:
+def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str, digits: int = PRINTED) -> str:
     """Return a text table of test metrics by group, those with the k of `valid_metric`, a row a group.
 
     Parameters
@@ -46,6 +46,8 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
         As `recbole_mm.training.groups.GroupEvaluator` has them.
     valid_metric : str
         Such as ``NDCG@10``.
+    digits : int
+        Behind the point.
     """
     at_k = "@" + valid_metric.partition("@")[2]
     of_all = dict.fromkeys(metric for kind in groups.values() for group in kind for metric in group["metrics"])
@@ -55,7 +57,7 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
         for group in each:
             rows.append((f"{kind}: {title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
     headers = ("test, by training interactions", "evaluated", *metrics)
-    return tabulate(rows, headers=headers, floatfmt=".4f")
+    return tabulate(rows, headers=headers, floatfmt=f".{digits}f")
 
 
 def duration(seconds: float) -> str:
@@ -204,15 +206,3 @@ def plot_curve(folder: str | os.PathLike[str], history: Sequence[Mapping[str, An
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
-
-
-def best_epoch(history: Sequence[Mapping[str, Any]], valid_metric: str) -> int | None:
-    """Return the epoch with the best `valid_score`, None where no epoch has one.
-
-    Among equal scores the last one is the best, as for RecBole's early stopping.
-    """
-    scored = [entry for entry in reversed(history) if entry["valid_score"] is not None]
-    if not scored:
-        return None
-    sign = -1 if valid_metric.partition("@")[0].lower() in smaller_metrics else 1
-    return int(max(scored, key=lambda entry: sign * entry["valid_score"])["epoch"])

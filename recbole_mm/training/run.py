@@ -19,6 +19,7 @@ from recbole.utils import init_logger, init_seed
 from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
+from recbole_mm.base.metrics import best_epoch
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import Engine, computing
@@ -118,9 +119,10 @@ def _train_and_test(
     result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
     if trainer.history:
         report.plot_curve(folder, trainer.history, config["valid_metric"])
-    say(report.metrics_table(valid, test))
+    digits = config["metric_decimal_place"]
+    say(report.metrics_table(valid, test, digits))
     if by_group["test_groups"]:
-        say(report.groups_table(by_group["test_groups"], config["valid_metric"]))
+        say(report.groups_table(by_group["test_groups"], config["valid_metric"], digits))
     say(f"checkpoint, result.json and curve.png are in {folder}")
     return result
 
@@ -170,7 +172,7 @@ def _progress(config: Config, trainer: Any) -> dict[str, Any]:
     """Return what result.json holds of the epochs so far."""
     seconds = [entry["seconds"] for entry in trainer.history]
     return {
-        "best_epoch": report.best_epoch(trainer.history, config["valid_metric"]),
+        "best_epoch": best_epoch(trainer.history, config["valid_metric"]),
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
