@@ -46,7 +46,7 @@ def summary(sweep: Sweep) -> dict[str, Any]:
             "trial": one.name,
             "status": one.status,
             "epochs": len(one.epochs),
-            "best": one.best_score(sweep.bigger),
+            "best": one.best_score(sweep.valid_metric),
             **one.params,
         }
         for one in sweep.trials
@@ -55,7 +55,7 @@ def summary(sweep: Sweep) -> dict[str, Any]:
         "epochs": sum(one["epochs"] for one in trials),
         "seconds": sweep.seconds,
         "metric": sweep.valid_metric,
-        "best": sweep.best.best_score(sweep.bigger) if sweep.best else None,
+        "best": sweep.best.best_score(sweep.valid_metric) if sweep.best else None,
         "best_trial": sweep.best.name if sweep.best else None,
         "default": sweep.default_score,
         "stopped": sum(one["status"] == "stopped" for one in trials),

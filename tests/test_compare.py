@@ -234,6 +234,7 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
         (["--models=BPR", "--seeds=0"], "seeds must be at least 1"),
         (["--models=BPR,SASRec", "--eval_args={'split': {'RS': [8, 1, 1]}}"], "SASRec is sequential and BPR is not"),
         (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: 'hyper_num' is no setting"),
+        (["--models=MHCR", "--knn_k=0"], "MHCR on microvideo: the configuration: knn_k must be at least 1, not 0"),
         (["--models=BPR", "--datasets=nowhere"], "nowhere"),
         (["--models=BPR", "--datasets=microvideo,microvideo"], "--datasets names microvideo twice"),
         (["--models=BPR", "--datasets=,"], "nothing to compare on: name data sets"),

@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.inspection.walk import inspect
 from recbole_mm.settings.parameters import defaults, parameter, read
+from recbole_mm.settings.request import Request, configure
+from recbole_mm.training.run import run
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +191,24 @@ def test_neither_that_word_nor_that_number(value: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read(WordOrNumber, {"negatives": value}, where="mine.yaml")
     assert str(caught.value).startswith(f"mine.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("knn_k", 0, "knn_k must be at least 1, not 0"),
+        ("tau", -3, "tau must be at least 1e-06, not -3.0"),
+        ("hyper_num", "many", "hyper_num must be a whole number, not 'many'"),
+    ],
+)
+@pytest.mark.parametrize("command", [configure, run, inspect])
+def test_a_models_parameters_are_checked_before_its_data_are_looked_for(
+    command: Any, key: str, value: object, message: str
+) -> None:
+    try:
+        found = command(Request("MHCR", "toy", settings={"data_path": "nowhere", key: value}))
+        text = "\n".join(problem.text for problem in found.problems.errors)  # inspect tells all at once
+    except InputError as error:
+        text = str(error)
+        assert "nowhere" not in text
+    assert f"the configuration: {message}" in text

@@ -16,7 +16,8 @@ import torch
 
 import recbole_mm  # noqa: F401  (makes RecBole importable)
 from recbole_mm.base import environment, files, memory
-from recbole_mm.training import curve, history, result, screen
+from recbole_mm.base.metrics import best_epoch
+from recbole_mm.training import curve, result, screen
 
 
 class Colour(enum.Enum):
@@ -148,7 +149,7 @@ def entry(epoch: int, score: float | None) -> dict[str, float | int | None]:
     ],
 )
 def test_best_epoch(metric: str, scores: list[float | None], best: int | None) -> None:
-    assert history.best_epoch([entry(epoch, score) for epoch, score in enumerate(scores)], metric) == best
+    assert best_epoch([entry(epoch, score) for epoch, score in enumerate(scores)], metric) == best
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[curve.Figure]:

@@ -32,7 +32,7 @@ def trial(name: str, *scores: float | None, status: str = "finished", error: str
 
 
 def sweep(*trials: Trial, **changed: Any) -> Sweep:
-    given = {"model": "MHCR", "dataset": "ml-100k", "valid_metric": "NDCG@10", "bigger": True, "default_score": None}
+    given = {"model": "MHCR", "dataset": "ml-100k", "valid_metric": "NDCG@10", "default_score": None}
     return Sweep(**{**given, "trials": trials, "seconds": 3725.0, **changed})
 
 
@@ -70,27 +70,27 @@ def plot(text: str, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("scores", "bigger", "expected"),
+    ("scores", "metric", "expected"),
     [
-        ((0.1, 0.3, 0.2), True, (0.3, 1)),
-        ((0.1, 0.3, 0.2), False, (0.1, 0)),
-        ((0.3, None, 0.3, 0.1), True, (0.3, 2)),
-        ((0.1, 0.3, 0.1), False, (0.1, 2)),
-        ((math.nan, 0.1, math.inf), True, (0.1, 1)),
-        ((None, math.nan), True, (None, None)),
-        ((), True, (None, None)),
+        ((0.1, 0.3, 0.2), "NDCG@10", (0.3, 1)),
+        ((0.1, 0.3, 0.2), "RMSE", (0.1, 0)),
+        ((0.3, None, 0.3, 0.1), "NDCG@10", (0.3, 2)),
+        ((0.1, 0.3, 0.1), "RMSE", (0.1, 2)),
+        ((math.nan, 0.1, math.inf), "NDCG@10", (0.1, 1)),
+        ((None, math.nan), "NDCG@10", (None, None)),
+        ((), "NDCG@10", (None, None)),
     ],
 )
-def test_best_epoch_is_the_last_among_equals(scores: Any, bigger: bool, expected: Any) -> None:
+def test_best_epoch_is_the_last_among_equals(scores: Any, metric: str, expected: Any) -> None:
     one = trial("t", *scores)
-    assert (one.best_score(bigger), one.best_epoch(bigger)) == expected
+    assert (one.best_score(metric), one.best_epoch(metric)) == expected
 
 
 def test_best_trial() -> None:
     found = sweep(*THREE)
     assert [one.name for one in found.ranked] == ["t1", "t0"]  # a failed one has no settings to recommend
     assert found.best is THREE[1]
-    assert sweep(*THREE, bigger=False).best is THREE[0]
+    assert sweep(*THREE, valid_metric="RMSE").best is THREE[0]
     assert sweep(trial("a", 0.2), trial("b", 0.2)).best.name == "a"  # type: ignore[union-attr]
     assert sweep(THREE[2], trial("b")).best is None
     assert found.settings == ["learning_rate", "layers", "widths"]

@@ -168,6 +168,7 @@ def test_a_finished_sweep_is_not_searched_again(swept: SimpleNamespace, capsys: 
         (["--model=MCHR"], "'MCHR' is no model. Did you mean 'MHCR'?"),
         (["--epochs=0"], "epochs is 0: it must be a whole number of at least 1"),
         (["--eval_step=0"], "eval_step is 0: it must be a whole number of at least 1"),
+        (["--knn_k=0"], "the configuration: knn_k must be at least 1, not 0"),
         (["--search=grid"], "--search=grid: learning_rate is loguniform, which has no grid"),
         (["--data_path=nowhere"], "nowhere"),
         (["--storage=file"], "sweep.yaml cannot be written to"),

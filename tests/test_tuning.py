@@ -226,7 +226,7 @@ SHOWN = [
 
 
 def test_the_table_has_running_trials_first_and_then_the_best() -> None:
-    head, names, _, *rows = progress.table(SHOWN, 16, "NDCG@10", True).splitlines()
+    head, names, _, *rows = progress.table(SHOWN, 16, "NDCG@10").splitlines()
     assert head == "3 of 16 trials ended; best NDCG@10 0.4000"
     assert names.split() == ["trial", "status", "epoch", "NDCG@10", "x"]
     assert [row.split()[:2] for row in rows] == [
@@ -269,7 +269,7 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
             {"epoch": n, "valid_score": score, "seconds": 1.0, "train_loss": 1.0} for n, score in scores.items()
         )
         trial = Trial("0001", {"learning_rate": 0.02}, status, "", epochs)
-        _report(asked, Sweep("BPR", "microvideo", "MRR@10", True, (trial,), None, 1.0), store, lambda line: None)
+        _report(asked, Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0), store, lambda line: None)
         best: dict[str, Any] = yaml.safe_load(store.read("best.yaml") or "")
         return best
 
@@ -282,26 +282,26 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
 def test_a_sweep_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
     asked = ask(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
     trial = Trial("0001", {"learning_rate": 1e30}, "failed", "the loss is NaN", ())
-    found = Sweep("BPR", "microvideo", "MRR@10", True, (trial,), None, 1.0)
+    found = Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0)
     with pytest.raises(InputError, match=r"no trial has a score: the loss is NaN; trials\.csv in .* has all errors"):
         _report(asked, found, Store(str(tmp_path / "sweep")), lambda line: None)
     assert "the loss is NaN" in (tmp_path / "sweep" / "trials.csv").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("scores", "bigger", "said"),
+    ("scores", "metric", "said"),
     [
-        ((0.2, 0.25), True, "best X in validation: 0.2500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
-        ((0.2, 0.15), False, "best X in validation: 0.1500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
-        ((0.2, 0.1), True, "no trial is better than the defaults: X 0.2000 in validation"),
-        ((None, 0.1), True, "best X in validation: 0.1000; the defaults have none to compare it with"),
+        ((0.2, 0.25), "MRR", "best X in validation: 0.2500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
+        ((0.2, 0.15), "RMSE", "best X in validation: 0.1500, by 0.0500 better than the defaults' 0.2000 (+25.0 %)"),
+        ((0.2, 0.1), "MRR", "no trial is better than the defaults: X 0.2000 in validation"),
+        ((None, 0.1), "MRR", "best X in validation: 0.1000; the defaults have none to compare it with"),
     ],
 )
-def test_the_verdict(scores: Any, bigger: bool, said: str) -> None:
+def test_the_verdict(scores: Any, metric: str, said: str) -> None:
     tried = tuple(
         Trial(str(n), {}, "finished", "", ({"epoch": 0, "valid_score": score},)) for n, score in enumerate(scores)
     )
-    assert verdict(Sweep("BPR", "microvideo", "X", bigger, tried, scores[0], 1.0)) == said
+    assert verdict(Sweep("BPR", "microvideo", metric, tried, scores[0], 1.0)) == said.replace("X", metric)
 
 
 def test_finals_are_means_and_deviations() -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from recbole.evaluator.register import metrics_dict
-
-from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, sign
+from recbole_mm.base.metrics import sign, spelled
+from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry
 from recbole_mm.comparison.significance import Difference
 
 ALPHA = 0.05
@@ -60,13 +59,6 @@ class Notation:
     def cell(self, cell: Cell) -> str:
         before, after = self.places.get(cell.place, ("", ""))
         return before + self.escape(cell.text) + after + self.marks.get(cell.mark, "")
-
-
-def spelled(metric: str) -> str:
-    """Return a metric as papers spell it: ``NDCG@10`` for ``ndcg@10``."""
-    name, at, k = metric.partition("@")
-    known = metrics_dict.get(name.lower())
-    return (known.__name__ if known else name) + at + k
 
 
 def ordered(benchmark: Benchmark) -> list[Entry]:

@@ -13,6 +13,7 @@ from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
+from recbole_mm.base.metrics import key_of
 from recbole_mm.comparison.differences import differences
 from recbole_mm.comparison.output import write_outputs
 from recbole_mm.comparison.plan import Cell, Plan, Row, cell_of, check_once, configure_row
@@ -156,7 +157,7 @@ def _ending(cell: Cell) -> tuple[float, str]:
     name = f"{cell.row.label} on {cell.dataset}, seed {cell.seed}"
     if run.error:
         return 0.0, f"{name}: failed: {run.error.splitlines()[-1]}"
-    metric = result["valid_metric"].lower()
+    metric = key_of(result["valid_metric"])
     found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {result['epochs']} epochs"
     return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
 
@@ -167,7 +168,7 @@ def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequenc
     seeds = tuple(sorted({seed for _, seed in found}))
     held_out: dict[int, Any] = {}
     entries: list[Entry] = []
-    valid_metric = config["valid_metric"].lower()
+    valid_metric = key_of(config["valid_metric"])
     tested = dict.fromkeys(metric for one in found.values() if one for metric in one[0].test or ())
     metrics = tuple(sorted(tested, key=_place(config))) or (valid_metric,)
     for row in rows:

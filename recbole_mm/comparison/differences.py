@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_mm.comparison.record import Entry, Run, sign
+from recbole_mm.base.metrics import sign
+from recbole_mm.comparison.record import Entry, Run
 from recbole_mm.comparison.significance import Difference, compare_paired, corrected
 
 
@@ -68,12 +69,5 @@ def _by_user(entry: Entry, metric: str) -> dict[str, float]:
 
 
 def _by_seed(entry: Entry, metric: str) -> dict[int, float]:
-    """Return a metric of each seed, unrounded where it is known by user."""
-    values: dict[int, float] = {}
-    for run in entry.finished:
-        test, by_user = run.test or {}, run.by_user or {}
-        if metric in by_user:
-            values[run.seed] = float(by_user[metric].mean())
-        elif metric in test:
-            values[run.seed] = test[metric]
-    return values
+    """Return a metric of each seed, as the table has it."""
+    return {run.seed: found[metric] for run in entry.finished if metric in (found := run.test or {})}

@@ -11,7 +11,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from recbole_mm.comparison.cells import ordered, spelled, text, title
+from recbole_mm.base.metrics import key_of, spelled
+from recbole_mm.comparison.cells import ordered, text, title
 from recbole_mm.comparison.record import Benchmark, Entry
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.training.groups import title as group_title
@@ -87,7 +88,7 @@ def metrics(benchmark: Benchmark, style: Styles) -> go.Figure:
 
 def groups(benchmark: Benchmark, style: Styles) -> go.Figure:
     """Draw the test metric of the validation's name by group of users, above it, and of items; some run has groups."""
-    metric = benchmark.valid_metric.lower()
+    metric = key_of(benchmark.valid_metric)
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.14)
     for row, kind in enumerate(("users", "items"), start=1):
         for entry in _finished(benchmark):
@@ -117,7 +118,7 @@ def groups(benchmark: Benchmark, style: Styles) -> go.Figure:
 
 def costs(benchmark: Benchmark, style: Styles) -> go.Figure:
     """Draw that metric against the seconds of training and, below, the number of parameters; some run has it."""
-    metric = benchmark.valid_metric.lower()
+    metric = key_of(benchmark.valid_metric)
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.14)
     known = [entry for entry in _finished(benchmark) if entry.mean("test", metric) is not None]
     for row, (cost, name) in enumerate((("seconds", "seconds of training"), ("n_parameters", "parameters")), start=1):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from recbole_mm.base.metrics import key_of, spelled
 from recbole_mm.comparison import figures
-from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows, spelled
+from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows
 from recbole_mm.comparison.record import Benchmark
 from recbole_mm.comparison.significance import Difference, Paired
 from recbole_mm.html.markup import Markup, document, table
@@ -83,7 +84,7 @@ def _figures(benchmark: Benchmark, style: figures.Styles, place: int) -> list[st
             f"they count as held out.{bars}{hide}"
         )
         drawn.append((figures.groups, "groups", text))
-    if any(benchmark.valid_metric.lower() in (run.test or {}) for run in runs):
+    if any(key_of(benchmark.valid_metric) in (run.test or {}) for run in runs):
         text = f"{metric} in the test against what it takes: training without validation, and numbers that are learned."
         drawn.append((figures.costs, "costs", f"{text}{bars}{hide}"))
     if any(run.history for run in runs):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from recbole.evaluator import smaller_metrics
 
+from recbole_mm.base.metrics import sign
 from recbole_mm.comparison.significance import Difference
 from recbole_mm.training.groups import Groups
 
@@ -120,8 +120,3 @@ class Benchmark:
         """Return the complete entries by their mean in the test, the best first."""
         known = [entry for entry in self.entries if entry.complete and entry.mean("test", metric) is not None]
         return sorted(known, key=lambda entry: sign(metric) * (entry.mean("test", metric) or 0.0), reverse=True)
-
-
-def sign(metric: str) -> int:
-    """Return 1 for a metric that should be large, -1 for one that should be small."""
-    return -1 if metric.partition("@")[0].lower() in smaller_metrics else 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from recbole.utils import get_model, init_seed
+from recbole.utils import init_seed
 from tqdm import tqdm
 
 from recbole_mm.data.file_checks import mistakes_in_files
@@ -94,10 +94,6 @@ def _check_settings(config: Any, found: Inspection) -> None:
     for check in SETTINGS_CHECKS:
         with found.problems.collected("reading the settings"):
             check(config)
-    declaration = getattr(get_model(config["model"]), "parameter_class", None)
-    with found.problems.collected("reading the settings"):
-        if declaration:
-            read_config(declaration, config)
 
 
 def _split(config: Any, dataset: Any, found: Inspection) -> Any:

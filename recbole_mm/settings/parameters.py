@@ -79,6 +79,19 @@ def read_config(declaration: type[P], config: Any) -> P:
     return read(declaration, {field.name: config[field.name] for field in dataclasses.fields(declaration)})  # type: ignore[arg-type]
 
 
+def check_model_parameters(config: Any) -> None:
+    """Refuse values that the configured model's parameters cannot have; a model that declares none is passed over.
+
+    Raises
+    ------
+    InputError
+        As from `read`.
+    """
+    declaration = getattr(config.model_class, "parameter_class", None)
+    if declaration is not None:
+        read_config(declaration, config)
+
+
 def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
     name, rule = field.name, field.metadata
     if typing.get_origin(kind) in (dict, list):

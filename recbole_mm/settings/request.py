@@ -20,7 +20,7 @@ from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.plugin import dataset_yaml
 from recbole_mm.settings.checks import check_config
-from recbole_mm.settings.parameters import read_config
+from recbole_mm.settings.parameters import check_model_parameters, read_config
 from recbole_mm.settings.valid_names import check_keys, check_model
 from recbole_mm.training.groups import read_groups
 
@@ -30,6 +30,7 @@ SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     partial(read_config, Engine),
     partial(read_config, Ranked),
     read_groups,
+    check_model_parameters,
 )
 
 

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from recbole_mm.training.history import best_epoch
+from recbole_mm.base.metrics import best_epoch
 
 BLUE, ORANGE = "#1f5fa8", "#c8541b"
 

@@ -19,6 +19,7 @@ from recbole.evaluator.register import metric_information
 from torch import Tensor
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.metrics import unround
 from recbole_mm.recbole_bridge.histories import training_pairs
 from recbole_mm.settings.parameters import parameter, read_config
 
@@ -108,14 +109,14 @@ class GroupCollector(Collector):
 
 
 class GroupEvaluator(Evaluator):
-    """RecBole's evaluator, which keeps what the metrics of the last evaluation by group are made from."""
+    """RecBole's evaluator without its rounding, which keeps what the last metrics by group are made from."""
 
     _last: DataStruct | None = None
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.edges = read_groups(config)
-        self.digits = config["metric_decimal_place"]
+        unround(self)
 
     def evaluate(self, dataobject: DataStruct) -> Any:
         self._last = None
@@ -155,7 +156,7 @@ class GroupEvaluator(Evaluator):
                 held_out = dataobject[HELD_OUT][:, number]
                 found = (dataobject[FOUND] == number + 1).to(ranked.dtype)
                 ranked = torch.cat([found, held_out[:, None].to(ranked.dtype)], dim=1)[held_out > 0]
-            means = self._metrics(ranked, lambda each: float(each.mean().round(self.digits))) if len(ranked) else {}
+            means = self._metrics(ranked, lambda each: float(each.mean())) if len(ranked) else {}
             groups.append({"group": name, "degree": degree, "evaluated": len(ranked), "metrics": means})
         return groups
 

@@ -20,6 +20,7 @@ from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
 from recbole_mm.base.memory import peak_memory
+from recbole_mm.base.metrics import best_epoch
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import Engine, computing
@@ -32,7 +33,7 @@ from recbole_mm.training.build import build_model, build_trainer, held_out, load
 from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, warning
 from recbole_mm.training.groups import Groups
-from recbole_mm.training.history import best_epoch, read_history
+from recbole_mm.training.history import read_history
 from recbole_mm.training.result import resolved_config, write_result, write_users
 from recbole_mm.training.screen import groups_table, metrics_table
 
@@ -123,9 +124,10 @@ def _train_and_test(
     result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
     if trainer.history:
         plot_curve(folder, trainer.history, config["valid_metric"])
-    say(metrics_table(valid, test))
+    digits = config["metric_decimal_place"]
+    say(metrics_table(valid, test, digits))
     if by_group["test_groups"]:
-        say(groups_table(by_group["test_groups"], config["valid_metric"]))
+        say(groups_table(by_group["test_groups"], config["valid_metric"], digits))
     say(f"checkpoint, result.json and curve.png are in {folder}")
     return result
 

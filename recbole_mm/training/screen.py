@@ -7,16 +7,17 @@ from typing import Any
 
 from tabulate import tabulate
 
+from recbole_mm.base.metrics import PRINTED
 from recbole_mm.training.groups import title
 
 
-def metrics_table(valid: Mapping[str, float], test: Mapping[str, float]) -> str:
+def metrics_table(valid: Mapping[str, float], test: Mapping[str, float], digits: int = PRINTED) -> str:
     """Return a text table with a row a metric and the columns valid and test; a missing value is blank."""
     rows = [(metric, valid.get(metric), test.get(metric)) for metric in dict.fromkeys((*valid, *test))]
-    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=".4f")
+    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=f".{digits}f")
 
 
-def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str) -> str:
+def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str, digits: int = PRINTED) -> str:
     """Return a text table of test metrics by group, those with the k of `valid_metric`, a row a group.
 
     Parameters
@@ -25,6 +26,8 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
         As `recbole_mm.training.groups.GroupEvaluator` has them.
     valid_metric : str
         Such as ``NDCG@10``.
+    digits : int
+        Behind the point.
     """
     at_k = "@" + valid_metric.partition("@")[2]
     of_all = dict.fromkeys(metric for kind in groups.values() for group in kind for metric in group["metrics"])
@@ -34,7 +37,7 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
         for group in each:
             rows.append((f"{kind}: {title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
     headers = ("test, by training interactions", "evaluated", *metrics)
-    return tabulate(rows, headers=headers, floatfmt=".4f")
+    return tabulate(rows, headers=headers, floatfmt=f".{digits}f")
 
 
 def duration(seconds: float) -> str:

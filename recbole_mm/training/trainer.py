@@ -13,10 +13,10 @@ from recbole.trainer.trainer import DecisionTreeTrainer
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.metrics import best_epoch
 from recbole_mm.base.randomness import random_states, restore
 from recbole_mm.training.checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
-from recbole_mm.training.history import best_epoch
 from recbole_mm.training.trees import WatchedTrees
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recbole.trainer.trainer import DecisionTreeTrainer
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.metrics import unround
 from recbole_mm.training.groups import Groups
 
 AnyTrainer: Any = DecisionTreeTrainer if TYPE_CHECKING else object  # what a mixin stands in front of
@@ -29,6 +30,7 @@ class WatchedTrees(AnyTrainer):
 
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)
+        unround(self.evaluator)
         self.history: list[dict[str, Any]] = []
 
     def fit(self, *args: Any, callback_fn: Any = None, **kwargs: Any) -> Any:

@@ -15,7 +15,7 @@ from recbole.utils import ModelType, get_model
 from recbole_mm.base.errors import InputError
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.recbole_bridge.plugin import DATA_PATH, dataset_yaml
-from recbole_mm.settings.parameters import read, read_config
+from recbole_mm.settings.parameters import read
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, configure, read_yaml
 from recbole_mm.settings.valid_names import check_keys
 from recbole_mm.training.result import to_json
@@ -97,15 +97,11 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
 
 def _check_space(asked: Asked) -> None:
     """Try every value of a choice, and both ends of a range, one at a time."""
-    model = get_model(asked.model)
-    check_keys(asked.space, model, "--space")
-    declaration = getattr(model, "parameter_class", None)
+    check_keys(asked.space, get_model(asked.model), "--space")
     for name, domain in asked.space.items():
         for value in domain.ends():
             try:
-                config = asked.config({name: value})
-                if declaration is not None:
-                    read_config(declaration, config)
+                asked.config({name: value})
             except InputError as error:
                 raise InputError(f"--space, {name} {value}: {error}") from error
 

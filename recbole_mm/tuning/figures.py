@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from recbole_mm.base.metrics import sign
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.tuning.record import Sweep, Trial, is_number
 
@@ -106,7 +107,7 @@ def settings_against_score(sweep: Sweep) -> go.Figure:
         values = [trial.params[name] for trial in trials]
         figure.add_scatter(
             x=[plain(shown(value)) if axis.kind == "category" else value for value in values],
-            y=[trial.best_score(sweep.bigger) for trial in trials],
+            y=[trial.best_score(sweep.valid_metric) for trial in trials],
             mode="markers",
             marker={
                 "color": [BEST if trial is best else COLOURS[trial.status] for trial in trials],
@@ -130,7 +131,7 @@ def parallel_coordinates(sweep: Sweep) -> go.Figure:
     """Draw every trial with a score as one line through its values, coloured by the score; there must be one."""
     names, ranked = sweep.settings, sweep.ranked[::-1]
     trials = [trial for trial in ranked if all(name in trial.params for name in names)]
-    scores = [trial.best_score(sweep.bigger) for trial in trials]
+    scores = [trial.best_score(sweep.valid_metric) for trial in trials]
     metric = plain(sweep.valid_metric)
     dimensions = [_dimension(axis_of(sweep, name), name, [trial.params[name] for trial in trials]) for name in names]
     figure = go.Figure(
@@ -139,7 +140,7 @@ def parallel_coordinates(sweep: Sweep) -> go.Figure:
             line={
                 "color": scores,
                 "colorscale": "Viridis",
-                "reversescale": not sweep.bigger,
+                "reversescale": sign(sweep.valid_metric) < 0,
                 "showscale": True,
                 "colorbar": {"title": {"text": metric}},
             },

@@ -33,7 +33,7 @@ def summary(sweep: Sweep) -> str:
     default = None if sweep.default_score is None else f"{sweep.default_score:.4f} with the default settings"
     if sweep.best is None:
         return f"{line} None has a score{f'; {default}' if default else ''}."
-    score, epoch = sweep.best.best_score(sweep.bigger), sweep.best.best_epoch(sweep.bigger)
+    score, epoch = sweep.best.best_score(sweep.valid_metric), sweep.best.best_epoch(sweep.valid_metric)
     best = f"Best validation {sweep.valid_metric} {score:.4f}, of {sweep.best.name} after epoch {epoch}"
     return f"{line} {best}{f'; {default}' if default else ''}."
 
@@ -51,7 +51,7 @@ def _best(sweep: Sweep) -> list[str]:
 
 
 def _row(sweep: Sweep, trial: Trial) -> list[str]:
-    score, epoch = trial.best_score(sweep.bigger), trial.best_epoch(sweep.bigger)
+    score, epoch = trial.best_score(sweep.valid_metric), trial.best_epoch(sweep.valid_metric)
     values = [shown(trial.params[name]) if name in trial.params else "" for name in sweep.settings]
     spent = str(len(trial.epochs)), duration(trial.seconds)
     return [trial.name, trial.status, f"{score:.4f}", str(epoch), *spent, *values]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from recbole_mm.base.metrics import sign
 from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.figures import shown
 from recbole_mm.tuning.results import numbered, status_of
@@ -26,8 +27,7 @@ def progress(asked: Asked, say: Line) -> Any:
     from ray.tune import ProgressReporter  # noqa: PLC0415 (heavy)
 
     config = asked.config({})
-    metric, bigger = config["valid_metric"], bool(config["valid_metric_bigger"])
-    total = asked.n_trials
+    metric, total = config["valid_metric"], asked.n_trials
 
     class Progress(ProgressReporter):
         """Ray asks it after every event whether it has something to say."""
@@ -44,7 +44,7 @@ def progress(asked: Asked, say: Line) -> Any:
         def report(self, trials: Sequence[Any], done: bool, *sys_info: str) -> None:
             self.last = monotonic()
             if sys.stdout.isatty():
-                lines = table(trials, total, metric, bigger).splitlines()
+                lines = table(trials, total, metric).splitlines()
                 width = shutil.get_terminal_size().columns
                 back = UP.format(self.drawn) + CLEAR if self.drawn else ""
                 say(back + "\n".join(line[:width] for line in lines))
@@ -53,12 +53,12 @@ def progress(asked: Asked, say: Line) -> Any:
             for number, one in numbered(trials):
                 if one.is_finished() and one.trial_id not in self.ended:
                     self.ended |= {one.trial_id}
-                    say(ending(one, number, total, metric, bigger))
+                    say(ending(one, number, total, metric))
 
     return Progress()
 
 
-def table(trials: Sequence[Any], total: int, metric: str, bigger: bool) -> str:
+def table(trials: Sequence[Any], total: int, metric: str) -> str:
     """Return a head line, the trials that run, and the best of those that have ended.
 
     Parameters
@@ -69,33 +69,31 @@ def table(trials: Sequence[Any], total: int, metric: str, bigger: bool) -> str:
         Of the sweep.
     metric : str
         The validation metric.
-    bigger : bool
-        Whether a larger one is better.
     """
-    sign = -1 if bigger else 1
+    better = sign(metric)
     rows: list[tuple[Any, ...]] = []
     for number, one in numbered(trials):
         if one.status != one.PENDING:
             epoch = (one.last_result or {}).get("epoch")
-            rows.append((number, status_of(one), epoch, best_score(one, bigger), *map(shown, one.config.values())))
-    rows.sort(key=lambda row: (row[1] != "running", math.inf if row[3] is None else sign * row[3]))
+            rows.append((number, status_of(one), epoch, best_score(one, metric), *map(shown, one.config.values())))
+    rows.sort(key=lambda row: (row[1] != "running", math.inf if row[3] is None else -better * row[3]))
     ended = sum(one.is_finished() for one in trials)
-    best = min((sign * row[3] for row in rows if row[3] is not None), default=None)
-    head = f"{ended} of {total} trials ended" + ("" if best is None else f"; best {metric} {sign * best:.4f}")
+    best = max((better * row[3] for row in rows if row[3] is not None), default=None)
+    head = f"{ended} of {total} trials ended" + ("" if best is None else f"; best {metric} {better * best:.4f}")
     names = ("trial", "status", "epoch", metric, *(trials[0].config if trials else ()))
     formats = ["g", "", "g", ".4f", *("" for _ in names[4:])]
     return f"{head}\n{tabulate(rows[:ROWS], headers=names, floatfmt=formats, disable_numparse=[*range(4, len(names))])}"
 
 
-def ending(trial: Any, number: int, total: int, metric: str, bigger: bool) -> str:
+def ending(trial: Any, number: int, total: int, metric: str) -> str:
     """Return a line about a trial that has ended; parameters are those of `table`."""
-    score, epochs = best_score(trial, bigger), (trial.last_result or {}).get("epoch", 0)
+    score, epochs = best_score(trial, metric), (trial.last_result or {}).get("epoch", 0)
     values = ", ".join(f"{name} {shown(value)}" for name, value in trial.config.items())
     found = "" if score is None else f", {metric} {score:.4f}"
     return f"trial {number} of {total} {status_of(trial)} after {epochs} epochs{found}: {values}"
 
 
-def best_score(trial: Any, bigger: bool) -> float | None:
+def best_score(trial: Any, metric: str) -> float | None:
     """Return the best validation of a trial so far, None where it has none."""
-    score = trial.metric_analysis.get("score", {}).get("max" if bigger else "min")
+    score = trial.metric_analysis.get("score", {}).get("max" if sign(metric) > 0 else "min")
     return None if score is None or math.isnan(score) else float(score)

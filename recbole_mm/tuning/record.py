@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from recbole_mm.base.metrics import sign
 from recbole_mm.tuning.space import Domain
 
 Epoch = Mapping[str, Any]
@@ -42,18 +43,17 @@ class Trial:
     def seconds(self) -> float:
         return float(sum(epoch["seconds"] for epoch in self.epochs))
 
-    def best(self, bigger: bool) -> Epoch | None:
-        """Return the epoch with the best score, the last among equals; None where no epoch has a number for one."""
+    def best(self, metric: str) -> Epoch | None:
+        """Return the epoch that is best in a metric, the last among equals; None where no epoch has a number for it."""
         scored = [epoch for epoch in reversed(self.epochs) if is_number(epoch["valid_score"])]
-        sign = 1 if bigger else -1
-        return max(scored, key=lambda epoch: sign * epoch["valid_score"], default=None)
+        return max(scored, key=lambda epoch: sign(metric) * epoch["valid_score"], default=None)
 
-    def best_score(self, bigger: bool) -> float | None:
-        best = self.best(bigger)
+    def best_score(self, metric: str) -> float | None:
+        best = self.best(metric)
         return None if best is None else float(best["valid_score"])
 
-    def best_epoch(self, bigger: bool) -> int | None:
-        best = self.best(bigger)
+    def best_epoch(self, metric: str) -> int | None:
+        best = self.best(metric)
         return None if best is None else int(best["epoch"])
 
 
@@ -65,8 +65,6 @@ class Sweep:
     ----------
     valid_metric : str
         Such as ``NDCG@10``.
-    bigger : bool
-        Whether a larger `valid_metric` is better.
     default_score : float, optional
         The best score with the settings that the model has by default, where that was trained.
     seconds : float, optional
@@ -78,7 +76,6 @@ class Sweep:
     model: str
     dataset: str
     valid_metric: str
-    bigger: bool
     trials: tuple[Trial, ...]
     default_score: float | None
     seconds: float | None
@@ -92,9 +89,10 @@ class Sweep:
     @property
     def ranked(self) -> list[Trial]:
         """The trials that have a score and did not fail, best first; among equals, the earlier first."""
-        sign = -1 if self.bigger else 1
-        scores = [(trial.best_score(self.bigger), trial) for trial in self.trials if trial.status != "failed"]
-        return [trial for _, trial in sorted(((sign * s, t) for s, t in scores if s is not None), key=lambda p: p[0])]
+        metric = self.valid_metric
+        scores = [(trial.best_score(metric), trial) for trial in self.trials if trial.status != "failed"]
+        ordered = sorted(((-sign(metric) * s, t) for s, t in scores if s is not None), key=lambda pair: pair[0])
+        return [trial for _, trial in ordered]
 
     @property
     def best(self) -> Trial | None:
@@ -118,7 +116,7 @@ def trials_csv(sweep: Sweep) -> str:
     rows.writerow(("trial", "status", "best_score", "best_epoch", "epochs_trained", "seconds", *settings, "error"))
     for trial in sweep.trials:
         values = (str(trial.params[name]) if name in trial.params else "" for name in settings)
-        best = trial.best_score(sweep.bigger), trial.best_epoch(sweep.bigger)
+        best = trial.best_score(sweep.valid_metric), trial.best_epoch(sweep.valid_metric)
         spent = len(trial.epochs), round(trial.seconds, 3)
         rows.writerow((trial.name, trial.status, *best, *spent, *values, one_line(trial.error)))
     return stream.getvalue()

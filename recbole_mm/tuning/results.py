@@ -28,15 +28,15 @@ def read_sweep(asked: Asked, store: Store, seconds: float | None = None) -> Swee
     from ray.tune import ExperimentAnalysis  # noqa: PLC0415 (heavy)
 
     config = asked.config({})
-    bigger = bool(config["valid_metric_bigger"])
+    metric = config["valid_metric"]
     with ray_silent():  # it warns of trials that have reported nothing yet
         kept = ExperimentAnalysis(store.address)
         frames = kept.trial_dataframes
     trials = tuple(trial_of(one, frames.get(one.trial_id), f"{number:04}") for number, one in numbered(kept.trials))
     first = asked.first
     default = next((trial for trial in trials if trial.params in first), None)
-    score = None if default is None else default.best_score(bigger)
-    return Sweep(asked.model, asked.dataset, config["valid_metric"], bigger, trials, score, seconds, asked.space)
+    score = None if default is None else default.best_score(metric)
+    return Sweep(asked.model, asked.dataset, metric, trials, score, seconds, asked.space)
 
 
 def trial_of(trial: Any, frame: Any, name: str) -> Trial:

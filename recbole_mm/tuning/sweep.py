@@ -7,6 +7,7 @@ from typing import Any
 
 from recbole.utils import init_seed
 
+from recbole_mm.base.metrics import sign
 from recbole_mm.parallel.cluster import fitted, ray_running
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.tuning.asked import Asked
@@ -79,7 +80,7 @@ def _tuner(trainable: Any, asked: Asked, store: Store, reporter: Any) -> Any:
         param_space=sampled(plan, asked.space),
         tune_config=tune.TuneConfig(
             metric="score",
-            mode="max" if config["valid_metric_bigger"] else "min",
+            mode="max" if sign(config["valid_metric"]) > 0 else "min",
             num_samples=plan.samples + (len(first) if plan.search == "grid" else 0),
             scheduler=scheduler(asked, store.address),
             search_alg=searcher(plan, config["seed"], first),

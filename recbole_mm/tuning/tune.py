@@ -14,6 +14,7 @@ import yaml
 from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.metrics import sign
 from recbole_mm.recbole_bridge.identity import data_hash
 from recbole_mm.settings.request import Request
 from recbole_mm.training.result import to_json
@@ -184,14 +185,14 @@ def _joined(best: dict[str, Any], runs: dict[int, dict[str, Any]]) -> dict[str, 
 
 def verdict(found: Sweep) -> str:
     """Return what the best trial beats the defaults by, in validation."""
-    best = found.best.best_score(found.bigger) if found.best else None
+    best = found.best.best_score(found.valid_metric) if found.best else None
     if best is None:
         return "no trial has a score"
     if found.default_score is None:
         return f"best {found.valid_metric} in validation: {best:.4f}; the defaults have none to compare it with"
     if best == found.default_score:
         return f"no trial is better than the defaults: {found.valid_metric} {best:.4f} in validation"
-    difference = (best - found.default_score) * (1 if found.bigger else -1)
+    difference = (best - found.default_score) * sign(found.valid_metric)
     return (
         f"best {found.valid_metric} in validation: {best:.4f}, by {difference:.4f} better than the defaults' "
         f"{found.default_score:.4f} ({100 * difference / abs(found.default_score or 1):+.1f} %)"
