@@ -10,5 +10,8 @@ from recbole_mm.recbole_bridge import stack as compat
 compat.apply()
 
 from recbole_mm.recbole_bridge import plugin  # noqa: E402  (RecBole can be imported only after the shims)
+from recbole_mm.recbole_bridge.models import register_model  # noqa: E402
+
+__all__ = ["register_model"]
 
 plugin.register()

@@ -15,8 +15,9 @@ from recbole.config import Config
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.recbole_bridge import batches as loading
-from recbole_mm.recbole_bridge import device, engine, histories, identity, times, trained_ids
+from recbole_mm.recbole_bridge import device, engine, histories, identity, models, times, trained_ids
 from recbole_mm.recbole_bridge import full_sort as evaluation
+from recbole_mm.recbole_bridge.model_sources import find_entry_points, found_by_class
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -41,6 +42,8 @@ def register() -> None:
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
+    find_entry_points()
+    models.datasets_on_request()
     times.register()
     identity.register()
     trained_ids.register()
@@ -52,6 +55,7 @@ def register() -> None:
         Config._update_internal_config_dict = _with_pack_properties(Config._update_internal_config_dict)
         Config._get_final_config_dict = _without_pickled_caches(Config._get_final_config_dict)
         Config._init_device = device.as_asked(Config._init_device)
+        Config._get_model_and_dataset = found_by_class(Config._get_model_and_dataset)
 
 
 def _with_pack_properties(update: Any) -> Any:
