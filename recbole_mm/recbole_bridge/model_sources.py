@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.recbole_bridge.models import FROM_FILE, is_own, register_model, registered, source_of
 
 GROUP = "recbole_mm.models"
+HASH = "__hash_of_file__"
 FORMS = "--model=path/to/mine.py:MyModel or --model=package.module:MyModel"
 
 
@@ -84,26 +85,27 @@ def source_hash(source: str | None) -> str:
 def _of_file(file: Path, source: str) -> ModuleType:
     if not file.is_file():
         raise InputError(f"{source}: there is no file {file}; write {FORMS}")
-    name = FROM_FILE + sha256(str(file).encode()).hexdigest()[:16]
-    content = source_hash(f"{file}:")
+    name, content = FROM_FILE + str(file).encode().hex(), source_hash(f"{file}:")
     known = sys.modules.get(name)
-    if known is not None and vars(known).get("__hash_of_file__") == content:
+    if known is not None and vars(known).setdefault(HASH, content) == content:
         return known
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{source}: {file} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    vars(module)["__hash_of_file__"] = content
-    sys.modules[name] = module  # dataclasses look their module up while it is made
+    sys.modules.pop(name, None)
     try:
         with _errors_named(source, file), _found_beside(file.parent):
-            spec.loader.exec_module(module)
+            module = importlib.import_module(name)
     except InputError:
-        sys.modules.pop(name)
         if known is not None:
             sys.modules[name] = known
         raise
+    vars(module)[HASH] = content
     return module
+
+
+class Uncached(SourceFileLoader):
+    """Leaves no byte code, which Python takes for that of a file changed within the second."""
+
+    def path_stats(self, path: Any) -> Any:
+        raise OSError("not cached")
 
 
 def _of_name(name: str, source: str) -> ModuleType:
@@ -140,12 +142,15 @@ def entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
-class EntryPointFinder:
-    """Lets `recbole.utils.get_model` find the models of installed packages, which are imported only then."""
+class ModelFinder:
+    """Lets Python import a model's file in any process, and RecBole's `get_model` find those of installed packages."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         package, _, last = name.rpartition(".")
+        if name.startswith(FROM_FILE):  # the rest is where the file is
+            file = bytes.fromhex(name.removeprefix(FROM_FILE)).decode()
+            return importlib.util.spec_from_file_location(name, file, loader=Uncached(name, file))
         if not package.startswith("recbole.model."):
             return None
         entry = next((entry for entry in entries().values() if entry.name.lower() == last), None)
@@ -160,10 +165,10 @@ class EntryPointFinder:
         return place.__spec__ if place is not None else None
 
 
-def find_entry_points() -> None:
-    """Ask installed packages for a model once RecBole and the pack do not have it."""
-    if EntryPointFinder not in sys.meta_path:
-        sys.meta_path.append(EntryPointFinder)
+def find_models() -> None:
+    """Add `ModelFinder` after what finds all other modules; a second call changes nothing."""
+    if ModelFinder not in sys.meta_path:
+        sys.meta_path.append(ModelFinder)
 
 
 def found_by_class(choose: Any) -> Any:

@@ -25,7 +25,7 @@ KINDS = {  # the folder of RecBole's that has the models of a type; all others a
     ModelType.KNOWLEDGE: "knowledge_aware_recommender",
 }
 FOLDERS = (*KINDS.values(), "exlib_recommender")
-FROM_FILE = "recbole_mm_model_"  # what the names of modules begin with that were read from a file
+FROM_FILE = "recbole_mm_model_"  # the name of a module that was read from a file: this, and the path in hexadecimal
 
 
 class Place(ModuleType):

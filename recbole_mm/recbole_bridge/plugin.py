@@ -17,7 +17,7 @@ from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDatas
 from recbole_mm.recbole_bridge import batches as loading
 from recbole_mm.recbole_bridge import device, engine, histories, identity, models, times, trained_ids
 from recbole_mm.recbole_bridge import full_sort as evaluation
-from recbole_mm.recbole_bridge.model_sources import find_entry_points, found_by_class
+from recbole_mm.recbole_bridge.model_sources import find_models, found_by_class
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -42,7 +42,7 @@ def register() -> None:
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
-    find_entry_points()
+    find_models()
     models.datasets_on_request()
     times.register()
     identity.register()
