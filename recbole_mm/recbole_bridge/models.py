@@ -108,6 +108,13 @@ def is_proposed(model: type) -> bool:
     return bool(vars(model).get("proposed", not is_own(model)))
 
 
+def inherited(model: type) -> list[str]:
+    """Return the names of the models whose default properties one from outside has too, the nearest last."""
+    if is_own(model):
+        return []
+    return [each.__name__ for each in reversed(model.__mro__[1:]) if issubclass(each, AbstractRecommender)]
+
+
 def source_of(model: type) -> str:
     """Return what another process finds a model by, `FILE:Class` or `module:Class`, empty where nothing does.
 

@@ -15,7 +15,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.model_sources import entries
-from recbole_mm.recbole_bridge.models import registered_names
+from recbole_mm.recbole_bridge.models import inherited, registered_names
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.training.groups import GroupSettings
 
@@ -108,7 +108,9 @@ def known_keys(model_class: type) -> set[str]:
             keys.update(arguments)
     keys |= _read_in(_core_sources()) - OF_MODELS
     keys |= _read_in(_model_sources(model_class))
-    for properties in _property_files(model_class.__name__):
+    for properties in (
+        file for name in (*inherited(model_class), model_class.__name__) for file in _property_files(name)
+    ):
         keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
     declaration = getattr(model_class, "parameter_class", None)
     return keys.union(defaults(declaration) if declaration else ())
