@@ -18,5 +18,8 @@ from recbole_mm.recbole_bridge import table  # noqa: E402
 table.apply()
 
 from recbole_mm.recbole_bridge import plugin  # noqa: E402  (RecBole can be imported only after the patches)
+from recbole_mm.recbole_bridge.models import register_model  # noqa: E402
+
+__all__ = ["register_model"]
 
 plugin.register()

@@ -71,8 +71,9 @@ def _run_distributed(known: Any, request: Any, say: Say) -> int:
         raise InputError(
             f"--nproc={known.nproc} trains on GPUs and the settings ask for the CPU: leave one of them out"
         )
+    source = {"model_source": config["model_source"]} if config["model_source"] else {}
     result = run_distributed(
-        config["model"], config["dataset"], list(request.config_files), dict(request.settings),
+        config["model"], config["dataset"], list(request.config_files), {**(request.settings or {}), **source},
         nproc=known.nproc, world_size=known.world_size, ip=known.ip, port=known.port,
         group_offset=known.group_offset,
     )  # fmt: skip

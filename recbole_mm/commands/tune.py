@@ -10,6 +10,8 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole.utils import get_model
+
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.settings import checked_resume, read_settings
@@ -17,7 +19,7 @@ from recbole_mm.settings.parameters import read
 from recbole_mm.settings.request import Request, check_command
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Space
-from recbole_mm.tuning.space_files import default_space, read_space
+from recbole_mm.tuning.space_files import declared_space, default_space, read_space
 
 USAGE = "recbole-mm tune [--model=MHCR] [--dataset=ml-100k] [--space=FILE] [--num-samples=16] [--key=value ...]"
 
@@ -78,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _space(file: str, model: str) -> Space:
     path = Path(file) if file else default_space(model)
+    if path is None and (declared := declared_space(get_model(model))):
+        return declared
     if path is None:
         raise InputError(
             f"--space: there is no default space for {model}; write one, with lines such as "

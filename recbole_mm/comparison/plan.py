@@ -14,13 +14,13 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.recbole_bridge.model_sources import named, source_hash
+from recbole_mm.recbole_bridge.models import is_proposed
 from recbole_mm.recbole_bridge.plugin import DATA_PATH
 from recbole_mm.settings.parameters import parameter
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.settings.valid_names import PLACE, check_model
 from recbole_mm.training.result import resolved_config
-
-OWN = ("MHCR", "SEA", "CCL4Rec")  # what the pack exists for; all other models are baselines, unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ def read_rows(
     Parameters
     ----------
     models, ablations, baselines : sequence of str
-        Names of models; a model of `ablations` is added where `models` does not have it. Without `baselines` they are
-        all models but the pack's own three.
+        Names of models, or `FILE:Class` and `module:Class`; a model of `ablations` is added where `models` does not
+        have it. Without `baselines` they are all models but those that are proposed: which a class says with its
+        attribute `proposed`, and one from outside the pack and RecBole is.
     files : sequence of str
         ``NAME=FILE``: settings of a model, or of a row NAME of its own whose model the file names.
 
@@ -89,6 +90,8 @@ def read_rows(
     InputError
         A name that is no model or no row, or is there twice.
     """
+    models, ablations = [named(model) for model in models], [named(model) for model in ablations]
+    baselines = None if baselines is None else [named(name) for name in baselines]
     for option, names in (("models", models), ("ablations", ablations), ("baselines", baselines or ())):
         check_once(option, names)
     rows = {model: Row(model, model) for model in dict.fromkeys((*models, *ablations))}
@@ -96,7 +99,8 @@ def read_rows(
         name, equals, file = text.partition("=")
         if not equals:
             raise InputError(f"--settings={text}: write NAME=FILE, such as MHCR=best.yaml")
-        model = read_yaml(file).get("model", name)
+        name, content = named(name), read_yaml(file)
+        model = named(str(content.get("model", name)), content.get("model_source"))
         if name not in rows and model == name:
             raise InputError(f"--settings={text}: {name} is not among the models, and {file} names no model")
         row = rows.get(name, Row(name, model))
@@ -105,11 +109,12 @@ def read_rows(
         rows[name] = replace(row, files=(*row.files, file))
     for row in rows.values():
         check_model(row.model)
-    known = [label for label, row in rows.items() if row.model not in OWN] if baselines is None else baselines
-    for name in known:
+    if baselines is None:
+        baselines = [label for label, row in rows.items() if not is_proposed(get_model(row.model))]
+    for name in baselines:
         if name not in rows:
             raise InputError(f"--baselines: {name} is not in the comparison.{nearest(name, rows)}")
-    rows = {label: replace(row, baseline=label in known) for label, row in rows.items()}
+    rows = {label: replace(row, baseline=label in baselines) for label, row in rows.items()}
     return [each for row in rows.values() for each in (row, *(_ablations(row) if row.model in ablations else ()))]
 
 
@@ -160,11 +165,15 @@ def cell_of(row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: in
     """Return the cell of a seed; whatever decides what it comes to, data included, is in the name of its folder."""
     request, config = asked
     what = {key: value for key, value in resolved_config(config).items() if key not in PLACE} | {"seed": 0}
+    if code := source_hash(config["model_source"]):
+        what["model_source"] = code  # a cell of a model that has been edited since is trained anew
     digest = hashlib.sha256(json.dumps([what, data_hash], sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r"[^\w.-]+", "_", row.label)
     folder = out / "cells" / request.dataset / f"{name}-{digest}" / f"seed-{seed}"
     data_path = Path(check_command(request)[2] or DATA_PATH).resolve()
     own = {"seed": seed, "checkpoint_dir": str(folder), "data_path": str(data_path)}
+    if config["model_source"]:
+        own["model_source"] = config["model_source"]  # another process does not know the model by its name
     settings = {"threads": threads, **(request.settings or {}), **own}
     files = [str(Path(file).resolve()) for file in request.config_files]
     return Cell(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)

@@ -6,6 +6,7 @@ once, as a tensor that is aligned with the internal item ids.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,3 +154,10 @@ class MultimodalSequentialDataset(MultimodalDataset, SequentialDataset):
     """RecBole's `SequentialDataset` with modalities, as in `MultimodalDataset`, or without any."""
 
     modalities_required = False
+
+
+@functools.cache
+def multimodal(kind: type) -> type:
+    """Return the version with modalities of one of RecBole's data sets."""
+    known = {Dataset: MultimodalDataset, SequentialDataset: MultimodalSequentialDataset}
+    return known.get(kind) or type(f"Multimodal{kind.__name__}", (MultimodalDataset, kind), {"__module__": __name__})

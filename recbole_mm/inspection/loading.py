@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import recbole.data.dataset
 from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.utils import ModelType
 
@@ -18,12 +17,6 @@ from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.statistics import Pairs
 from recbole_mm.recbole_bridge.histories import training_pairs
 from recbole_mm.training.build import load_dataset
-
-
-def reads_features(config: Any) -> bool:
-    """Return whether a training of the configured model loads the modalities."""
-    own = getattr(recbole.data.dataset, f"{config['model']}Dataset", object)
-    return issubclass(own, MultimodalDataset)
 
 
 def described_modalities(config: Any) -> dict[str, Any]:
@@ -63,7 +56,7 @@ def load_readable(config: Any, names: Collection[str], problems: Problems, is_er
 def _load(config: Any, names: Collection[str]) -> Any:
     part = copy.copy(config)
     described = {name: spec for name, spec in described_modalities(config).items() if name in names}
-    part.final_config_dict = config.final_config_dict | {"modalities": described}
+    part.final_config_dict = config.final_config_dict | {"modalities": described, "multimodal_dataset": False}
     if config["MODEL_TYPE"] == ModelType.SEQUENTIAL:
         return load_dataset(part, MultimodalSequentialDataset if described else SequentialDataset)
     return load_dataset(part, MultimodalDataset if described else Dataset)

@@ -16,9 +16,10 @@ from recbole_mm.data.folder import folder_of
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.features import features, number_type
-from recbole_mm.inspection.loading import described_modalities, line_of, reads_features
+from recbole_mm.inspection.loading import described_modalities, line_of
 from recbole_mm.inspection.result import Inspection, Modality
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
+from recbole_mm.recbole_bridge.models import is_multimodal
 
 LEAST = {"valid_and_test": 3, "valid_only": 2, "test_only": 2}  # interactions of a user, by eval_args.split.LS
 
@@ -28,7 +29,7 @@ def look_at_features(config: Any, found: Inspection) -> list[str]:
     folder, names = folder_of(config), []
     for name, spec in described_modalities(config).items():
         modality = found.modalities[str(name)] = Modality()
-        with found.problems.collected(f"reading the modality '{name}'", is_error=reads_features(config)):
+        with found.problems.collected(f"reading the modality '{name}'", is_error=is_multimodal(config)):
             table = read_features(name, spec, folder)
             modality.source = table.source
             parts = tqdm(table.blocks(), desc=f"{name}: rows", unit="block", leave=False, delay=1)

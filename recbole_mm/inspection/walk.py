@@ -12,10 +12,11 @@ from recbole.utils import init_seed
 from tqdm import tqdm
 
 from recbole_mm.data.file_checks import mistakes_in_files
-from recbole_mm.inspection.loading import load_readable, pairs_of, reads_features, split_pairs
+from recbole_mm.inspection.loading import load_readable, pairs_of, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
 from recbole_mm.inspection.result import Inspection
 from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.recbole_bridge.models import is_multimodal
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.settings.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.training import checks
@@ -86,7 +87,7 @@ def _load(config: Any, names: list[str], found: Inspection) -> tuple[Any, Any]:
         dataset = load_dataset(config)
     featured = dataset
     if not hasattr(dataset, "modality"):
-        featured = load_readable(config, names, found.problems, is_error=reads_features(config))
+        featured = load_readable(config, names, found.problems, is_error=is_multimodal(config))
     return featured if dataset is None else dataset, featured
 
 

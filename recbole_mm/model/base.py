@@ -74,12 +74,22 @@ class Multimodal(nn.Module):
         trained by a model whose parameter `freeze_features` is false, and constant in every other.
     ablations : mapping
         Settings without a part of the model, by what is left out or else is special about them.
+    sweep_space : mapping
+        What `tune` searches without `--space`, as in its yaml: `{"reg_weight": {"loguniform": [1e-6, 1e-2]}}`.
+    multimodal : bool
+        Whether RecBole makes the data set with modalities for the model.
+    proposed : bool
+        Whether a comparison is about the model, or has it as a baseline; a subclass does not inherit it, and without
+        it a model from outside the pack is proposed.
     masks : tuple of bool Tensor, each (I,)
         Which rows of X^m are real and which were filled in.
     """
 
     parameter_class: ClassVar[type[Any]]
     ablations: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    sweep_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    multimodal: ClassVar[bool] = True
+    proposed: ClassVar[bool]
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)

@@ -23,6 +23,7 @@ from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replaced
 from recbole_mm.recbole_bridge import own_models
+from recbole_mm.recbole_bridge.model_sources import named
 
 ENUMS: dict[str, type[enum.Enum]] = {
     "MODEL_TYPE": ModelType,
@@ -147,5 +148,5 @@ def _config(saved: Mapping[str, Any]) -> Config:
     config.file_config_dict, config.cmd_config_dict, config.internal_config_dict = {}, {}, {}
     config.final_config_dict = settings
     config.model, config.dataset = settings["model"], settings["dataset"]
-    config.model_class = get_model(config.model)
+    config.model_class = get_model(named(config.model, settings.get("model_source")))
     return config

@@ -13,6 +13,8 @@ import recbole.data.dataset
 import recbole.trainer
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
+from recbole_mm.recbole_bridge import models
+from recbole_mm.recbole_bridge.model_sources import find_models
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -37,6 +39,7 @@ def register() -> None:
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
     for model, trainer in _TRAINERS.items():
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
+    find_models()
 
 
 def with_pack_properties(update: Any) -> Any:
@@ -48,10 +51,14 @@ def with_pack_properties(update: Any) -> Any:
         own: list[Path] = []
         if file.endswith("properties/overall.yaml"):
             own = [Path(file).parent / f"model/{self.model.lower()}.yaml"]  # RecBole misses those of its decision trees
+            inherited = models.inherited(self.model_class)
+            for each in inherited:  # RecBole reads those of the class alone
+                _update_if_there(update, self, Path(file).parent / f"model/{each}.yaml")
             declaration = getattr(self.model_class, "parameter_class", None)
             if declaration:  # a model of the pack, or written like one: trained on ids
                 self.internal_config_dict.update({**defaults(declaration), "join_features": False})
-            own += [properties_folder() / f"{name}.yaml" for name in ("overall", f"model/{self.model}")]
+            levels = ("overall", *(f"model/{each}" for each in (*inherited, self.model)))
+            own += [properties_folder() / f"{name}.yaml" for name in levels]
         elif file.endswith("properties/dataset/sample.yaml"):
             names = (f"dataset/{self.dataset}", f"model/{self.model}-{self.dataset}")
             own = [properties_folder() / f"{name}.yaml" for name in names]
@@ -59,14 +66,17 @@ def with_pack_properties(update: Any) -> Any:
         if own:
             self.dataset_config_dict = {}  # at the end that of the data set's files: sample.yaml is after overall.yaml
         for yaml_file in own:
-            if yaml_file.is_file():
-                self.dataset_config_dict.update(update(self, str(yaml_file)) or {})
+            self.dataset_config_dict.update(_update_if_there(update, self, yaml_file))
         by_loss = own and not hasattr(self.model_class, "input_type")  # as RecBole decides it
         if by_loss and {**self.internal_config_dict, **self.external_config_dict}.get("loss_type") == "CE":
             self.internal_config_dict["train_neg_sample_args"] = None  # RecBole has a default, and refuses it
         return loaded
 
     return wrapped
+
+
+def _update_if_there(update: Any, config: Any, file: Path) -> dict[str, Any]:
+    return (update(config, str(file)) or {}) if file.is_file() else {}
 
 
 def dataset_yaml(dataset: str, data_path: str | None) -> Path:

@@ -122,8 +122,14 @@ def frames(module: Any) -> None:
 # torch >= 2.6: loading a checkpoint raises UnpicklingError, for it holds RecBole's Config and is written with pickle
 # protocol 4, which torch's weights-only reader does not know. The check stays on: see `checkpoint`.
 def checkpoints(module: Any) -> None:
-    checkpoint = importlib.import_module("recbole_mm.recbole_bridge.checkpoint")
-    module.torch = Overlay(torch, load=checkpoint.load, save=checkpoint.save)
+    def ours() -> Any:  # imports RecBole, of which this module is a part
+        return importlib.import_module("recbole_mm.recbole_bridge.checkpoint")
+
+    module.torch = Overlay(
+        torch,
+        load=lambda *given, **named: ours().load(*given, **named),
+        save=lambda *given, **named: ours().save(*given, **named),
+    )
 
 
 def run_of_checkpoint(module: Any) -> None:

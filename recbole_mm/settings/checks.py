@@ -34,7 +34,7 @@ WHOLE_NUMBERS: dict[str, tuple[int, float]] = {  # the least and the most
 BOOLEANS = (
     *("use_gpu", "reproducibility", "show_progress", "save_dataset", "save_dataloaders", "log_wandb", "shuffle"),
     *("require_pow", "enable_amp", "enable_scaler", "repeatable", "kg_reverse_r", "filter_inter_by_user_or_item"),
-    "normalize_all",
+    *("normalize_all", "multimodal_dataset"),
 )
 CHOICES = {"rm_dup_inter": ("first", "last"), "state": ("debug", "info", "warning", "error", "critical")}
 INTERVALS = tuple(f"{name}_num_interval" for name in ("user_inter", "item_inter", "entity_kg", "relation_kg"))

@@ -18,6 +18,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.full_sort import Ranked
+from recbole_mm.recbole_bridge.model_sources import named
 from recbole_mm.recbole_bridge.plugin import dataset_yaml
 from recbole_mm.settings.checks import check_config
 from recbole_mm.settings.parameters import check_model_parameters, read_config
@@ -41,7 +42,8 @@ class Request:
     Attributes
     ----------
     model, dataset : str
-        Empty: from the configuration files, else MHCR on ml-100k.
+        Empty: from the configuration files, else MHCR on ml-100k. A model from outside the pack is `FILE:Class` or
+        `module:Class`, or a name with the setting `model_source` in one of these forms.
     config_files : sequence of str
         RecBole yaml files; later ones win.
     settings : mapping
@@ -101,6 +103,7 @@ def check_command(request: Request) -> tuple[str, str, str | None]:
     keys.append(("command line", list(settings)))
     model = request.model or from_files.get("model") or DEFAULT_MODEL
     dataset = request.dataset or from_files.get("dataset") or DEFAULT_DATASET
+    model = named(str(model), settings.get("model_source") or from_files.get("model_source"))
     check_model(model)
     for where, names in keys:
         check_keys(names, get_model(model), where)
@@ -115,6 +118,7 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
     InputError
         An unknown key, a yaml file that cannot be read, or settings that RecBole refuses.
     """
+    model = named(model, (request.settings or {}).get("model_source"))
     own = dataset_yaml(dataset, data_path)
     given = read_yaml(str(own)) if own.is_file() else {}
     if given:

@@ -10,6 +10,7 @@ from recbole.config import Config
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
+from recbole_mm.recbole_bridge.model_sources import named
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.settings.valid_names import PLACE
 from recbole_mm.training.result import to_json
@@ -27,6 +28,8 @@ def configure_resumed(request: Request) -> Config:
         A checkpoint that cannot be read, or a model, data set or setting that is not that of the checkpoint.
     """
     file = Path(request.resume)
+    if ":" in request.model:  # before the checkpoint is read: its model may have been moved there
+        request = replace(request, model=named(request.model))
     saved = checkpoint.load(file, map_location="cpu")["config"]
     given = {key: value for each in request.config_files for key, value in read_yaml(each).items()}
     given |= request.settings or {}

@@ -14,18 +14,22 @@ from recbole.utils import argument_list
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.full_sort import Ranked
+from recbole_mm.recbole_bridge.model_sources import entries
+from recbole_mm.recbole_bridge.models import inherited, registered_names
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.training.groups import GroupSettings
 
 PACK = Path(__file__).resolve().parents[1]
 
 # Settings that no source text or yaml file names, and arguments of the command line.
-EXTRA_KEYS = frozenset({"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"})
+EXTRA_KEYS = frozenset(
+    {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"}
+) | {"model_source", "multimodal_dataset"}
 
 # Settings that say where and with what a run is computed, and not what.
 PLACE = frozenset(
     ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
-)
+) | {"model_source"}  # a model's file may be moved
 
 # Settings that RecBole reads on behalf of the models that have them; others pass over them.
 OF_MODELS = frozenset({"loss_type"})
@@ -79,14 +83,14 @@ def model_names() -> dict[str, Path]:
 
 
 def check_model(name: str) -> None:
-    """Refuse a model name that `model_names` does not have, in exactly this case.
+    """Refuse a model name that neither `model_names` nor what is registered has, in exactly this case.
 
     Raises
     ------
     InputError
         Unknown name; the message has the nearest one or, where none is near, all of them.
     """
-    names = model_names()
+    names = {*model_names(), *registered_names(), *entries()}
     if name not in names:
         hint = nearest(name, names) or f" The models are {', '.join(sorted(names, key=str.lower))}."
         raise InputError(f"'{name}' is no model.{hint}")
@@ -104,7 +108,9 @@ def known_keys(model_class: type) -> set[str]:
             keys.update(arguments)
     keys |= _read_in(_core_sources()) - OF_MODELS
     keys |= _read_in(_model_sources(model_class))
-    for properties in _property_files(model_class.__name__):
+    for properties in (
+        file for name in (*inherited(model_class), model_class.__name__) for file in _property_files(name)
+    ):
         keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
     declaration = getattr(model_class, "parameter_class", None)
     return keys.union(defaults(declaration) if declaration else ())
@@ -113,7 +119,15 @@ def known_keys(model_class: type) -> set[str]:
 def data_keys() -> set[str]:
     """Return the settings that change which data are loaded, or how they are split."""
     sources = [*(recbole_folder() / "data" / "dataset").glob("*.py"), *(PACK / "data").glob("*.py")]
-    return {"modalities", "normalize", "missing_modality", "seed", "reproducibility", *_read_in(sources)}
+    return {
+        "modalities",
+        "multimodal_dataset",
+        "normalize",
+        "missing_modality",
+        "seed",
+        "reproducibility",
+        *_read_in(sources),
+    }
 
 
 def loss_types(model_class: type) -> list[str]:
@@ -169,7 +183,11 @@ def _core_sources() -> Iterator[Path]:
 def _model_sources(model_class: type) -> Iterator[Path]:
     for ancestor in model_class.__mro__:
         if ancestor.__module__.split(".")[0] not in {"builtins", "torch"}:
-            yield Path(inspect.getsourcefile(ancestor) or PACK / "__init__.py")
+            try:
+                file = inspect.getsourcefile(ancestor)
+            except (TypeError, OSError):  # a class of a notebook, or of an interactive session
+                file = None
+            yield Path(file) if file and Path(file).is_file() else PACK / "__init__.py"
 
 
 def _property_files(model: str) -> Iterator[Path]:

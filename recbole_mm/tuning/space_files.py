@@ -21,6 +21,18 @@ def default_space(model: str) -> Path | None:
     return file if file.is_file() else None
 
 
+def declared_space(model: type) -> Space | None:
+    """Return the space that a class declares as its attribute `sweep_space`, None where it declares none.
+
+    Raises
+    ------
+    InputError
+        What `space_of` raises.
+    """
+    declared = getattr(model, "sweep_space", None)
+    return space_of(declared, f"{model.__name__}.sweep_space") if declared else None
+
+
 def read_space(file: Path) -> Space:
     """Read a space.
 

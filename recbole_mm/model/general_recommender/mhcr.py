@@ -78,6 +78,7 @@ class MHCR(MultimodalRecommender):
     """
 
     parameter_class = MHCRParameters
+    proposed = True
     ablations = MappingProxyType(
         {
             "without hypergraph": {"alpha": 0.0, "hc_loss_weight": 0.0, "ghc_weight": 0.0},

@@ -74,6 +74,7 @@ class SEA(MultimodalRecommender):
     """
 
     parameter_class = SEAParameters
+    proposed = True
     ablations = MappingProxyType({"without alignment": {"alpha_contrast": 0.0}, "without distancing": {"ureg": 0.0}})
 
     def __init__(self, config: Any, dataset: Any) -> None:

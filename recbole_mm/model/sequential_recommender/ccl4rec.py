@@ -55,6 +55,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     """
 
     parameter_class = CCL4RecParameters
+    proposed = True
     ablations = MappingProxyType(
         {
             "without over-contrast": {"over_weight": 0.0},
