@@ -17,6 +17,7 @@ from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDatas
 from recbole_mm.recbole_bridge import batches as loading
 from recbole_mm.recbole_bridge import device, engine, histories, identity, times, trained_ids
 from recbole_mm.recbole_bridge import full_sort as evaluation
+from recbole_mm.settings.names import DATA_PATH
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -25,7 +26,6 @@ GENERAL = ("MHCR", "SEA", "VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
 MODELS = dict.fromkeys(GENERAL, "general_recommender") | {"CCL4Rec": "sequential_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
-DATA_PATH = "dataset/"  # where data sets are looked for
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
