@@ -10,8 +10,8 @@ ARGS ?=
 run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
 
-# Threads that wait do not spin: two workers share the cores.
-TEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(PY) -m pytest -n 2 --dist loadfile
+# One thread each: two workers share the cores.
+TEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 test: $(VENV)/.installed
 	$(TEST)

@@ -23,6 +23,7 @@ COMMANDS = (
     "loading",
     "features",
     "convert",
+    "startup",
 )
 
 

@@ -2,24 +2,47 @@
 
 import importlib
 import importlib.util
+import sys
+from typing import Any
+
+__all__ = ["register_model"]
 
 RECBOLE = "1.2.1"  # the version that the table of patches is for
 INSTALL = f"pip install --no-deps recbole=={RECBOLE}"
 
-if importlib.util.find_spec("recbole") is None:
-    raise ImportError(f"recbole-mm needs RecBole; install it with: {INSTALL}")
 
-found = importlib.import_module("recbole").__version__
-if found != RECBOLE:
-    raise ImportError(f"recbole-mm is made for RecBole {RECBOLE}, and {found} is installed; install it with: {INSTALL}")
+def plug_in() -> None:
+    """Plug the pack into RecBole; a second call changes nothing.
 
-from recbole_mm.recbole_bridge import table  # noqa: E402
+    Raises
+    ------
+    ImportError
+        RecBole is not installed, or in another version.
+    """
+    if importlib.util.find_spec("recbole") is None:
+        raise ImportError(f"recbole-mm needs RecBole; install it with: {INSTALL}")
+    found = importlib.import_module("recbole").__version__
+    if found != RECBOLE:
+        raise ImportError(
+            f"recbole-mm is made for RecBole {RECBOLE}, and {found} is installed; install it with: {INSTALL}"
+        )
 
-table.apply()
+    from recbole_mm.recbole_bridge import table  # noqa: PLC0415
 
-from recbole_mm.recbole_bridge import plugin  # noqa: E402  (RecBole can be imported only after the patches)
-from recbole_mm.recbole_bridge.models import register_model  # noqa: E402
+    table.apply()
 
-__all__ = ["register_model"]
+    from recbole_mm.recbole_bridge import plugin  # noqa: PLC0415 (RecBole can be imported only after the patches)
 
-plugin.register()
+    plugin.register()
+
+
+def register_model(model: type, dataset: type | None = None, trainer: type | None = None) -> type:
+    """Let RecBole, and every command of the pack, find a model; see `recbole_mm.recbole_bridge.models`."""
+    models: Any = importlib.import_module("recbole_mm.recbole_bridge.models")
+    registered: type = models.register_model(model, dataset, trainer)
+    return registered
+
+
+# While Python looks for the module of `python -m recbole_mm`, the arguments are not read: the command line plugs in.
+if sys.argv[:1] != ["-m"] or sys.orig_argv[-len(sys.argv)] != "recbole_mm":
+    plug_in()

@@ -30,6 +30,7 @@ from benchmarks import (
     propagation,
     scale,
     sequences,
+    startup,
     steps,
 )
 from benchmarks.histories_table import markdown
@@ -295,3 +296,12 @@ def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pyte
     found = json.loads((tmp_path / "neighbours-2000x16-exact.json").read_text())
     assert found["recall"] == 1
     assert found["peak_mib"] > 50
+
+
+def test_starting_is_measured_beside_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.measuring.WARM_UP", 0)
+    monkeypatch.setattr(startup, "CASES", {name: startup.CASES[name] for name in (startup.BASELINE, "recbole-mm rnu")})
+    startup.main(["--repeats=1", "--threads=1", f"--out={tmp_path}"])
+    cases = json.loads((tmp_path / "startup.json").read_text())["cases"]
+    assert cases["import torch"]["ratio"] == [1, 1, 1]
+    assert 0 < cases["recbole-mm rnu"]["seconds"][1] < cases["import torch"]["seconds"][1]

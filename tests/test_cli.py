@@ -335,9 +335,3 @@ def test_recbole_s_complaint_about_data_is_one_line(tmp_path: Path, capsys: pyte
     (tmp_path / "all" / "all.inter").write_text("user_id:token\titem_id:token\n" + "".join(rows))
     line = mistake(capsys, "--model=BPR", "--dataset=all", "--data_path=.", "--load_col=None")
     assert "data set all in ./all: Some users have interacted with all items" in line
-
-
-def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([]) == 2
-    assert cli.main(["--help"]) == 0
-    assert "recbole-mm run" in capsys.readouterr().out

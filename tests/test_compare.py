@@ -42,7 +42,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     (folder / "sasrec.yaml").write_text(json.dumps(HIDDEN))
     (folder / "broken.yaml").write_text("model: BPR\nlearning_rate: 1.0e+30\n")
     settings = ["--settings=SASRec=sasrec.yaml", "--settings=broken=broken.yaml"]
-    arguments = ["compare", "--models=BPR,SASRec", *DATA, *settings, "--seeds=2", "--out=out"]
+    arguments = ["compare", "--models=BPR,SASRec", *DATA, *settings, "--num-seeds=2", "--out=out"]
     command = [sys.executable, "-m", "recbole_mm", *arguments]
     options: dict[str, Any] = {"cwd": folder, "env": environment(), "text": True}
     driver = subprocess.Popen([*command, "--jobs=2"], **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -132,7 +132,7 @@ def test_what_is_there_is_not_trained_again(
     assert cli.main(killed.arguments) == 1
     assert trained == [("broken", 2020), ("broken", 2021)]  # what failed is tried again
     assert "6 cells, 4 of them are there" in capsys.readouterr().out
-    arguments = ["--seeds=3" if one == "--seeds=2" else one for one in killed.arguments if "broken" not in one]
+    arguments = ["--num-seeds=3" if one == "--num-seeds=2" else one for one in killed.arguments if "broken" not in one]
     trained.clear()
     assert cli.main(arguments) == 1  # one more seed
     assert trained == [("BPR", 2022), ("SASRec", 2022)]
@@ -231,7 +231,7 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
         ([], "nothing to compare"),
         (["--models=BPR", "--jobs=2", "--ray"], "--jobs is for processes"),
         (["--models=BPR", "--cpus=2"], "--cpus is for --ray"),
-        (["--models=BPR", "--seeds=0"], "seeds must be at least 1"),
+        (["--models=BPR", "--num-seeds=0"], "num_seeds must be at least 1"),
         (["--models=BPR,SASRec", "--eval_args={'split': {'RS': [8, 1, 1]}}"], "SASRec is sequential and BPR is not"),
         (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: 'hyper_num' is no setting"),
         (["--models=MHCR", "--knn_k=0"], "MHCR on microvideo: the configuration: knn_k must be at least 1, not 0"),

@@ -170,8 +170,8 @@ def test_mistakes(
         (["mmrec", "source/log.csv", "--out=y"], "source/log.csv is no folder: give the folder that holds the data"),
         (["table", "nowhere", "--out=y"], "nowhere does not exist: give a table, or the folder that holds it"),
         (["table", "source/x.txt", "--out=y"], "source/x.txt: a table is a .csv, .tsv or .parquet file"),
-        (["table", "source"], "command line: the following arguments are required: --out"),
-        (["table", "source", "--out=y", "--colour=red"], "command line: unrecognized arguments: --colour=red"),
+        (["table", "source"], "missing: --out; see recbole-mm convert --help"),
+        (["table", "source", "--out=y", "--colour=red"], "unknown option '--colour'; see recbole-mm convert --help"),
         (["mmrec", "source", "--out=y", "--user=u"], "command line: --user is for table"),
         (["table", "source", "--out=y", "--features=x"], "command line: --features=x: write NAME=FILE"),
         (["table", "source", "--out=y", "--features=image=x.npy"], "x.npy does not exist, neither here nor in source"),
@@ -195,9 +195,7 @@ def test_mistakes_on_the_command_line(
 
 
 def test_help_shows_every_layout(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["convert", "--help"])
-    assert stop.value.code == 0
+    assert cli.main(["convert", "--help"]) == 0
     shown = capsys.readouterr().out
     for word in (
         "mmrec",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import enum
+import importlib.metadata
 import json
 import platform
 import struct
@@ -43,9 +44,9 @@ def test_environment_names_versions_and_threads(monkeypatch: pytest.MonkeyPatch)
     assert found["threads"] == torch.get_num_threads()
 
     def absent(name: str) -> str:
-        raise environment.importlib.metadata.PackageNotFoundError(name)
+        raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(environment.importlib.metadata, "version", absent)
+    monkeypatch.setattr(importlib.metadata, "version", absent)
     assert environment.environment()["recbole_mm"] == "not installed"
 
 

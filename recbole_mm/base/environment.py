@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 
 import torch
+
+from recbole_mm.base.versions import version
 
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "recbole", "recbole_mm")
 
@@ -22,11 +23,3 @@ def environment() -> dict[str, str | int]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
     }
-
-
-def version(name: str) -> str:
-    """Return the version of an installed library, or ``not installed``."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

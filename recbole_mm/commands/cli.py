@@ -1,21 +1,27 @@
-"""The command line: `recbole-mm COMMAND`, and `run_recbole_mm.py`, which is `recbole-mm run`."""
+"""The command line: `recbole-mm COMMAND`, and `run_recbole_mm.py`, which is `recbole-mm run`.
+
+Arguments are read before anything heavy is imported: help, the version and mistakes in options come at once.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.versions import version
+from recbole_mm.commands.parser import Arguments, Parser
 
 COMMANDS = {
     "run": "train and test one model",
     "tune": "search settings with Ray Tune, chosen by validation",
-    "compare": "models x data sets x seeds: the tables of a paper",
-    "convert": "make a data set of RecBole's out of somebody else's layout",
-    "inspect": "look at a data set: numbers, plots, and what is wrong with it",
-    "split": "write a cold-start split of a data set",
+    "compare": "compare models on datasets over seeds, and write the tables of a paper",
+    "convert": "make a dataset for RecBole out of another layout",
+    "inspect": "look through a dataset: statistics, plots and problems",
+    "split": "write a cold-start split of a dataset",
 }
 
 
@@ -25,18 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; 2 for a mistake in the input, said in one line; 130 after Ctrl-C; `inspect` also gives 1.
+        0; 2 for a mistake in the input, said in one line; 130 after Ctrl-C; `inspect` and `compare` also give 1.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    command = arguments[0] if arguments else ""
-    if command not in COMMANDS:
-        asked = command in ("-h", "--help")
-        _say(_usage(), sys.stdout if asked else sys.stderr)
-        if command and not asked:
-            _say(f"error: '{command}' is no command.{nearest(command, COMMANDS)}", sys.stderr)
-        return 0 if asked else 2
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return int(importlib.import_module(f"recbole_mm.commands.{command}").main(arguments[1:], _say))
+        if words[:1] in (["-h"], ["--help"]):
+            _say(_usage())
+            return 0
+        if words[:1] == ["--version"]:
+            _say(f"recbole-mm {version('recbole-mm')}, RecBole {version('recbole')}")
+            return 0
+        arguments = _read(words)
+        return 0 if arguments is None else _run(words[0], arguments)
     except InputError as error:
         _say(f"error: {error}", sys.stderr)
         return 2
@@ -44,13 +50,52 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {error.name} is not installed, and what you asked for needs it: pip install it first", sys.stderr)
         return 2
     except KeyboardInterrupt:
-        _say("\nstopped outside training; nothing to resume.", sys.stderr)
+        _say("\ninterrupted outside training; nothing to resume.", sys.stderr)
         return 130
 
 
+def _read(words: Sequence[str]) -> Arguments | None:
+    """Return what the words say, None where they ask for help, which is then printed."""
+    if not words:
+        raise InputError(f"no command is given; choose from {', '.join(COMMANDS)} (see recbole-mm --help)")
+    if words[0] not in COMMANDS:
+        hint = nearest(words[0], [*COMMANDS, "--help", "--version"]) or " See recbole-mm --help."
+        raise InputError(f"unknown {'option' if words[0].startswith('-') else 'command'} '{words[0]}'.{hint}")
+    parser: Parser = importlib.import_module(f"recbole_mm.commands.arguments.{words[0]}").parser()
+    try:
+        return parser.read(words[1:])
+    except SystemExit:  # argparse's way to end after the help
+        return None
+
+
+def _run(command: str, arguments: Arguments) -> int:
+    # Threads that wait sleep: spinning ones slow down whatever else runs. OpenMP reads this when torch is loaded, in
+    # this process and in those that it starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _plug_in()
+    return int(importlib.import_module(f"recbole_mm.commands.{command}").main(arguments, _say))
+
+
+def _plug_in() -> None:
+    """Plug the pack into RecBole, if importing it has not: `recbole_mm_cli` and `python -m` leave that to this."""
+    package: Any = sys.modules["recbole_mm"]
+    if not hasattr(package, "plug_in"):
+        package.__spec__.loader.exec_module(package)
+    package.plug_in()
+
+
 def _usage() -> str:
-    lines = [f"  recbole-mm {name:<9}{meaning}" for name, meaning in COMMANDS.items()]
-    return "\n".join(["usage: (each with --help)", *lines])
+    commands = [f"  {name:<9}{meaning}" for name, meaning in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: recbole-mm COMMAND [--key=value ...]",
+            "       recbole-mm COMMAND --help",
+            "       recbole-mm --version",
+            "",
+            "commands:",
+            *commands,
+        ]
+    )
 
 
 def _say(text: str, stream: Any = None) -> None:

@@ -6,45 +6,22 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.commands import Say
+from recbole_mm.commands.parser import Arguments
 from recbole_mm.conversion import matrices, microlens, mmrec, table
+from recbole_mm.conversion.layouts import KINDS, USUAL
 from recbole_mm.conversion.source import Source
 from recbole_mm.conversion.staging import staged
 from recbole_mm.conversion.writer import Written, write
 
-USAGE = "recbole-mm convert KIND SOURCE --out=dataset/NAME [--overwrite] [--key=value ...]"
 READERS = {"mmrec": mmrec.read, "diffmm": matrices.read, "mmssl": matrices.read, "microlens": microlens.read}
-KINDS = (*READERS, "table")
-LAYOUTS = "\n\n".join(["kinds, and what they expect:", *(kind.LAYOUT for kind in (mmrec, matrices, microlens, table))])
-_COLUMNS = ("user", "item", "rating", "time")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"command line: {message}; see recbole-mm convert --help")
-
-
-def main(arguments: Sequence[str], say: Say) -> int:
+def main(arguments: Arguments, say: Say) -> int:
     """Convert one data set and say what was made; return 0."""
-    parser = _Parser(
-        prog="recbole-mm convert",
-        usage=USAGE,
-        allow_abbrev=False,
-        epilog=LAYOUTS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="the folder, or of table the file, to read")
-    parser.add_argument("--out", required=True, type=Path, help="the folder to make; its last part names the data set")
-    parser.add_argument("--overwrite", action="store_true", help="replace an old data set once the new one is complete")
-    for role in _COLUMNS:
-        usual = ", ".join(table.USUAL[role])
-        parser.add_argument(f"--{role}", default="", metavar="COLUMN", help=f"table: a column (default one of {usual})")
-    parser.add_argument("--features", action="append", default=[], metavar="NAME=FILE", help="table: a modality's file")
-    known = parser.parse_args(arguments)
+    known = arguments.options
     try:
         source = _read(known)
         with staged(known.out, known.overwrite, known.source) as folder:
@@ -56,7 +33,7 @@ def main(arguments: Sequence[str], say: Say) -> int:
 
 
 def _read(known: argparse.Namespace) -> Source:
-    columns = {role: getattr(known, role) for role in _COLUMNS if getattr(known, role)}
+    columns = {role: getattr(known, role) for role in USUAL if getattr(known, role)}
     if known.kind == "table":
         return table.read(known.source, columns, _features(known.features))
     if known.kind not in KINDS:

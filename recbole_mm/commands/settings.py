@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, nearest
+
+ALIKE = 0.8  # how alike an option a word must be that is taken for a mistyped one
 
 
 def read_settings(rest: Sequence[str]) -> dict[str, str]:
@@ -20,7 +25,7 @@ def read_settings(rest: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not key:
-            raise InputError(f"command line: '{word}' is no setting; write --key=value")
+            raise InputError(f"command line: unexpected argument '{word}'; write a setting as --key=value")
         if not equals:
             value = next(words, "")
             if not value or value.startswith("--"):
@@ -29,6 +34,46 @@ def read_settings(rest: Sequence[str]) -> dict[str, str]:
             raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
         settings[key] = value
     return settings
+
+
+def refuse_mistyped(key: str, options: Iterable[str]) -> None:
+    """Refuse a setting that nothing reads and that is spelt nearly like an option of the command.
+
+    Parameters
+    ----------
+    key : str
+        The name of the setting.
+    options : iterable of str
+        Such as ``--model``.
+
+    Raises
+    ------
+    InputError
+        With the nearest option. All other names are checked once RecBole is imported.
+    """
+    hint = nearest_option(f"--{key}", options, ALIKE)
+    if hint and not _is_named(key):
+        raise InputError(f"unknown option '--{key}'.{hint}")
+
+
+def nearest_option(name: str, options: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return `` Did you mean '--X'?`` for the option closest to `name`, or an empty string."""
+    dashes = "--"  # which all share, and which therefore say nothing
+    return nearest(name[2:], [option[2:] for option in options], cutoff).replace("'", f"'{dashes}", 1)
+
+
+def _is_named(key: str) -> bool:
+    """Return whether a source or yaml file of RecBole or of the pack has the name, in quotes or before a colon."""
+    name = re.compile(rf"""(["']){re.escape(key)}\1|^\s*{re.escape(key)}\s*:""", re.MULTILINE)
+    return any(name.search(file.read_text(encoding="utf-8")) for file in _sources())
+
+
+def _sources() -> Iterator[Path]:
+    for package in ("recbole_mm", "recbole"):
+        spec = importlib.util.find_spec(package)  # imports nothing
+        for folder in (spec.submodule_search_locations if spec else None) or ():
+            yield from Path(folder).rglob("*.yaml")
+            yield from Path(folder).rglob("*.py")
 
 
 def checked_resume(given: str | None) -> str:
@@ -40,5 +85,5 @@ def checked_resume(given: str | None) -> str:
         It is given without a value.
     """
     if given is not None and not given.strip():
-        raise InputError("--resume has no value: name what to go on with, or leave it out")
+        raise InputError("--resume has no value: name what to resume, or leave it out")
     return given or ""

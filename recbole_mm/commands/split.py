@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import recbole
@@ -12,32 +10,19 @@ from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
+from recbole_mm.commands.parser import Arguments
 from recbole_mm.data.coldstart import LEFT_OUT
 from recbole_mm.data.splits import assign, read_interactions, summary, write_split
-from recbole_mm.recbole_bridge.plugin import DATA_PATH
+from recbole_mm.settings.names import DATA_PATH
 from recbole_mm.settings.request import Request, configure
-
-USAGE = "recbole-mm split NAME (--cold-items 0.1 | --cold-users 0.1 | --min-history 5) [--valid 0.1] [--test 0.1]"
 
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 NO_FILTER = (None, "[0,inf)")
 
 
-def main(arguments: Sequence[str], say: Say) -> int:
+def main(arguments: Arguments, say: Say) -> int:
     """Write a split and tell how to use it; return 0."""
-    parser = argparse.ArgumentParser(prog="recbole-mm split", usage=USAGE, allow_abbrev=False)
-    parser.add_argument("dataset", metavar="NAME", help="folder name in data_path")
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--cold-items", type=float, help="share of the items with features that training does not have")
-    kind.add_argument("--cold-users", type=float, help="share of the users that training does not have")
-    kind.add_argument("--min-history", type=int, help="training interactions that every evaluated user keeps")
-    parser.add_argument("--valid", type=float, default=0.1, help="of each user's other interactions (0.1)")
-    parser.add_argument("--test", type=float, default=0.1, help="of each user's other interactions (0.1)")
-    parser.add_argument("--seed", type=int, default=2020, help="of what is chosen at random (2020)")
-    parser.add_argument("--name", default="", help="of the split (its kind and amount)")
-    parser.add_argument("--data_path", default=DATA_PATH, help=f"folder of the data sets ({DATA_PATH})")
-    parser.add_argument("--overwrite", action="store_true", help="replace a split of this name")
-    known = parser.parse_args(arguments)
+    known = arguments.options
     (what, amount), *_ = [
         (key, value)
         for key in ("cold_items", "cold_users", "min_history")

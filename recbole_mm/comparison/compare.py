@@ -15,8 +15,9 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
 from recbole_mm.base.metrics import key_of
 from recbole_mm.comparison.differences import differences
+from recbole_mm.comparison.options import Plan
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.plan import Cell, Plan, Row, cell_of, check_once, configure_row
+from recbole_mm.comparison.plan import Cell, Row, cell_of, check_once, configure_row
 from recbole_mm.comparison.progress import Progress
 from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
@@ -87,7 +88,7 @@ def compare(
             configs[dataset] = next(iter(asked.values()))[1]
             cells += [
                 cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
-                for seed in range(first, first + plan.seeds)
+                for seed in range(first, first + plan.num_seeds)
                 for row in rows
             ]
     cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early

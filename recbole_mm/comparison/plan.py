@@ -16,21 +16,10 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.recbole_bridge.model_sources import named, source_hash
 from recbole_mm.recbole_bridge.models import is_proposed
-from recbole_mm.recbole_bridge.plugin import DATA_PATH
-from recbole_mm.settings.parameters import parameter
+from recbole_mm.settings.names import DATA_PATH
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.settings.valid_names import PLACE, check_model
 from recbole_mm.training.result import resolved_config
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a comparison is carried out."""
-
-    seeds: int = parameter(5, "seeds from that of the settings on, one after the other", low=1)
-    jobs: int = parameter(1, "trainings at a time, each a process with its share of the cores", low=1)
-    cpus: int = parameter(1, "CPUs of a training with --ray", low=1)
-    gpus: float = parameter(-1.0, "GPUs of a training with --ray; by default 1 where there is one", low=-1.0)
 
 
 @dataclass(frozen=True, slots=True)

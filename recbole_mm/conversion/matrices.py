@@ -17,11 +17,6 @@ from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.sparse import read_matrix
 from recbole_mm.data.folder import PARTS
 
-LAYOUT = """\
-diffmm      SOURCE/trnMat.pkl       and valMat.pkl, tstMat.pkl: scipy.sparse matrices, users x items; or
-mmssl       SOURCE/train.json       and val.json, test.json: {"user": [item, ...]}
-            SOURCE/image_feat.npy   and any other *_feat.npy: row i belongs to item i"""
-
 _NAMES = {"train": ("trnMat", "train_mat"), "valid": ("valMat", "valid_mat", "val_mat"), "test": ("tstMat", "test_mat")}
 _JSON = {"train": ("train.json",), "valid": ("val.json", "valid.json"), "test": ("test.json",)}
 _ROWS = 1 << 17

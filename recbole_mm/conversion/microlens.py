@@ -14,12 +14,6 @@ from recbole_mm.conversion.source import Source
 from recbole_mm.conversion.tables import Field, checked_batches, column_names, find_column
 from recbole_mm.conversion.values import Times, ids
 
-LAYOUT = """\
-microlens   SOURCE/*pairs*.csv      columns user, item, timestamp
-            SOURCE/*title*.csv      columns item, title; may be left out
-            SOURCE/*.npy            features: row i belongs to item i, from 0 or 1 as the ids tell; where they
-                                    do not, to line i of a file STEM.ids beside it"""
-
 
 def read(folder: Path) -> Source:
     """Describe a folder of MicroLens'; an `InputError` says what it lacks."""

@@ -15,11 +15,6 @@ from recbole_mm.conversion.tables import Field, checked_batches, column_names, f
 from recbole_mm.conversion.values import Times, ids, labels, numbers
 from recbole_mm.data.folder import PARTS
 
-LAYOUT = """\
-mmrec       SOURCE/NAME.inter       tab separated, columns userID, itemID, optionally rating, timestamp and
-                                    x_label (0 train, 1 valid, 2 test), whose split is kept
-            SOURCE/image_feat.npy   and text_feat.npy, any *_feat.npy: row i belongs to itemID i"""
-
 
 def read(folder: Path) -> Source:
     """Describe a folder of MMRec's; an `InputError` says what it lacks."""

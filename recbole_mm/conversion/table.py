@@ -8,24 +8,12 @@ from pathlib import Path
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.conversion.features import look, look_all
 from recbole_mm.conversion.folders import files_in
+from recbole_mm.conversion.layouts import USUAL
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.tables import Field, checked_batches, column_names, find_column, has_column, head_of
 from recbole_mm.conversion.values import Check, Times, ids, numbers
 from recbole_mm.data.folder import PARTS
 
-LAYOUT = """\
-table       SOURCE                  a .csv, .tsv or .parquet file of interactions, or a folder with one, or with
-                                    train, valid (or val) and test, whose split is kept
-            beside it               features: *.npy, *.npz, *.safetensors, whose rows belong to the lines of
-                                    STEM.ids beside them, else row i to item i; *.parquet, columns item_id and
-                                    one of lists"""
-
-USUAL = {
-    "user": ("user_id", "user", "uid", "reviewerID"),
-    "item": ("item_id", "item", "iid", "video_id", "photo_id", "movie_id", "product_id", "asin"),
-    "rating": ("rating", "score", "stars", "overall"),
-    "time": ("timestamp", "time", "datetime", "date", "unixReviewTime", "ts"),
-}
 _FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"}
 _TABLES = ("*.csv", "*.tsv", "*.parquet")
 _STEMS = {"train": ("train",), "valid": ("valid", "val"), "test": ("test",)}

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from recbole_mm.comparison.plan import Cell, Plan
+from recbole_mm.comparison.options import Plan
+from recbole_mm.comparison.plan import Cell
 from recbole_mm.comparison.training import train_alone, train_cell, write_error
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept, devices_of_trial

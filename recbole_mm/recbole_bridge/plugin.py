@@ -15,6 +15,7 @@ import recbole.trainer
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
 from recbole_mm.recbole_bridge import models
 from recbole_mm.recbole_bridge.model_sources import find_models
+from recbole_mm.settings.names import DATA_PATH
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
@@ -23,7 +24,6 @@ GENERAL = ("MHCR", "SEA", "VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
 MODELS = dict.fromkeys(GENERAL, "general_recommender") | {"CCL4Rec": "sequential_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
-DATA_PATH = "dataset/"  # where data sets are looked for
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 

@@ -21,11 +21,11 @@ from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.model_sources import named
 from recbole_mm.recbole_bridge.plugin import dataset_yaml
 from recbole_mm.settings.checks import check_config
+from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL
 from recbole_mm.settings.parameters import check_model_parameters, read_config
 from recbole_mm.settings.valid_names import check_keys, check_model
 from recbole_mm.training.groups import read_groups
 
-DEFAULT_MODEL, DEFAULT_DATASET = "MHCR", "ml-100k"
 SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     check_config,
     partial(read_config, Engine),

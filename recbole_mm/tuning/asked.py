@@ -14,7 +14,8 @@ from recbole.utils import ModelType, get_model
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.recbole_bridge.plugin import DATA_PATH, dataset_yaml
+from recbole_mm.recbole_bridge.plugin import dataset_yaml
+from recbole_mm.settings.names import DATA_PATH
 from recbole_mm.settings.parameters import read
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, configure, read_yaml
 from recbole_mm.settings.valid_names import check_keys

@@ -22,19 +22,21 @@ Values = dict[str, Any]
 class Plan:
     """The options of a sweep."""
 
-    num_samples: int = parameter(0, f"trials, or passes over a grid; 0 is {TRIALS} trials, or one pass", low=0)
-    scheduler: str = parameter("asha", "what stops poor trials early", choices=SCHEDULERS)
-    search: str = parameter("random", "how values are chosen", choices=SEARCHES)
-    cpus_per_trial: float = parameter(1.0, "CPUs that a trial gets, and its threads of torch", low=0.1)
-    gpus_per_trial: float = parameter(
-        -1.0, "GPUs that a trial gets, 0.5 for half of one; -1 is 1 if there is any", low=-1
+    num_samples: int = parameter(
+        0, f"number of trials, or of passes over a grid (default: {TRIALS} trials, or one pass)", low=0
     )
-    max_concurrent: int = parameter(0, "trials at a time; 0 is as many as fit", low=0)
-    time_budget: float = parameter(0.0, "seconds after which no trial goes on; 0 is no limit", low=0)
-    checkpoint_every: int = parameter(5, "validations from one checkpoint of a trial to the next", low=1)
-    grace: int = parameter(5, "epochs before a trial may be stopped", low=1)
+    scheduler: str = parameter("asha", "scheduler that stops poor trials early", choices=SCHEDULERS)
+    search: str = parameter("random", "search that chooses the values", choices=SEARCHES)
+    cpus_per_trial: float = parameter(1.0, "number of CPUs of a trial, and of its threads", low=0.1)
+    gpus_per_trial: float = parameter(
+        -1.0, "number of GPUs of a trial, 0.5 for half of one (default: 1 where there is one)", low=-1
+    )
+    max_concurrent: int = parameter(0, "number of trials at a time (default: as many as there is room for)", low=0)
+    time_budget: float = parameter(0.0, "seconds after which no trial goes on (default: no limit)", low=0)
+    checkpoint_every: int = parameter(5, "number of validations from one checkpoint of a trial to the next", low=1)
+    grace: int = parameter(5, "number of epochs before the scheduler may stop a trial", low=1)
     final_seeds: int = parameter(
-        1, "seeds with which the winner is trained and tested: the sweep's and the next", low=1
+        1, "number of consecutive seeds, starting at --seed, with which the best settings are tested", low=1
     )
 
     @property
