@@ -14,6 +14,7 @@ import recbole.trainer
 from recbole.config import Config
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
+from recbole_mm.model import MODELS
 from recbole_mm.recbole_bridge import batches as loading
 from recbole_mm.recbole_bridge import device, engine, histories, identity, times, trained_ids
 from recbole_mm.recbole_bridge import full_sort as evaluation
@@ -21,8 +22,6 @@ from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
 
-GENERAL = ("MHCR", "SEA", "VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
-MODELS = dict.fromkeys(GENERAL, "general_recommender") | {"CCL4Rec": "sequential_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
 DATA_PATH = "dataset/"  # where data sets are looked for
