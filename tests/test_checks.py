@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import recbole_mm
 
@@ -20,8 +21,10 @@ from recbole.model.general_recommender.bpr import BPR
 from recbole.model.general_recommender.lightgcn import LightGCN
 from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 
+from benchmarks import setting_names
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.file_checks import check_files
+from recbole_mm.model import MODELS
 from recbole_mm.settings import valid_names as keys
 from recbole_mm.settings.checks import check_config
 from recbole_mm.training import checks
@@ -82,6 +85,29 @@ def test_properties_folder_exists() -> None:
 def test_recbole_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys.importlib.util, "find_spec", lambda name: None)
     assert message(keys.recbole_folder) == ("RecBole is not installed: pip install --no-deps recbole==1.2.1")
+
+
+def test_the_table_of_names_is_what_recboles_sources_give() -> None:
+    assert setting_names.names() == keys.recbole_names(), "make it anew: python -m benchmarks.setting_names"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_pack_reads_no_setting_that_it_does_not_know(model: str) -> None:
+    files = {file for file in keys.PACK.rglob("*.py") if keys.PACK / "model" not in file.parents}
+    yamls = [*(keys.properties_folder() / "dataset").glob("*.yaml"), keys.properties_folder() / f"model/{model}.yaml"]
+    found = {key for file in yamls if file.is_file() for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
+    for file in files | {keys.model_names()[model]}:
+        found |= keys.read_in(file.read_text(encoding="utf-8"))
+    of_some = {"loss_type", "num_clusters", "train_stage"}  # models of RecBole, which the checks and shims read
+    assert found - of_some <= keys.known_keys(get_model(model))
+
+
+def test_no_source_is_read_to_know_the_settings_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys.recbole_names()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("a file was read"))
+    keys.check_model("MHCR")
+    keys.check_keys(["knn_k"], get_model("MHCR"), "command line")
+    keys.check_keys(["n_layers"], LightGCN, "command line")
 
 
 @dataclass

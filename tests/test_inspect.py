@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from recbole_mm.commands import cli
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.walk import inspect
-from recbole_mm.settings import valid_names as keys
 from recbole_mm.settings.request import Request
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +27,6 @@ modalities:
   audio: {file: audio.npy, ids: audio.ids}
 """
 
-KNOWN_KEYS = functools.cache(keys.known_keys)  # read from source texts once a model, not once a command
 
 Toy = Path  # the folder of the data set
 
@@ -49,7 +46,6 @@ def write_inter(toy: Toy, pairs: list[tuple[str, str]], name: str = "toy.inter")
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """Return the folder of a healthy set with two modalities that tell the halves of the catalogue."""
     monkeypatch.setattr("recbole_mm.inspection.coconsumption.NEIGHBOURS", 2)  # the catalogue is small
-    monkeypatch.setattr("recbole_mm.settings.valid_names.known_keys", KNOWN_KEYS)
     folder = tmp_path / "data" / "toy"
     folder.mkdir(parents=True)
     write_inter(folder, interactions())

@@ -233,7 +233,7 @@ def test_the_table_has_running_trials_first_and_then_the_best() -> None:
         ["2", "running"], ["3", "stopped"], ["1", "finished"], ["4", "failed"],
     ]  # fmt: skip
     assert rows[1].split()[2:] == ["5", "0.4000", "1"]
-    assert progress.table(SHOWN, 16, "RMSE", False).startswith("3 of 16 trials ended; best RMSE 0.0500")
+    assert progress.table(SHOWN, 16, "RMSE").startswith("3 of 16 trials ended; best RMSE 0.0500")
 
 
 def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

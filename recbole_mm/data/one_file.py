@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from recbole_mm.data.atomic import (
     parse_header,
     read_rows,
 )
+from recbole_mm.data.by_columns import check_columns, plain_file
 from recbole_mm.data.ids import mistake_in_id
 from recbole_mm.settings.intervals import check_interval
 
@@ -39,11 +40,14 @@ class Content:
     times : set of float
         Of a file of interactions; at most two.
     n_rows : int
+    digest : bytes or None
+        The sha256 of the file, where it was read as a whole.
     """
 
     ids: dict[str, set[str]]
     times: set[float]
     n_rows: int
+    digest: bytes | None = None
 
 
 def check_file(path: Path, config: Any) -> Content:
@@ -56,12 +60,21 @@ def check_file(path: Path, config: Any) -> Content:
     UnicodeDecodeError
         Another encoding.
     """
-    separator = config["field_separator"] or "\t"
-    rows = read_rows(path, separator, config["encoding"] or "utf-8")
+    separator, encoding = config["field_separator"] or "\t", config["encoding"] or "utf-8"
+    with plain_file(path) as file:
+        cells = file.header(separator, encoding)
+        if cells is not None:
+            columns = _check_header(path, cells, separator)
+            loaded = _check_columns(path, columns, config)
+            ids, numbers, time = _fields(path, columns, loaded, config)
+            found = Content(ids, set(), 0)
+            n_rows = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=found.times)
+            if n_rows is not None:
+                return replace(found, n_rows=n_rows, digest=file.sha.digest())
+    rows = read_rows(path, separator, encoding)
     _, head = next(rows, (1, [""]))
     columns = _check_header(path, head, separator)
-    loaded = _check_columns(path, columns, config)
-    return _check_rows(path, rows, columns, loaded, config)
+    return _check_rows(path, rows, columns, _check_columns(path, columns, config), config)
 
 
 def is_sequential(config: Any) -> bool:
@@ -138,13 +151,10 @@ def _check_column(path: Path, field: str, columns: Columns, problem: str) -> Non
 
 
 def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[str], config: Any) -> Content:
-    places = {field: place for place, field in enumerate(columns) if field in loaded}
-    ids: dict[str, set[str]] = {field: set() for name in ID_FIELDS if (field := config[name]) in places}
+    places = {field: place for place, field in enumerate(columns)}
+    ids, numbers, time = _fields(path, columns, loaded, config)
     id_cells = [(places[field], field, ids[field]) for field in ids]
-    separators = {"float": None, "float_seq": config["seq_separator"] or " "}
-    numbers = {field: separators[columns[field]] for field in places if columns[field] in separators}
-    time = _time_field(path, columns, config)
-    number_cells = [(places[field], field, numbers[field]) for field in numbers if field != time]
+    number_cells = [(places[field], field, numbers[field]) for field in numbers]
     time_place = places.get(time)
     times: set[float] = set()
     n_rows = 0
@@ -168,10 +178,18 @@ def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[s
     return Content(ids, times, n_rows)
 
 
-def _time_field(path: Path, columns: Columns, config: Any) -> str:
-    """Return the column of times in a file of interactions, empty where it has none."""
-    field = config["TIME_FIELD"]
-    return field if path.suffix == ".inter" and columns.get(field) == "float" else ""
+def _fields(
+    path: Path, columns: Columns, loaded: set[str], config: Any
+) -> tuple[dict[str, set[str]], dict[str, str | None], str]:
+    """Return the loaded fields of ids, without any; those of numbers and what is between them; that of times."""
+    ids: dict[str, set[str]] = {field: set() for name in ID_FIELDS if (field := config[name]) in loaded}
+    time = config["TIME_FIELD"]
+    if path.suffix != ".inter" or columns.get(time) != "float" or time not in loaded:
+        time = ""
+    between = {"float": None, "float_seq": config["seq_separator"] or " "}
+    numbers = {field: between[kind] for field, kind in columns.items() if field in loaded and kind in between}
+    numbers.pop(time, None)
+    return ids, numbers, time
 
 
 def _check_numbers(path: Path, line: int, field: str, text: str, separator: str | None) -> None:

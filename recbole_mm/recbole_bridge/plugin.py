@@ -13,6 +13,7 @@ import recbole.data.dataset
 import recbole.trainer
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
+from recbole_mm.model import MODELS
 from recbole_mm.recbole_bridge import models
 from recbole_mm.recbole_bridge.model_sources import find_models
 from recbole_mm.settings.names import DATA_PATH
@@ -20,8 +21,6 @@ from recbole_mm.settings.parameters import defaults
 from recbole_mm.settings.valid_names import properties_folder
 from recbole_mm.training.trainer import SEATrainer
 
-GENERAL = ("MHCR", "SEA", "VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
-MODELS = dict.fromkeys(GENERAL, "general_recommender") | {"CCL4Rec": "sequential_recommender"}
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
 _TRAINERS = {"SEA": SEATrainer}
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")

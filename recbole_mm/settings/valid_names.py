@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
+import json
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-
-import yaml
-from recbole.utils import argument_list
+from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.model import MODELS
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.model_sources import entries
@@ -20,8 +22,9 @@ from recbole_mm.settings.parameters import defaults
 from recbole_mm.training.groups import GroupSettings
 
 PACK = Path(__file__).resolve().parents[1]
+TABLE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.2.1, made by `benchmarks.setting_names`
 
-# Settings that no source text or yaml file names, and arguments of the command line.
+# Settings of the pack, and arguments of the command line.
 EXTRA_KEYS = frozenset(
     {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"}
 ) | {"model_source", "multimodal_dataset"}
@@ -30,12 +33,6 @@ EXTRA_KEYS = frozenset(
 PLACE = frozenset(
     ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
 ) | {"model_source"}  # a model's file may be moved
-
-# Settings that RecBole reads on behalf of the models that have them; others pass over them.
-OF_MODELS = frozenset({"loss_type"})
-
-# Packages of RecBole that read the configuration of every run; models are read one by one.
-CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
 
 # A name in quotes after `config[`, after `config.get(`, or before `in config`; so too for final_config_dict.
 READ_KEY = re.compile(
@@ -66,20 +63,18 @@ def properties_folder() -> Path:
     return PACK / "properties"
 
 
-def model_names() -> dict[str, Path]:
-    """Return the models of RecBole and of the pack: class name -> source file.
+@functools.cache
+def recbole_names() -> dict[str, Any]:
+    """Return the table of RecBole's names; see `benchmarks.setting_names`."""
+    table: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
+    return table
 
-    A model is a class named like its file in a folder `model/*_recommender`, whatever the case. No model
-    is imported, because some need packages that are not installed. The pack's models win over RecBole's.
-    """
-    names: dict[str, Path] = {}
-    for package in (recbole_folder(), PACK):
-        for file in sorted(package.glob("model/*_recommender/*.py")):
-            source = file.read_text(encoding="utf-8")
-            match = re.search(rf"^class\s+({re.escape(file.stem)})\b", source, re.MULTILINE | re.IGNORECASE)
-            if match:
-                names[match[1]] = file
-    return names
+
+def model_names() -> dict[str, Path]:
+    """Return the models of RecBole and of the pack: class name -> source file. No model is imported."""
+    recbole = recbole_folder()
+    own = {model: PACK / "model" / kind / f"{model.lower()}.py" for model, kind in MODELS.items()}
+    return {name: recbole / file for name, file in recbole_names()["models"].items()} | own
 
 
 def check_model(name: str) -> None:
@@ -99,26 +94,21 @@ def check_model(name: str) -> None:
 def known_keys(model_class: type) -> set[str]:
     """Return every setting that RecBole, the pack or `model_class` ever reads.
 
-    Harvested from source text, where it reads the configuration, from the yaml files of default properties,
-    from RecBole's argument lists, and from the dataclass in which the model declares its parameters.
+    Those of RecBole and of its models are in a table. A model from elsewhere has the parameters that it declares in a
+    dataclass, and what its own source text reads from the configuration.
     """
-    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings), *defaults(Ranked)}
-    for name, arguments in vars(argument_list).items():
-        if name.endswith("_arguments"):
-            keys.update(arguments)
-    keys |= _read_in(_core_sources()) - OF_MODELS
-    keys |= _read_in(_model_sources(model_class))
-    for properties in (
-        file for name in (*inherited(model_class), model_class.__name__) for file in _property_files(name)
-    ):
-        keys.update(yaml.safe_load(properties.read_text(encoding="utf-8")) or ())
+    table = recbole_names()
+    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings), *defaults(Ranked), *table["common"]}
+    for name in (*inherited(model_class), model_class.__name__):
+        keys.update(table["properties"].get(name, ()))
+    for module, text in _sources(model_class):
+        keys.update(table["modules"].get(module, ()) if text is None else read_in(text))
     declaration = getattr(model_class, "parameter_class", None)
     return keys.union(defaults(declaration) if declaration else ())
 
 
 def data_keys() -> set[str]:
     """Return the settings that change which data are loaded, or how they are split."""
-    sources = [*(recbole_folder() / "data" / "dataset").glob("*.py"), *(PACK / "data").glob("*.py")]
     return {
         "modalities",
         "multimodal_dataset",
@@ -126,7 +116,7 @@ def data_keys() -> set[str]:
         "missing_modality",
         "seed",
         "reproducibility",
-        *_read_in(sources),
+        *recbole_names()["data"],
     }
 
 
@@ -135,15 +125,38 @@ def loss_types(model_class: type) -> list[str]:
     declared = getattr(getattr(model_class, "parameter_class", None), "__dataclass_fields__", {}).get("loss_type")
     if declared is not None:
         return list(declared.metadata["choices"])
-    texts = [source.read_text(encoding="utf-8") for source in _model_sources(model_class)]
-    found = [match for text in texts for match in LOSS_TYPE.findall(text)]
-    names = {case(name) for lowered, name in found for case in ((str.lower, str.upper) if lowered else (str,))}
-    return sorted(names) or ["BPR", "CE"]
+    of_recbole = recbole_names()["losses"]
+    sources = _sources(model_class)
+    found = (of_recbole.get(module, ()) if text is None else losses_in(text) for module, text in sources)
+    return sorted({name for names in found for name in names}) or ["BPR", "CE"]
 
 
-def _read_in(sources: Iterable[Path]) -> set[str]:
-    matches = (READ_KEY.finditer(source.read_text(encoding="utf-8")) for source in sources)
-    return {match[1] or match[2] for one in matches for match in one}
+def read_in(source: str) -> set[str]:
+    """Return the settings that a source text reads from the configuration."""
+    return {match[1] or match[2] for match in READ_KEY.finditer(source)}
+
+
+def losses_in(source: str) -> set[str]:
+    """Return the values with which a source text compares `loss_type`; both cases where it does so in lower case."""
+    found = LOSS_TYPE.findall(source)
+    return {case(name) for lowered, name in found for case in ((str.lower, str.upper) if lowered else (str,))}
+
+
+def _sources(model_class: type) -> list[tuple[str, str | None]]:
+    """Return the modules of a model and of what it is derived from, each with its text where no table has its names."""
+    sources: dict[str, str | None] = {}
+    for ancestor in model_class.__mro__:
+        module = ancestor.__module__
+        root = module.partition(".")[0]
+        if root in ("recbole", "recbole_mm"):  # the pack's models declare what they read
+            sources[module] = None
+        elif root != "torch" and root not in sys.stdlib_module_names:
+            try:
+                file = inspect.getsourcefile(ancestor)
+            except (TypeError, OSError):  # a class of a notebook, or of an interactive session
+                file = None
+            sources[module] = Path(file).read_text(encoding="utf-8") if file and Path(file).is_file() else None
+    return list(sources.items())
 
 
 def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:
@@ -168,38 +181,3 @@ def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:
         if key not in known:
             owner = f"RecBole or {model_class.__name__}"
             raise InputError(f"{where}: '{key}' is no setting of {owner}.{nearest(str(key), sorted(known))}")
-
-
-def _core_sources() -> Iterator[Path]:
-    recbole = recbole_folder()
-    for package in CORE_PACKAGES:
-        for file in (recbole / package).rglob("*.py"):
-            if file.name != "hyper_tuning.py":  # its config_dict is a search space, not a configuration
-                yield file
-    yield recbole / "model" / "layers.py"
-    yield from (file for file in PACK.rglob("*.py") if PACK / "model" not in file.parents)
-
-
-def _model_sources(model_class: type) -> Iterator[Path]:
-    for ancestor in model_class.__mro__:
-        if ancestor.__module__.split(".")[0] not in {"builtins", "torch"}:
-            try:
-                file = inspect.getsourcefile(ancestor)
-            except (TypeError, OSError):  # a class of a notebook, or of an interactive session
-                file = None
-            yield Path(file) if file and Path(file).is_file() else PACK / "__init__.py"
-
-
-def _property_files(model: str) -> Iterator[Path]:
-    recbole, pack = recbole_folder() / "properties", properties_folder()
-    yield from (recbole / "quick_start_config").glob("*.yaml")
-    yield from (pack / "dataset").glob("*.yaml")
-    for file in (
-        recbole / "overall.yaml",
-        recbole / "dataset" / "sample.yaml",
-        recbole / "model" / f"{model}.yaml",
-        pack / "overall.yaml",
-        pack / "model" / f"{model}.yaml",
-    ):
-        if file.is_file():
-            yield file
