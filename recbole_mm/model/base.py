@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.graphs.building import interaction_matrix
+from recbole_mm.model.parts.cold_items import COLD_NEIGHBOURS, ColdItems
 from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.settings.parameters import read_config
 
@@ -155,13 +157,25 @@ class Multimodal(nn.Module):
         self._cached = None
         return super().train(mode)
 
+    def scored(self) -> tuple[Tensor, ...]:
+        """Return `embeddings()` with what evaluation alone does to them."""
+        return self.embeddings()
+
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss of a batch by name; what `calculate_loss` sums."""
+        raise NotImplementedError
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        total: Tensor = sum(self.losses(interaction).values())  # type: ignore[assignment]
+        return total
+
     def scoring_embeddings(self) -> tuple[Tensor, ...]:
-        """Return `embeddings()` without gradient and with a row of 0 for `[PAD]`; an evaluation computes them once."""
+        """Return `scored()` without gradient and with a row of 0 for `[PAD]`; an evaluation computes them once."""
         tensors = chain(self.parameters(), self.buffers())
         weights = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)  # replaced, or changed in place
         if self._cached is None or self._cached[0] != weights:
             with torch.no_grad():
-                tables = tuple(padded(table) for table in self.embeddings())
+                tables = tuple(padded(table) for table in self.scored())
             if self.training:
                 return tables
             self._cached = weights, tables
@@ -171,12 +185,16 @@ class Multimodal(nn.Module):
 class MultimodalRecommender(Multimodal, GeneralRecommender):
     """A general recommender that scores by the dot product of final user and item embeddings.
 
-    RecBole's `[PAD]` user and item are in no table here: the internal id `i` is row `i - 1` of every tensor.
-    `embeddings` returns those of all users (U, d) and items (I, d).
+    RecBole's `[PAD]` user and item are in no table of a model, and are added once, to what scores are made from: `rows`
+    returns where the users and items of a batch are. `embeddings` returns those of all users (U, d) and items (I, d).
+    With `cold_items` among the parameters, as in `ColdItemParameters`, the user chooses how cold items are scored.
     """
 
     input_type = InputType.PAIRWISE
     n_users: int
+    USER_ID: str
+    ITEM_ID: str
+    NEG_ITEM_ID: str
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -186,9 +204,26 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
                 "or train LightGCN"
             )
         self.n_real_users: int = self.n_users - 1
+        self.cold: nn.Module = nn.Identity()
+        if getattr(self.p, "cold_items", "own") == "neighbours":
+            trained = interaction_matrix(dataset).sum(axis=0) > 0
+            k = getattr(self.p, "knn_k", COLD_NEIGHBOURS)
+            self.cold = ColdItems([X.detach() for X in self.features], self.masks, trained, k)
+
+    def rows(self, interaction: Any, *fields: str) -> tuple[Tensor, ...]:
+        """Return the rows of a batch's users and items in tables without `[PAD]`, a tensor (batch,) a field.
+
+        Without fields these are the user, the item and the sampled negative item.
+        """
+        return tuple(interaction[field] - 1 for field in fields or (self.USER_ID, self.ITEM_ID, self.NEG_ITEM_ID))
+
+    def scored(self) -> tuple[Tensor, Tensor]:
+        """Return users (U, d) and items (I, d), cold ones as `cold_items` says."""
+        users, items = self.embeddings()
+        return users, self.cold(items)
 
     def parts(self) -> dict[str, Tensor]:
-        return dict(zip(("users", "items"), self.embeddings(), strict=True))
+        return dict(zip(("users", "items"), self.scored(), strict=True))
 
     def predict(self, interaction: Any) -> Tensor:  # (batch,)
         users, items = self.scoring_embeddings()

@@ -45,6 +45,8 @@ def named(model: str, source: str | None = None) -> str:
     if not source or (known is not None and source_of(known) != source):
         return model
     place = Path(source.rpartition(":")[0])
+    if place.suffix != ".py" and known is not None:
+        return model
     if place.suffix != ".py" or place.is_file():
         return load_model(source).__name__
     if known is None:
@@ -109,8 +111,18 @@ class Uncached(SourceFileLoader):
 
 
 def _of_name(name: str, source: str) -> ModuleType:
-    with _errors_named(source), _found_beside(Path.cwd()):
-        return importlib.import_module(name)
+    try:
+        with _found_beside(Path.cwd()):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise InputError(f"{source}: {error.name} is not installed, and {name} imports it") from error
+        raise InputError(
+            f"{source}: there is no module {error.name}: install it, put its folder on PYTHONPATH, or call "
+            f"recbole_mm.register_model({source.rpartition(':')[2]}) first"
+        ) from error
+    except Exception as error:
+        raise InputError(f"{source}: cannot be imported: {type(error).__name__}: {error}") from error
 
 
 @contextmanager

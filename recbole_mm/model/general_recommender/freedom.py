@@ -7,22 +7,21 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.model.base import Constants
+from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class FREEDOMParameters:
+class FREEDOMParameters(GraphParameters):
     """Parameters of FREEDOM; the released code's values stand in brackets where ours differ."""
 
-    embedding_size: int = parameter(64, "width d of every embedding", low=1)
     n_ui_layers: int = parameter(2, "user-item propagation layers", low=0)
     n_mm_layers: int = parameter(1, "item-item propagation layers", low=0)
     knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
@@ -33,7 +32,7 @@ class FREEDOMParameters:
     reg_weight: float = parameter(1e-3, "weight lambda of the ranking by each modality", low=0.0)
 
 
-class FREEDOM(MultimodalRecommender):
+class FREEDOM(GraphRecommender):
     """FREEDOM for any number of modalities.
 
     Notes
@@ -49,7 +48,6 @@ class FREEDOM(MultimodalRecommender):
         super().__init__(config, dataset)
         p: FREEDOMParameters = self.p
         interactions = interaction_matrix(dataset)  # R (U, I)
-        self.adjacency = SparseGraph(bipartite_adjacency(interactions), symmetric=True)  # A_hat (N, N)
         self.edges = interactions.tocoo()
         degree = interactions.sum(axis=1)[self.edges.row] * interactions.sum(axis=0)[self.edges.col]
         self.edge_probability = degree**-0.5 / (degree**-0.5).sum()  # (n_edges,)
@@ -59,13 +57,10 @@ class FREEDOM(MultimodalRecommender):
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
         self.real = Constants(self.masks)
-        self.user_embedding = nn.Embedding(self.n_real_users, p.embedding_size)
-        self.item_embedding = nn.Embedding(self.n_real_items, p.embedding_size)
         self.projections: Any = nn.ModuleList(  # W_m; the paper's b_m is in both scores of a pair
             nn.Linear(X.shape[1], p.embedding_size, bias=False) for X in self.features
         )
-        for module in (self.user_embedding, self.item_embedding, *self.projections):
-            nn.init.xavier_uniform_(module.weight)
+        self.initialise(*self.projections)
 
     def train(self, mode: bool = True) -> Any:
         """RecBole's trainer calls this at the beginning of every epoch, which then draws its own edges."""
@@ -83,25 +78,23 @@ class FREEDOM(MultimodalRecommender):
 
     def forward(self, adjacency: SparseGraph) -> tuple[Tensor, Tensor]:
         """Return users (U, d) and items (I, d)."""
-        p, items = self.p, self.item_embedding.weight
-        (similar,) = self.item_graph.propagate(items, [0.0] * p.n_mm_layers + [1.0])
-        layers = p.n_ui_layers + 1
-        (rep,) = adjacency.propagate(torch.cat([self.user_embedding.weight, items]), [1 / layers] * layers)
-        users, items = rep.split([self.n_real_users, self.n_real_items])
+        p = self.p
+        (similar,) = self.item_graph.propagate(self.item_embedding.weight, [0.0] * p.n_mm_layers + [1.0])
+        users, items = self.sides(self.propagated(p.n_ui_layers, adjacency))
         return users, items + similar
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
         if self.pruned is None:
             self.pruned = self._pruned()
-        users, items = self.forward(self.pruned)
-        u = F.embedding(interaction[self.USER_ID] - 1, users)
-        i, j = (interaction[field] - 1 for field in (self.ITEM_ID, self.NEG_ITEM_ID))
-        loss = losses.bpr((u * F.embedding(i, items)).sum(1), (u * F.embedding(j, items)).sum(1))
-        for X, project, real in zip(self.features, self.projections, self.real, strict=True):
+        bpr, (u, *_) = self.ranking(interaction, *self.forward(self.pruned))
+        terms = {"bpr": bpr}
+        i, j = self.rows(interaction, self.ITEM_ID, self.NEG_ITEM_ID)
+        modalities = zip(self.modality_names, self.features, self.projections, self.real, strict=True)
+        for name, X, project, real in modalities:
             both = real[i] & real[j]  # a pair with a filled-in row counts as a tie, which has no gradient
             by_i, by_j = (both * (u * project(F.embedding(items, X))).sum(1) for items in (i, j))
-            loss = loss + self.p.reg_weight * losses.bpr(by_i, by_j)
-        return loss
+            terms[f"bpr of {name}"] = self.p.reg_weight * losses.bpr(by_i, by_j)
+        return terms
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward(self.adjacency)

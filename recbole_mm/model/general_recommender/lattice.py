@@ -10,19 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
+from recbole_mm.graphs.building import knn_graph, symmetric_normalise
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import MultimodalRecommender
+from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import unit
 from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class LATTICEParameters:
+class LATTICEParameters(GraphParameters):
     """Parameters of LATTICE."""
 
-    embedding_size: int = parameter(64, "width d of the id embeddings", low=1)
     feature_size: int = parameter(64, "width of the transformed features", low=1)
     n_ui_layers: int = parameter(2, "user-item propagation layers", low=0)
     n_mm_layers: int = parameter(1, "item-item propagation layers", low=0)
@@ -44,7 +43,7 @@ class Edges(NamedTuple):
         )
 
 
-class LATTICE(MultimodalRecommender):
+class LATTICE(GraphRecommender):
     """LATTICE for any number of modalities, on top of LightGCN.
 
     Notes
@@ -59,15 +58,11 @@ class LATTICE(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         p: LATTICEParameters = self.p
-        self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
         self.raw_graphs: Any = nn.ModuleList(map(self._raw_graph, self.features, self.masks))  # S^m (I, I)
         self.learned: list[Edges] | None = None  # of this epoch
-        self.user_embedding = nn.Embedding(self.n_real_users, p.embedding_size)
-        self.item_embedding = nn.Embedding(self.n_real_items, p.embedding_size)
         self.transforms: Any = nn.ModuleList(nn.Linear(X.shape[1], p.feature_size) for X in self.features)  # W_m, b_m
         self.modality_weight = nn.Parameter(torch.zeros(len(self.features)))  # alpha before its softmax
-        for module in (self.user_embedding, self.item_embedding, *self.transforms):
-            nn.init.xavier_uniform_(module.weight)
+        self.initialise(*self.transforms)
 
     def _raw_graph(self, X: Tensor, mask: Tensor) -> SparseGraph:
         graph = knn_graph(X, self.p.knn_k, mask, method=self.engine.neighbour_search)
@@ -98,9 +93,7 @@ class LATTICE(MultimodalRecommender):
     def forward(self, learned: Sequence[Edges]) -> tuple[Tensor, Tensor]:
         """Return users (U, d) and items (I, d)."""
         p, h = self.p, self.item_embedding.weight
-        layers = p.n_ui_layers + 1
-        (rep,) = self.adjacency.propagate(torch.cat([self.user_embedding.weight, h]), [1 / layers] * layers)
-        users, items = rep.split([self.n_real_users, self.n_real_items])
+        users, items = self.sides(self.propagated(p.n_ui_layers))
         alpha, share = self.modality_weight.softmax(0), p.lambda_coeff
         for _layer in range(p.n_mm_layers):
             each = [
@@ -109,14 +102,11 @@ class LATTICE(MultimodalRecommender):
             h = torch.stack(each, dim=2) @ alpha
         return users, items + unit(h)
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
         learned = self._learn() if self.learned is None else self.learned
         self.learned = [edges._replace(weights=edges.weights.detach()) for edges in learned]
-        users, items = self.forward(learned)
-        u = F.embedding(interaction[self.USER_ID] - 1, users)
-        i, j = (F.embedding(interaction[field] - 1, items) for field in (self.ITEM_ID, self.NEG_ITEM_ID))
-        ranking = losses.bpr((u * i).sum(1), (u * j).sum(1))
-        return ranking + self.p.reg_weight * losses.squared_norm([u, i, j], len(u))
+        bpr, rows = self.ranking(interaction, *self.forward(learned))
+        return {"bpr": bpr, "reg": self.p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward(self._learn())

@@ -12,20 +12,19 @@ from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.randomness import gumbel
-from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
+from recbole_mm.graphs.building import interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import MultimodalRecommender, counted
+from recbole_mm.model.base import counted
+from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.cold_items import ColdItems
 from recbole_mm.model.parts.contrast import negatives, unit
 from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class MHCRParameters:
+class MHCRParameters(GraphParameters):
     """Parameters of MHCR; the released code's values stand in brackets where ours differ."""
 
-    embedding_size: int = parameter(64, "width d of every embedding", low=1)
     reading: str = parameter("released", "equation of the final embedding", choices=("paper", "released"))
     n_ui_layers: int = parameter(2, "user-item propagation layers [7]", low=0)
     n_layers: int = parameter(1, "item-item propagation layers", low=0)
@@ -64,7 +63,7 @@ class Forward(NamedTuple):
     final: Tensor  # (N, d)
 
 
-class MHCR(MultimodalRecommender):
+class MHCR(GraphRecommender):
     r"""MHCR for any number of modalities.
 
     Two readings of the final embedding exist; the default is the one with the better validation metric on ml-100k and
@@ -92,47 +91,28 @@ class MHCR(MultimodalRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         p: MHCRParameters = self.p
-        d, n_users = p.embedding_size, self.n_real_users
+        d = p.embedding_size
         if p.hc_reference and p.hc_reference not in self.modality_names:
             raise InputError(f"hc_reference is '{p.hc_reference}', the modalities are {', '.join(self.modality_names)}")
         self.reference = self.modality_names.index(p.hc_reference) if p.hc_reference else 0
 
-        interactions = interaction_matrix(dataset)
-        adjacency = bipartite_adjacency(interactions)
-        self.adjacency = SparseGraph(adjacency, symmetric=True)  # A_hat (N, N)
-        self.interactions = SparseGraph(interactions)  # R (U, I)
-        self.user_mean = SparseGraph(adjacency[:n_users, n_users:])  # R_hat (U, I)
-        self.item_graphs = nn.ModuleList(
-            SparseGraph(  # S^m (I, I)
-                symmetric_normalise(knn_graph(X.detach(), p.knn_k, mask, method=self.engine.neighbour_search))
-            )
-            for X, mask in zip(self.features, self.masks, strict=True)
-        )
-
-        trained = interactions.sum(axis=0) > 0
-        own = p.cold_items == "own"
-        self.cold = (
-            nn.Identity() if own else ColdItems([X.detach() for X in self.features], self.masks, trained, p.knn_k)
-        )
-
-        self.user_embedding = nn.Embedding(n_users, d)
-        self.item_embedding = nn.Embedding(self.n_real_items, d)
+        self.interactions = SparseGraph(interaction_matrix(dataset))  # R (U, I)
+        self.user_mean = self.user_graph(dataset)  # R_hat (U, I)
+        self.item_graphs = self.item_graphs_of(p.knn_k)  # S^m (I, I)
         self.projections = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m
         self.hyperedges = nn.ParameterList(torch.empty(X.shape[1], p.hyper_num) for X in self.features)  # V^m
         self.gate = nn.Sequential(
             nn.Linear(d, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, d), nn.BatchNorm1d(d), nn.Sigmoid()
         )
         self.query = nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.Tanh(), nn.Linear(d, 1, bias=False))
-        for table in (self.user_embedding.weight, self.item_embedding.weight, *self.hyperedges):
-            nn.init.xavier_uniform_(table)
+        self.initialise(*self.hyperedges)
 
     def forward(self) -> Forward:
         n = self.p.n_ui_layers
-        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
-        content, last = self.adjacency.propagate(table, [1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
+        content, last = self.layers([1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
         projected, logits = zip(*map(self._features, range(len(self.features))), strict=True)
         modal = [self._modal_nodes(m, F_m) for m, F_m in enumerate(projected)]
-        _, items = content.split([self.n_real_users, self.n_real_items])
+        _, items = self.sides(content)
         hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
@@ -186,11 +166,11 @@ class MHCR(MultimodalRecommender):
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
         p, out, n_users = self.p, self.forward(), self.n_real_users
-        user = interaction[self.USER_ID] - 1
-        positive, negative = (interaction[field] - 1 + n_users for field in (self.ITEM_ID, self.NEG_ITEM_ID))
+        user, *pair = self.rows(interaction)
+        positive, negative = (item + n_users for item in pair)
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
         u, i, j = F.embedding(torch.stack([user, positive, negative]), out.final)
-        norms = [side.norm() for side in out.final.split([n_users, self.n_real_items])]
+        norms = [side.norm() for side in self.sides(out.final)]
         terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
             "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
@@ -222,18 +202,14 @@ class MHCR(MultimodalRecommender):
         anchors = [F.embedding(node, G) for G in hyper]
         return losses.cross_modal_contrast(anchors, F.embedding(among, reference), 0.2, count)
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        return torch.stack(list(self.losses(interaction).values())).sum()
-
     def embeddings(self) -> tuple[Tensor, Tensor]:
-        users, items = self.forward().final.split([self.n_real_users, self.n_real_items])
-        return users, self.cold(items)
+        return self.sides(self.forward().final)
 
     def parts(self) -> dict[str, Tensor]:
         """Return E^m and G^m of users and items beside what scores are made from."""
         out, parts = self.forward(), super().parts()
         for what, nodes in (("modal nodes", out.modal), ("hypergraph", out.hyper)):
             for name, table in zip(self.modality_names, nodes, strict=True):
-                users, items = table.split([self.n_real_users, self.n_real_items])
+                users, items = self.sides(table)
                 parts |= {f"{what} of {name}, users": users, f"{what} of {name}, items": items}
         return parts

@@ -17,12 +17,13 @@ from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, int
 from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import Constants, MultimodalRecommender
 from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.cold_items import ColdItemParameters
 from recbole_mm.model.parts.contrast import negatives, unit
 from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class SEAParameters:
+class SEAParameters(ColdItemParameters):
     """Parameters of SEA; the released code's values stand in brackets where ours differ."""
 
     embedding_size: int = parameter(64, "width d of a modality's part of the embeddings", low=1)
@@ -168,14 +169,14 @@ class SEA(MultimodalRecommender):
         p = self.p
         users, items, projections = self.forward()
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
-        u = F.embedding(interaction[self.USER_ID] - 1, users)
-        i, j = (F.embedding(interaction[field] - 1, items) for field in (self.ITEM_ID, self.NEG_ITEM_ID))
+        user, item, other = self.rows(interaction)
+        u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
         unit = math.log(2) if p.bpr_log == "2" else 1.0
         terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / unit}
         if p.alpha_contrast:
             terms["alignment"] = p.alpha_contrast * self._alignment(
                 [projected.head for projected in projections],
-                torch.cat([interaction[field] - 1 for field in (self.ITEM_ID, self.NEG_ITEM_ID)]),
+                torch.cat([item, other]),
             )
         if p.ureg:
             terms["distancing"] = p.ureg * self._distancing(projections)
@@ -211,9 +212,6 @@ class SEA(MultimodalRecommender):
             for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True)
             for half in ("generic", "unique")
         ]
-
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        return torch.stack(list(self.losses(interaction).values())).sum()
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward()[:2]

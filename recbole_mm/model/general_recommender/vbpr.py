@@ -11,11 +11,12 @@ from torch.nn import functional as F
 
 from recbole_mm.model.base import MultimodalRecommender
 from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.cold_items import ColdItemParameters
 from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class VBPRParameters:
+class VBPRParameters(ColdItemParameters):
     """Parameters of VBPR; the paper's values stand in brackets where ours differ."""
 
     embedding_size: int = parameter(64, "width K of the latent factors gamma [10]", low=1)
@@ -51,16 +52,15 @@ class VBPR(MultimodalRecommender):
         f = torch.cat([F.embedding(items, X) for X in self.features], dim=1)  # (n, dim)
         return self.feature_map(f), self.feature_bias(f)
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        users = interaction[self.USER_ID] - 1
+    def losses(self, interaction: Any) -> dict[str, Tensor]:
+        users, *pair = self.rows(interaction)
         gamma_u, theta_u = self.user_factors(users), self.user_taste(users)
         scores, learned = [], [gamma_u, theta_u]
-        for field in (self.ITEM_ID, self.NEG_ITEM_ID):
-            items = interaction[field] - 1
+        for items in pair:
             gamma_i, beta_i, (mapped, bias) = self.item_factors(items), self.item_bias(items), self._features(items)
             scores.append((beta_i + bias).squeeze(1) + (gamma_u * gamma_i).sum(1) + (theta_u * mapped).sum(1))
             learned += [gamma_i, beta_i]
-        return losses.bpr(*scores) + self.p.reg_weight * losses.squared_norm(learned, len(users))
+        return {"bpr": losses.bpr(*scores), "reg": self.p.reg_weight * losses.squared_norm(learned, len(users))}
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return users `[gamma, theta, 1]` (U, K + D + 1) and items `[gamma, E f, beta + beta' . f]` of that width."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,6 +12,20 @@ from torch import Tensor, nn
 
 from recbole_mm.graphs.nearest import nearest_among
 from recbole_mm.graphs.products import SparseGraph
+from recbole_mm.settings.parameters import parameter
+
+COLD_NEIGHBOURS = 10  # in each modality, of a model without the parameter knn_k
+
+
+@dataclass(frozen=True, slots=True)
+class ColdItemParameters:
+    """How a model scores items without training interactions; the parameters of every model begin with it."""
+
+    cold_items: str = parameter(
+        "own", "final embedding of an item without training interactions: its own [own], or the mean of the "
+        f"{COLD_NEIGHBOURS} (knn_k, where a model has it) trained items in each modality that are most similar to it",
+        choices=("neighbours", "own"),
+    )  # fmt: skip
 
 
 def cold_to_trained(features: Sequence[Tensor], masks: Sequence[Tensor], trained: np.ndarray, k: int) -> sp.csr_array:

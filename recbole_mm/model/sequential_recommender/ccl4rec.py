@@ -200,9 +200,6 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         pull = ((1 - good.damage) / self.p.tau_w).softmax(1)
         return pull, self.p.n_negatives * (bad.damage / self.p.tau_w).softmax(1)
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        return torch.stack(list(self.losses(interaction).values())).sum()
-
     def _users(self, interaction: Any) -> tuple[Tensor, Tensor]:
         items, logits = self.scoring_embeddings()
         with torch.no_grad():
