@@ -17,7 +17,7 @@ from tqdm import tqdm
 from benchmarks import all_columns
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
 from recbole_mm.commands.cli import main as recbole_mm
-from recbole_mm.settings.valid_names import model_names
+from recbole_mm.configuration.valid_names import model_names
 
 RUNS, ONE_LINE, TRACEBACK, TOO_LONG = "runs", "one line", "traceback", "too long"
 FAILED = (TRACEBACK, TOO_LONG)

@@ -28,7 +28,7 @@ from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
 from recbole_mm.base.environment import environment
-from recbole_mm.settings.request import Request, configure
+from recbole_mm.configuration.request import Request, configure
 
 BATCH_SIZE = 2048
 GPU = torch.cuda.is_available()

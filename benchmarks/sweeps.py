@@ -11,7 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
-from recbole_mm.settings.request import Request
+from recbole_mm.configuration.request import Request
 from recbole_mm.tuning.asked import ask
 from recbole_mm.tuning.plan import SCHEDULERS, Plan
 from recbole_mm.tuning.record import Sweep

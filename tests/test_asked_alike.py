@@ -12,7 +12,7 @@ from recbole.utils import init_seed
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison import together
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
-from recbole_mm.settings.request import Request, configure
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.training.build import held_out, load_dataset, split_dataset
 
 SMALL = {"data_path": str(DATASETS), "use_gpu": False, "MAX_ITEM_LIST_LENGTH": 5}

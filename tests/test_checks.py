@@ -23,10 +23,10 @@ from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 
 from benchmarks import setting_names
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration import valid_names as keys
+from recbole_mm.configuration.checks import check_config
 from recbole_mm.data.file_checks import check_files
-from recbole_mm.model import MODELS
-from recbole_mm.settings import valid_names as keys
-from recbole_mm.settings.checks import check_config
+from recbole_mm.recbole_bridge.own_names import MODELS
 from recbole_mm.training import checks
 
 

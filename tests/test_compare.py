@@ -21,9 +21,9 @@ from sweeping import PATIENCE, environment
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
 from recbole_mm.comparison.plan import Cell, Row
+from recbole_mm.comparison.running import in_processes
 from recbole_mm.comparison.training import write_error
-from recbole_mm.parallel.processes import in_processes
-from recbole_mm.settings.request import Request
+from recbole_mm.configuration.request import Request
 
 DATA = ["--datasets=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--MAX_ITEM_LIST_LENGTH=5", "--use_gpu=False"]
 HIDDEN = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1}

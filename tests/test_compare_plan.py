@@ -17,8 +17,8 @@ from recbole_mm.comparison.differences import best_baseline, differences, pairs_
 from recbole_mm.comparison.plan import Cell, Row, cell_of, configure_row, read_rows
 from recbole_mm.comparison.progress import Progress
 from recbole_mm.comparison.record import Entry, Run
+from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read
-from recbole_mm.settings.request import Request
 
 COMMON = Request(settings={"data_path": str(DATASETS), "use_gpu": False})
 

@@ -19,9 +19,10 @@ from training import train
 
 from benchmarks.plain import recboles_own
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.graphs import products as sparse
-from recbole_mm.recbole_bridge.engine import Engine, computing
-from recbole_mm.settings.request import Request, configure
+from recbole_mm.recbole_bridge.engine import computing
+from recbole_mm.settings.execution import Engine
 
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "NGCF", "SGL", "SpectralCF", "MHCR"])

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.settings.request import Request, configure
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.training.build import load_dataset, split_dataset
 
 ITEMS = ["a", "b", "c", "007", "é", "f"]

@@ -21,7 +21,8 @@ from training import train
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.histories import training_pairs
-from recbole_mm.training.groups import GroupCollector, GroupEvaluator, names, read_groups
+from recbole_mm.settings.execution import read_groups
+from recbole_mm.training.groups import GroupCollector, GroupEvaluator, names
 from recbole_mm.training.trainer import watched
 
 

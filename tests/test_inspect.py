@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from recbole_mm.commands import cli
+from recbole_mm.configuration.request import Request
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.walk import inspect
-from recbole_mm.settings.request import Request
 
 ROOT = Path(__file__).parents[1]
 N_USERS, N_ITEMS = 20, 16

@@ -20,8 +20,8 @@ from training import train
 
 from benchmarks import all_columns
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.recbole_bridge import own_models
-from recbole_mm.settings.request import Request, configure
 from recbole_mm.training.build import build_trainer
 from recbole_mm.training.run import run
 

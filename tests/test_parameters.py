@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.inspection.walk import inspect
 from recbole_mm.settings.parameters import defaults, parameter, read
-from recbole_mm.settings.request import Request, configure
 from recbole_mm.training.run import run
 
 

@@ -26,8 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.model.general_recommender.sea import SEA, Projections
+from recbole_mm.model.general_recommender.sea_trainer import SEATrainer
 from recbole_mm.model.parts import losses
-from recbole_mm.training.trainer import SEATrainer
 
 
 def without_noise(monkeypatch: pytest.MonkeyPatch) -> None:

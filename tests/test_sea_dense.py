@@ -20,7 +20,7 @@ from model_contract import (
 )
 
 from recbole_mm.model.general_recommender.sea import SEA
-from recbole_mm.training.trainer import SEATrainer
+from recbole_mm.model.general_recommender.sea_trainer import SEATrainer
 
 SMALL = Path(__file__).parent / "fixtures" / "sea_small.npz"
 MODALITIES = ("picture", "sound", "words")

@@ -10,9 +10,9 @@ from recbole.config import Config
 from recbole.utils import get_model
 from test_checks import Settings, message
 
-from recbole_mm.settings import valid_names as keys
-from recbole_mm.settings.checks import check_config
-from recbole_mm.settings.intervals import check_interval
+from recbole_mm.base.intervals import check_interval
+from recbole_mm.configuration import valid_names as keys
+from recbole_mm.configuration.checks import check_config
 
 
 @pytest.mark.parametrize(

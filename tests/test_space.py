@@ -16,8 +16,9 @@ from recbole.utils import get_model
 
 import recbole_mm  # noqa: F401 (its models)
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.valid_names import known_keys, recbole_folder
+from recbole_mm.settings.names import properties_folder
 from recbole_mm.settings.parameters import defaults, read
-from recbole_mm.settings.valid_names import known_keys, properties_folder, recbole_folder
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.space_files import default_space, read_space
 

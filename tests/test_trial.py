@@ -19,9 +19,9 @@ from recbole.data.interaction import Interaction
 from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.request import Request
+from recbole_mm.configuration.valid_names import data_keys
 from recbole_mm.parallel.devices import devices_of_trial
-from recbole_mm.settings.request import Request
-from recbole_mm.settings.valid_names import data_keys
 from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial

@@ -21,8 +21,8 @@ from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tun
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
-from recbole_mm.recbole_bridge.identity import data_hash
-from recbole_mm.settings.request import Request
+from recbole_mm.configuration.request import Request
+from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import run
 from recbole_mm.tuning.asked import ask
 from recbole_mm.tuning.plan import Plan

@@ -23,7 +23,7 @@ from ray.tune import schedulers
 from sweeping import DATA, RATES, environment, trials, tune, write_space
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.settings.request import Request
+from recbole_mm.configuration.request import Request
 from recbole_mm.tuning import progress
 from recbole_mm.tuning.asked import ask, read_asked
 from recbole_mm.tuning.plan import Plan, n_drawn

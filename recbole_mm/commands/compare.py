@@ -13,8 +13,8 @@ from recbole_mm.comparison.compare import Unfinished, compare
 from recbole_mm.comparison.options import Plan
 from recbole_mm.comparison.plan import read_rows
 from recbole_mm.comparison.tables import markdown
+from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read
-from recbole_mm.settings.request import Request
 
 
 def main(arguments: Arguments, say: Say) -> int:

@@ -12,7 +12,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
-from recbole_mm.settings.request import Request, configure
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.training.run import Interrupted, run
 from recbole_mm.training.screen import metrics_table
 

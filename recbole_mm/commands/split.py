@@ -11,10 +11,10 @@ from tabulate import tabulate
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.coldstart import LEFT_OUT
 from recbole_mm.data.splits import assign, read_interactions, summary, write_split
 from recbole_mm.settings.names import DATA_PATH
-from recbole_mm.settings.request import Request, configure
 
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 NO_FILTER = (None, "[0,inf)")

@@ -20,11 +20,11 @@ from recbole_mm.comparison.output import write_outputs
 from recbole_mm.comparison.plan import Cell, Row, cell_of, check_once, configure_row
 from recbole_mm.comparison.progress import Progress
 from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, Run
+from recbole_mm.comparison.running import in_processes, in_ray
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparison.training import read_cell
+from recbole_mm.configuration.request import Request, read_yaml
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.parallel.processes import in_processes, in_ray
-from recbole_mm.settings.request import Request, read_yaml
 from recbole_mm.training.screen import duration
 
 Say = Callable[[str], object]

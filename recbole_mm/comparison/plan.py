@@ -14,11 +14,11 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, read_yaml
+from recbole_mm.configuration.valid_names import PLACE, check_model
 from recbole_mm.recbole_bridge.model_sources import named, source_hash
 from recbole_mm.recbole_bridge.models import is_proposed
 from recbole_mm.settings.names import DATA_PATH
-from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
-from recbole_mm.settings.valid_names import PLACE, check_model
 from recbole_mm.training.result import resolved_config
 
 

@@ -12,13 +12,13 @@ from recbole.config import Config
 from recbole.utils import ModelType, init_seed
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.plain import to_json
+from recbole_mm.configuration.valid_names import data_keys
 from recbole_mm.data.file_checks import check_files
-from recbole_mm.recbole_bridge.full_sort import Ranked
-from recbole_mm.recbole_bridge.identity import data_hash
+from recbole_mm.data.identity import data_hash
+from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.settings.valid_names import data_keys
 from recbole_mm.training.build import held_out, load_dataset, split_dataset
-from recbole_mm.training.result import to_json
 
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True, "ask_users_once": True}  # unless the user has them otherwise

@@ -19,7 +19,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.align import MISSING, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
 from recbole_mm.data.folder import folder_of
-from recbole_mm.recbole_bridge.identity import keep_features
+from recbole_mm.data.identity import keep_features
 
 
 @dataclass(frozen=True, slots=True)

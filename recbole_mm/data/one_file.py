@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.intervals import check_interval
 from recbole_mm.data.atomic import (
     MISSING,
     TYPES,
@@ -23,7 +24,6 @@ from recbole_mm.data.atomic import (
 )
 from recbole_mm.data.by_columns import check_columns, plain_file
 from recbole_mm.data.ids import mistake_in_id
-from recbole_mm.settings.intervals import check_interval
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))

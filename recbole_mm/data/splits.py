@@ -17,9 +17,9 @@ from tqdm import tqdm
 from recbole_mm.base.errors import InputError
 from recbole_mm.data import coldstart
 from recbole_mm.data.atomic import MISSING, interaction_files, parse_header, read_rows
+from recbole_mm.data.exact_times import beyond_floats, whole_numbers
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import PARTS, folder_of
-from recbole_mm.recbole_bridge.times import beyond_floats, whole_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def read_interactions(config: Any) -> Interactions:
     Raises
     ------
     InputError
-        Files with different headers; `recbole_mm.settings.request.configure` has refused every other mistake.
+        Files with different headers; `recbole_mm.configuration.request.configure` has refused every other mistake.
     """
     files = interaction_files(config)
     separator, encoding = config["field_separator"], config["encoding"] or "utf-8"

@@ -11,14 +11,15 @@ from typing import Any
 from recbole.utils import init_seed
 from tqdm import tqdm
 
+from recbole_mm.configuration.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.data.file_checks import mistakes_in_files
 from recbole_mm.inspection.loading import load_readable, pairs_of, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
 from recbole_mm.inspection.result import Inspection
-from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.recbole_bridge.models import is_multimodal
+from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.settings.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.training import checks
 from recbole_mm.training.build import build_model, build_trainer, load_dataset, split_dataset
 

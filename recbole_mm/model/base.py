@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.graphs.building import interaction_matrix
 from recbole_mm.model.parts.cold_items import COLD_NEIGHBOURS, ColdItems
-from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
 

@@ -7,11 +7,9 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.tuning.plan import Plan
 
 # Off: Ray's own table (only the older one, which can be replaced, is left) and its report of each use to its makers.
 SETTINGS = {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -86,12 +84,6 @@ def _start(address: str) -> None:
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--address={address}: there is no Ray cluster that can be joined ({reason})") from error
-
-
-def fitted(plan: Plan) -> Plan:
-    """Return the plan with its GPUs; errors are those of `room`."""
-    gpus = room(plan.cpus_per_trial, plan.gpus_per_trial, "--cpus-per-trial or --gpus-per-trial")
-    return replace(plan, gpus_per_trial=gpus)
 
 
 def room(cpus: float, gpus: float, options: str) -> float:

@@ -12,7 +12,7 @@ import torch
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
 
-from recbole_mm.recbole_bridge.engine import Engine
+from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
 

@@ -5,23 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from recbole_mm.recbole_bridge.applying import Overlay
-from recbole_mm.settings.parameters import parameter, read_config
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Settings that every model has and that leave its results alone, up to rounding and `neighbour_search`."""
-
-    threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
-    eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
-    join_features: bool = parameter(True, "put the columns of .user and .item files into the batches")
-    neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
+from recbole_mm.settings.execution import Engine
+from recbole_mm.settings.parameters import read_config
 
 
 def flushes_denormal() -> bool:

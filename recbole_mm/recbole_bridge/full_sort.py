@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from recbole_mm.base.randomness import random_states, restore
-from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.recbole_bridge.histories import training_pairs
-from recbole_mm.settings.parameters import parameter, read_config
+from recbole_mm.settings.execution import Engine, Ranked
+from recbole_mm.settings.parameters import read_config
 
 MOST_USERS = 512  # scored at a time; more are no faster
 BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
 HELD_AT_ONCE = 3  # tensors as large as the largest that a model makes of a user
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """Which items an evaluation ranks."""
-
-    exclude_seen: bool = parameter(
-        False, "leave what a user has had before out of what sequential models rank, as other models always do"
-    )
-    ask_users_once: bool = parameter(
-        False, "ask sequential models once a user for all held-out items, from the history before the first of them"
-    )
 
 
 class FullSortBatches(FullSortEvalDataLoader):

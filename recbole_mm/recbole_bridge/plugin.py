@@ -13,16 +13,14 @@ import recbole.data.dataset
 import recbole.trainer
 
 from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDataset
-from recbole_mm.model import MODELS
 from recbole_mm.recbole_bridge import models
 from recbole_mm.recbole_bridge.model_sources import find_models
-from recbole_mm.settings.names import DATA_PATH
+from recbole_mm.recbole_bridge.own_names import MODELS
+from recbole_mm.settings.names import dataset_yaml, properties_folder
 from recbole_mm.settings.parameters import defaults
-from recbole_mm.settings.valid_names import properties_folder
-from recbole_mm.training.trainer import SEATrainer
 
 _DATASETS = {"general_recommender": MultimodalDataset, "sequential_recommender": MultimodalSequentialDataset}
-_TRAINERS = {"SEA": SEATrainer}
+_TRAINERS = {"SEA": "general_recommender.sea_trainer"}  # model -> where its trainer stands
 _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path")
 
 
@@ -36,7 +34,8 @@ def register() -> None:
         setattr(package, model.lower(), module)
         setattr(package, model, getattr(module, model))
         setattr(recbole.data.dataset, f"{model}Dataset", _DATASETS[kind])  # where create_dataset looks
-    for model, trainer in _TRAINERS.items():
+    for model, place in _TRAINERS.items():
+        trainer = getattr(importlib.import_module(f"recbole_mm.model.{place}"), f"{model}Trainer")
         setattr(recbole.trainer, f"{model}Trainer", trainer)  # where get_trainer looks
     find_models()
 
@@ -76,11 +75,6 @@ def with_pack_properties(update: Any) -> Any:
 
 def _update_if_there(update: Any, config: Any, file: Path) -> dict[str, Any]:
     return (update(config, str(file)) or {}) if file.is_file() else {}
-
-
-def dataset_yaml(dataset: str, data_path: str | None) -> Path:
-    """Return where a data set's own settings stand, `<data_path>/<dataset>/<dataset>.yaml`, if it has any."""
-    return Path(data_path or DATA_PATH) / dataset / f"{dataset}.yaml"
 
 
 def without_pickled_caches(final: Any) -> Any:

@@ -13,7 +13,7 @@ from recbole.utils import case_study
 from torch import nn
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.recbole_bridge.identity import identity_of
+from recbole_mm.data.identity import identity_of
 
 KEY = "ids"
 

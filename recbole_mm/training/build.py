@@ -17,7 +17,8 @@ from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_s
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
-from recbole_mm.recbole_bridge.full_sort import FullSortBatches, Ranked, exclude_seen
+from recbole_mm.recbole_bridge.full_sort import FullSortBatches, exclude_seen
+from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.training.trainer import watched
 

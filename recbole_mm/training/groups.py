@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,10 +17,9 @@ from recbole.evaluator.collector import DataStruct
 from recbole.evaluator.register import metric_information
 from torch import Tensor
 
-from recbole_mm.base.errors import InputError
 from recbole_mm.base.metrics import unround
 from recbole_mm.recbole_bridge.histories import training_pairs
-from recbole_mm.settings.parameters import parameter, read_config
+from recbole_mm.settings.execution import read_groups
 
 Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
 
@@ -30,30 +28,6 @@ Value = TypeVar("Value")
 NAMES = ("cold", "few", "many")
 # In RecBole's data struct: who each row is, and of which group; of which group the found and the held-out items are.
 IDS, USERS, FOUND, HELD_OUT = "group.ids", "group.users", "group.found", "group.held_out"
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSettings:
-    """Where the groups of an evaluation begin."""
-
-    user_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of users begins", low=1)
-    item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
-
-
-def read_groups(config: Any) -> dict[str, list[int]]:
-    """Return the edges of the groups of `users` and of `items`.
-
-    Raises
-    ------
-    InputError
-        Edges that do not rise.
-    """
-    settings = read_config(GroupSettings, config)
-    for name in ("user_group_edges", "item_group_edges"):
-        edges = getattr(settings, name)
-        if list(edges) != sorted(set(edges)):
-            raise InputError(f"{name} is {edges}: each edge must be above the one before it, such as [1, 10]")
-    return {"users": settings.user_group_edges, "items": settings.item_group_edges}
 
 
 class GroupCollector(Collector):

@@ -21,13 +21,14 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import alone_in
 from recbole_mm.base.memory import peak_memory
 from recbole_mm.base.metrics import best_epoch
+from recbole_mm.configuration.request import Request, configure
+from recbole_mm.configuration.resuming import configure_resumed
 from recbole_mm.data.file_checks import check_files
+from recbole_mm.data.identity import data_hash
 from recbole_mm.recbole_bridge.device import without_gpu
-from recbole_mm.recbole_bridge.engine import Engine, computing
-from recbole_mm.recbole_bridge.identity import data_hash
+from recbole_mm.recbole_bridge.engine import computing
+from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.settings.request import Request, configure
-from recbole_mm.settings.resuming import configure_resumed
 from recbole_mm.training import checks
 from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
 from recbole_mm.training.curve import plot_curve

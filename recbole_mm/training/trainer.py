@@ -3,126 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from logging import getLogger
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import torch
 from recbole.trainer import Trainer
 from recbole.trainer.trainer import DecisionTreeTrainer
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.metrics import best_epoch
-from recbole_mm.base.randomness import random_states, restore
+from recbole_mm.recbole_bridge.resumable import Resumable
 from recbole_mm.training.checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.training.trees import WatchedTrees
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
-
-
-class Resumable(AnyTrainer):
-    """Mixin in front of a RecBole trainer class: training on from a checkpoint goes on as if it had not stopped.
-
-    RecBole's checkpoint holds the weights and their optimizer; this adds the random states and the best metrics, under
-    `other_parameter`, the place that RecBole leaves for more.
-    """
-
-    _train_data: Any = None
-    _resumed: dict[str, Any] | None = None
-    _valid_result: Any = None
-
-    def extra_state(self) -> dict[str, Any]:
-        """Return what the checkpoint holds beyond RecBole's: plain values and tensors."""
-        return {
-            "best_valid_result": self._valid_result,  # RecBole saves the best epoch before it says that it is the best
-            "random_states": random_states(),
-            "loaders": [generator.get_state() for generator in self._generators()],
-        }
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        """Take up what `extra_state` returned; called when the training data is at hand, before the first batch."""
-        self.best_valid_result = self._valid_result = state["best_valid_result"]
-        restore(state["random_states"])
-        for generator, rng in zip(self._generators(), state["loaders"], strict=True):
-            generator.set_state(rng.cpu())
-
-    def _generators(self) -> list[torch.Generator]:
-        """Return the generators that shuffle; the loader of a knowledge graph has two loaders inside."""
-        parts = (getattr(self._train_data, name, None) for name in ("general_dataloader", "kg_dataloader"))
-        return [part.generator for part in (self._train_data, *parts) if hasattr(part, "generator")]
-
-    def fit(self, train_data: Any, *args: Any, **kwargs: Any) -> Any:
-        self._train_data = train_data
-        if self._resumed is not None:
-            self.load_extra_state(self._resumed)
-            self._resumed = None
-        return super().fit(train_data, *args, **kwargs)
-
-    def _valid_epoch(self, *args: Any, **kwargs: Any) -> Any:
-        score, self._valid_result = super()._valid_epoch(*args, **kwargs)
-        return score, self._valid_result
-
-    def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
-        if epoch < 0:  # RecBole's number for a run that has no epoch left to train
-            epoch = self.start_epoch - 1
-        other, extra = self.model.other_parameter, self.extra_state()
-        self.model.other_parameter = lambda: other() | {"trainer_state": extra}
-        try:
-            super()._save_checkpoint(epoch, *args, **kwargs)
-        finally:
-            del self.model.other_parameter
-
-    def resume_checkpoint(self, resume_file: Any) -> None:
-        self.model.trainer_state = None
-        super().resume_checkpoint(resume_file)
-        self._resumed = self.model.trainer_state
-        if self._resumed is None:
-            getLogger().warning(f"{resume_file} holds no random states: training on from it is not exact")
-
-
-class SEATrainer(Resumable, Trainer):
-    """RecBole's Trainer, and the CLUB estimator of SEA (arXiv 2406.08270) trained by an Adam of its own.
-
-    Between the main backward and the main step, `club_steps` steps maximise the estimator's likelihood of the samples
-    of that batch's forward pass. The main optimizer does not move the estimator.
-
-    Attributes
-    ----------
-    club_optimizer : torch.optim.Adam
-        It and the estimator are in the checkpoint.
-    """
-
-    def _build_optimizer(self, **kwargs: Any) -> torch.optim.Optimizer:
-        club = self.model.club.requires_grad_(False)  # to the model's own loss it is a constant
-        self.club_optimizer = torch.optim.Adam(club.parameters(), lr=self.model.p.club_learning_rate)
-        estimator = set(club.parameters())
-        params = [weight for weight in self.model.parameters() if weight not in estimator]
-        optimizer: torch.optim.Optimizer = super()._build_optimizer(**{"params": params, **kwargs})
-        optimizer.register_step_pre_hook(lambda *_: self.train_club())
-        return optimizer
-
-    def train_club(self) -> None:
-        """Make the estimator's steps on the samples of the last loss; without any, none."""
-        club, samples, self.model.club_samples = self.model.club, self.model.club_samples, []
-        if not samples:
-            return
-        dtype = next(club.parameters()).dtype  # under mixed precision the samples have another
-        samples = [(x.to(dtype), y.to(dtype)) for x, y in samples]
-        club.requires_grad_(True)
-        for _step in range(self.model.p.club_steps):
-            self.club_optimizer.zero_grad()
-            (-torch.stack([club.log_likelihood(x, y) for x, y in samples]).sum()).backward()
-            self.club_optimizer.step()
-        club.requires_grad_(False)
-
-    def extra_state(self) -> dict[str, Any]:
-        return super().extra_state() | {"club_optimizer": self.club_optimizer.state_dict()}
-
-    def load_extra_state(self, state: dict[str, Any]) -> None:
-        super().load_extra_state(state)
-        self.club_optimizer.load_state_dict(state["club_optimizer"])
 
 
 class Watched(Resumable):

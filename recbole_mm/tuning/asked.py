@@ -13,13 +13,12 @@ from recbole.config import Config
 from recbole.utils import ModelType, get_model
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.plain import to_json
+from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, configure, read_yaml
+from recbole_mm.configuration.valid_names import check_keys
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.recbole_bridge.plugin import dataset_yaml
-from recbole_mm.settings.names import DATA_PATH
+from recbole_mm.settings.names import DATA_PATH, dataset_yaml
 from recbole_mm.settings.parameters import read
-from recbole_mm.settings.request import Request, build_config, check_command, check_settings, configure, read_yaml
-from recbole_mm.settings.valid_names import check_keys
-from recbole_mm.training.result import to_json
 from recbole_mm.tuning.plan import Plan, n_drawn
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import space_of

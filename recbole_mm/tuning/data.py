@@ -8,7 +8,7 @@ from typing import Any
 from recbole.config import Config
 from recbole.data.interaction import cat_interactions
 
-from recbole_mm.recbole_bridge.identity import identity_of
+from recbole_mm.data.identity import identity_of
 from recbole_mm.training.build import load_dataset, split_dataset
 
 

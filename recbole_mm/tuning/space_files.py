@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.settings.valid_names import properties_folder
+from recbole_mm.settings.names import properties_folder
 from recbole_mm.tuning.space import Domain, Space, domain, number, text_of
 
 

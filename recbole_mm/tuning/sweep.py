@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from recbole.utils import init_seed
 
 from recbole_mm.base.metrics import sign
-from recbole_mm.parallel.cluster import fitted, ray_running
+from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.data import Shared, prepare
-from recbole_mm.tuning.plan import sampled, searcher
+from recbole_mm.tuning.plan import Plan, sampled, searcher
 from recbole_mm.tuning.progress import Line, progress
 from recbole_mm.tuning.scheduling import name_of, scheduler
 from recbole_mm.tuning.store import Store, around
@@ -98,3 +99,9 @@ def _tuner(trainable: Any, asked: Asked, store: Store, reporter: Any) -> Any:
             checkpoint_config=tune.CheckpointConfig(num_to_keep=KEPT),
         ),
     )
+
+
+def fitted(plan: Plan) -> Plan:
+    """Return the plan with its GPUs; errors are those of `room`."""
+    gpus = room(plan.cpus_per_trial, plan.gpus_per_trial, "--cpus-per-trial or --gpus-per-trial")
+    return replace(plan, gpus_per_trial=gpus)

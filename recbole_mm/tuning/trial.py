@@ -12,10 +12,11 @@ from recbole.config import Config
 from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.valid_names import data_keys
 from recbole_mm.parallel.devices import devices_of_trial
-from recbole_mm.recbole_bridge.engine import Engine, computing
+from recbole_mm.recbole_bridge.engine import computing
+from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.settings.valid_names import data_keys
 from recbole_mm.training import checks
 from recbole_mm.training.build import build_model, build_trainer
 from recbole_mm.tuning.asked import Asked

@@ -15,9 +15,9 @@ from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.metrics import sign
-from recbole_mm.recbole_bridge.identity import data_hash
-from recbole_mm.settings.request import Request
-from recbole_mm.training.result import to_json
+from recbole_mm.base.plain import to_json
+from recbole_mm.configuration.request import Request
+from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import Interrupted, run
 from recbole_mm.tuning.asked import Asked, ask, read_asked
 from recbole_mm.tuning.page import page

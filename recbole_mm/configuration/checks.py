@@ -12,9 +12,9 @@ from typing import Any
 from recbole.utils import InputType
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.intervals import check_interval
+from recbole_mm.configuration.valid_names import loss_types
 from recbole_mm.data.atomic import as_list
-from recbole_mm.settings.intervals import check_interval
-from recbole_mm.settings.valid_names import loss_types
 
 LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 METRICS_WITHOUT_K = ("auc", "gauc", "logloss", "mae", "rmse")
@@ -133,7 +133,7 @@ KINDS: tuple[tuple[Collection[str], Callable[[str, Any], None]], ...] = (
 
 
 def _check_loss_type(config: Any) -> None:
-    """Check the value for a model that reads it; `recbole_mm.settings.valid_names` refuses it for the others."""
+    """Check the value for a model that reads it; `recbole_mm.configuration.valid_names` refuses it for the others."""
     model = getattr(config, "model_class", None)
     choices = loss_types(model) if model and config["loss_type"] is not None else ()
     if choices and config["loss_type"] not in choices:

@@ -15,16 +15,13 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.checks import check_config
+from recbole_mm.configuration.valid_names import check_keys, check_model
 from recbole_mm.data.file_checks import check_files
-from recbole_mm.recbole_bridge.engine import Engine
-from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.model_sources import named
-from recbole_mm.recbole_bridge.plugin import dataset_yaml
-from recbole_mm.settings.checks import check_config
-from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL
+from recbole_mm.settings.execution import Engine, Ranked, read_groups
+from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL, dataset_yaml
 from recbole_mm.settings.parameters import check_model_parameters, read_config
-from recbole_mm.settings.valid_names import check_keys, check_model
-from recbole_mm.training.groups import read_groups
 
 SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     check_config,

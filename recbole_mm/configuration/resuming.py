@@ -9,11 +9,11 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.plain import to_json
+from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, read_yaml
+from recbole_mm.configuration.valid_names import PLACE
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.model_sources import named
-from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
-from recbole_mm.settings.valid_names import PLACE
-from recbole_mm.training.result import to_json
 
 # What may change from one part of a run to the next: how long it trains, and where and with what.
 FREE = PLACE | {"epochs", "pretrain_epochs", "stopping_step", "eval_batch_size", "worker"}

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.model import MODELS
-from recbole_mm.recbole_bridge.engine import Engine
-from recbole_mm.recbole_bridge.full_sort import Ranked
 from recbole_mm.recbole_bridge.model_sources import entries
 from recbole_mm.recbole_bridge.models import inherited, registered_names
+from recbole_mm.recbole_bridge.own_names import MODELS
+from recbole_mm.settings.execution import Engine, GroupSettings, Ranked
+from recbole_mm.settings.names import PACK
 from recbole_mm.settings.parameters import defaults
-from recbole_mm.training.groups import GroupSettings
 
-PACK = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.2.1, made by `benchmarks.setting_names`
 
 # Settings of the pack, and arguments of the command line.
@@ -56,11 +54,6 @@ def recbole_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError("RecBole is not installed: pip install --no-deps recbole==1.2.1")
     return Path(spec.submodule_search_locations[0])
-
-
-def properties_folder() -> Path:
-    """Return the folder of the pack's yaml files."""
-    return PACK / "properties"
 
 
 @functools.cache

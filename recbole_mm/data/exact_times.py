@@ -1,0 +1,36 @@
+"""Times that 64-bit floats do not hold, such as nanoseconds since 1970, as the whole numbers that they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+LARGEST = 2**53  # up to here a 64-bit float holds every whole number
+
+
+def whole_numbers(file: Path, column: str, separator: str, encoding: str | None) -> np.ndarray | None:
+    """Return a column of an atomic file as 64-bit integers, None where it holds any other number.
+
+    Parameters
+    ----------
+    file : Path
+        An atomic file.
+    column : str
+        As the header has it, with the type.
+    separator, encoding : str
+        Of the file.
+    """
+    texts = pd.read_csv(
+        file, delimiter=separator, usecols=[column], dtype=object, encoding=encoding, engine="python", na_filter=False
+    )[column]
+    try:
+        return np.fromiter(map(int, texts), dtype=np.int64, count=len(texts))
+    except (ValueError, OverflowError):
+        return None
+
+
+def beyond_floats(times: np.ndarray) -> bool:
+    """Tell whether some times (n,), read as floats, may have been whole numbers that floats do not hold."""
+    return bool(len(times)) and bool(np.nanmax(np.abs(times)) >= LARGEST)

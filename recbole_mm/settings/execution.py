@@ -1,0 +1,55 @@
+"""Settings that every model has: how a run is computed, what an evaluation ranks, its groups of users and items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.parameters import parameter, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Settings that every model has and that leave its results alone, up to rounding and `neighbour_search`."""
+
+    threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
+    eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
+    join_features: bool = parameter(True, "put the columns of .user and .item files into the batches")
+    neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Which items an evaluation ranks."""
+
+    exclude_seen: bool = parameter(
+        False, "leave what a user has had before out of what sequential models rank, as other models always do"
+    )
+    ask_users_once: bool = parameter(
+        False, "ask sequential models once a user for all held-out items, from the history before the first of them"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """Where the groups of an evaluation begin."""
+
+    user_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of users begins", low=1)
+    item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
+
+
+def read_groups(config: Any) -> dict[str, list[int]]:
+    """Return the edges of the groups of `users` and of `items`.
+
+    Raises
+    ------
+    InputError
+        Edges that do not rise.
+    """
+    settings = read_config(GroupSettings, config)
+    for name in ("user_group_edges", "item_group_edges"):
+        edges = getattr(settings, name)
+        if list(edges) != sorted(set(edges)):
+            raise InputError(f"{name} is {edges}: each edge must be above the one before it, such as [1, 10]")
+    return {"users": settings.user_group_edges, "items": settings.item_group_edges}
