@@ -37,7 +37,8 @@ def tune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def environment() -> dict[str, str]:
-    return os.environ | {
+    own = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}  # RecBole sets it
+    return own | {
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "RAY_USE_MULTIPROCESSING_CPU_COUNT": "1",  # Ray's CPUs are os.cpu_count() in a container, too
