@@ -27,6 +27,7 @@ from recbole_mm.configuration import valid_names as keys
 from recbole_mm.configuration.checks import check_config
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.own_names import MODELS
+from recbole_mm.settings.names import properties_folder
 from recbole_mm.training import checks
 
 
@@ -79,7 +80,7 @@ def test_every_listed_model_is_accepted() -> None:
 
 
 def test_properties_folder_exists() -> None:
-    assert (keys.properties_folder() / "dataset").is_dir()
+    assert (properties_folder() / "dataset").is_dir()
 
 
 def test_recbole_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +95,7 @@ def test_the_table_of_names_is_what_recboles_sources_give() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_pack_reads_no_setting_that_it_does_not_know(model: str) -> None:
     files = {file for file in keys.PACK.rglob("*.py") if keys.PACK / "model" not in file.parents}
-    yamls = [*(keys.properties_folder() / "dataset").glob("*.yaml"), keys.properties_folder() / f"model/{model}.yaml"]
+    yamls = [*(properties_folder() / "dataset").glob("*.yaml"), properties_folder() / f"model/{model}.yaml"]
     found = {key for file in yamls if file.is_file() for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
     for file in files | {keys.model_names()[model]}:
         found |= keys.read_in(file.read_text(encoding="utf-8"))

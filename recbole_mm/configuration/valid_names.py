@@ -78,8 +78,9 @@ def check_model(name: str) -> None:
     InputError
         Unknown name; the message has the nearest one or, where none is near, all of them.
     """
-    names = {*model_names(), *registered_names(), *entries()}
-    if name not in names:
+    names = {*model_names(), *registered_names()}
+    if name not in names and name not in (installed := entries()):
+        names.update(installed)
         hint = nearest(name, names) or f" The models are {', '.join(sorted(names, key=str.lower))}."
         raise InputError(f"'{name}' is no model.{hint}")
 
