@@ -80,8 +80,9 @@ def load_model(source: str) -> type:
 
 def source_hash(source: str | None) -> str:
     """Return the hash of the file that a model is in, empty where it is in none."""
-    place = Path(str(source).rpartition(":")[0])
-    return sha256(place.read_bytes()).hexdigest() if place.suffix == ".py" and place.is_file() else ""
+    place = str(source).rpartition(":")[0]
+    file = Path(place if place.endswith(".py") else getattr(sys.modules.get(place), "__file__", None) or "")
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _of_file(file: Path, source: str) -> ModuleType:

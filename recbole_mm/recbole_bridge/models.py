@@ -61,13 +61,14 @@ def register_model(model: type, dataset: type | None = None, trainer: type | Non
         What is no recommender, or has the name of another model.
     """
     if not (isinstance(model, type) and issubclass(model, AbstractRecommender)):
+        what = source_of(model) if isinstance(model, type) else ""
         raise InputError(
-            f"{model!r} is not a recommender of RecBole: derive a class from one, such as GraphRecommender"
+            f"{what or repr(model)}: not a recommender of RecBole: derive its class from one, such as GraphRecommender"
         )
     name, folder = model.__name__, KINDS.get(model.type, FOLDERS[0])  # type: ignore[attr-defined]
     before = registered(name)
     if before is None and _is_known(model):
-        raise InputError(f"{model.__module__}.{name}: RecBole or the pack has a model {name}: rename the class")
+        raise InputError(f"{source_of(model) or name}: RecBole or the pack has a model {name}: rename the class")
     if before is not None and (before.__module__, before.__qualname__) != (model.__module__, model.__qualname__):
         there = source_of(before) or before.__module__
         raise InputError(f"{source_of(model) or name}: there is another model {name}, of {there}: rename the class")
