@@ -23,7 +23,7 @@ from recbole_mm.training.trainer import watched
 
 
 def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
-    """Return the data set that RecBole makes for the configured model, or that another `make` makes.
+    """Return the dataset that RecBole makes for the configured model, or that another `make` makes.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def _data_errors_named(config: Config) -> Iterator[None]:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
+        raise InputError(f"dataset {config['dataset']} in {config['data_path']}: {error}") from error
 
 
 def build_model(config: Config, train_data: Any) -> Any:
@@ -105,7 +105,7 @@ def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, 
     Returns
     -------
     tuple
-        As RecBole's `load_data_and_model`: configuration, model, data set, and the loaders of training, validation
+        As RecBole's `load_data_and_model`: configuration, model, dataset, and the loaders of training, validation
         and test.
 
     Raises

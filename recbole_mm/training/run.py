@@ -38,10 +38,10 @@ from recbole_mm.training.screen import groups_table, metrics_table
 
 
 class Interrupted(Exception):
-    """Training was stopped from the keyboard; `checkpoint` is the best one so far, or None."""
+    """Training was interrupted from the keyboard; `checkpoint` is the best one so far, or None."""
 
     def __init__(self, checkpoint: Path | None, epochs: int) -> None:
-        super().__init__(f"stopped after {epochs} epochs")
+        super().__init__(f"interrupted after {epochs} epochs")
         self.checkpoint = checkpoint
 
 

@@ -38,7 +38,7 @@ class Asked:
     space, plan
         What is searched, and how.
     data_hash : str
-        Of the files of the data set, once they are read.
+        Of the files of the dataset, once they are read.
     """
 
     model: str
@@ -83,7 +83,7 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
     """
     config = configure(request)
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
-        raise InputError(f"{config['model']} is not trained in epochs of RecBole's: a sweep cannot follow it")
+        raise InputError(f"{config['model']} is not trained epoch by epoch: a sweep cannot stop or compare its trials")
     path = check_command(request)[2] or DATA_PATH
     beside = dataset_yaml(config["dataset"], path)
     given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)
@@ -125,4 +125,4 @@ def read_asked(text: str, where: str) -> Asked:
         plan = read(Plan, content["plan"], where)
         return Asked(content["model"], content["dataset"], dict(content["settings"]), space, plan, content["data_hash"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where} does not tell what the sweep was asked: {' '.join(str(error).split())}") from error
+        raise InputError(f"{where} is not a description of a sweep: {' '.join(str(error).split())}") from error

@@ -32,10 +32,10 @@ ASKED, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
 
 
 class Unfinished(Exception):
-    """A sweep was stopped from the keyboard; `folder` is what it is resumed from."""
+    """A sweep was interrupted from the keyboard; `folder` is what it is resumed from."""
 
     def __init__(self, folder: str, when: str) -> None:
-        super().__init__(f"stopped {when}")
+        super().__init__(f"interrupted {when}")
         self.folder = folder
 
 
@@ -82,7 +82,7 @@ def tune(
     stem = name or f"tune-{asked.model}-{asked.dataset}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     store = Store(within(storage, stem))
     if store.read(ASKED) is not None:
-        raise InputError(f"{store.address} has a sweep: go on with it by --resume, or give another --name")
+        raise InputError(f"{store.address} has a sweep: resume it with --resume, or give another --name")
     shared = load(asked)
     store.write(ASKED, replace(asked, data_hash=data_hash(shared.whole)).to_yaml())
     say(f"sweep of {asked.model} on {asked.dataset}, {asked.n_trials} trials, in {store.address}")
@@ -92,15 +92,15 @@ def tune(
 
 
 def resume(folder: str, say: Line, *, address: str = "", final_seeds: int = 0) -> dict[str, Any]:
-    """Go on with a sweep where it was stopped or killed; parameters, result and errors are those of `tune`.
+    """Resume a sweep that was interrupted or killed; parameters, result and errors are those of `tune`.
 
-    Once its winner is chosen no trial is added; what is left are the winner's seeds, as many as the sweep was asked
-    for or, above 0, `final_seeds`.
+    Once its winner is chosen no trial is added; what is left are the winner's seeds, as many as the sweep was made
+    with or, above 0, `final_seeds`.
     """
     store = Store(folder)
     text = store.read(ASKED)
     if text is None:
-        raise InputError(f"--resume {folder}: there is no sweep, whose {ASKED} tells what it was asked")
+        raise InputError(f"--resume {folder}: not a sweep folder: it has no {ASKED}")
     asked = read_asked(text, f"{folder}/{ASKED}")
     asked = replace(asked, plan=replace(asked.plan, final_seeds=final_seeds or asked.plan.final_seeds))
     if store.read(BEST) is None:
@@ -128,8 +128,8 @@ def finals_table(outcome: Mapping[str, Any]) -> str:
     """Return the winner's metrics: means over its seeds and, from two on, standard deviations."""
 
     def told(values: Sequence[float]) -> str:
-        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-        return f"{statistics.mean(values):.4f}{spread}"
+        std = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.4f}{std}"
 
     seeds = f"seed{'s' if len(outcome['seeds']) > 1 else ''} {', '.join(map(str, outcome['seeds']))}"
     rows = [(metric, told(values), told(outcome["test"][metric])) for metric, values in outcome["valid"].items()]
@@ -137,12 +137,12 @@ def finals_table(outcome: Mapping[str, Any]) -> str:
 
 
 def _report(asked: Asked, found: Sweep, store: Store, say: Line) -> None:
-    """Write what the trials have come to and, if they have all ended, choose."""
+    """Write the results of the trials and, if all have ended, choose the best."""
     store.write("trials.csv", trials_csv(found))
     store.write("sweep.html", page(found))
     ended, total = sum(trial.status != "running" for trial in found.trials), asked.n_trials
     if ended < len(found.trials) or (len(found.trials) < total and not asked.plan.time_budget):
-        raise Unfinished(store.address, f"when {ended} of {total} trials had ended")
+        raise Unfinished(store.address, f"after {ended} of {total} trials")
     if found.best is None:
         reason = next((f": {trial.error}" for trial in found.trials if trial.error), "")
         raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")
@@ -161,25 +161,26 @@ def _finals(asked: Asked, store: Store) -> dict[str, Any]:
     runs: dict[int, dict[str, Any]] = {}
     for seed in range(first, first + asked.plan.final_seeds):
         if seed in known["seeds"]:
-            place = known["seeds"].index(seed)
-            runs[seed] = {part: {m: v[place] for m, v in known[part].items()} for part in ("valid", "test")}
+            position = known["seeds"].index(seed)
+            runs[seed] = {split: {m: v[position] for m, v in known[split].items()} for split in ("valid", "test")}
             continue
         with store.folder("final") as folder:
             settings = {**best, "seed": seed, "checkpoint_dir": str(folder)}
             try:
                 runs[seed] = run(Request(settings.pop("model"), settings.pop("dataset"), settings=settings))
             except Interrupted as stop:
-                raise Unfinished(store.address, f"while the best was trained with seed {seed}") from stop
+                raise Unfinished(store.address, f"while the best settings were trained with seed {seed}") from stop
         store.write(FINAL, json.dumps(_joined(best, runs), indent=2) + "\n")
     return _joined(best, runs)
 
 
 def _joined(best: dict[str, Any], runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
     each = list(runs.values())
-    parts = {
-        part: {metric: [one[part][metric] for one in each] for metric in each[0][part]} for part in ("valid", "test")
+    splits = {
+        split: {metric: [one[split][metric] for one in each] for metric in each[0][split]}
+        for split in ("valid", "test")
     }
-    return {"best": best, "seeds": list(runs), **parts}
+    return {"best": best, "seeds": list(runs), **splits}
 
 
 def verdict(found: Sweep) -> str:
