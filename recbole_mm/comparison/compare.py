@@ -12,7 +12,7 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import alone_in
+from recbole_mm.base.files import folder_lock
 from recbole_mm.comparison.differences import differences
 from recbole_mm.comparison.options import Plan
 from recbole_mm.comparison.output import write_outputs
@@ -93,7 +93,7 @@ def compare(
     planned_runs.sort(
         key=lambda planned: planned.seed
     )  # the first seed of all, then the next: a table of all rows stands early
-    with alone_in(out):
+    with folder_lock(out):
         missing = [planned for planned in planned_runs if (found := read_run(planned)) is None or found[0].error]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:

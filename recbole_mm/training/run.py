@@ -18,7 +18,7 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import alone_in
+from recbole_mm.base.files import folder_lock
 from recbole_mm.base.memory import peak_memory
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.device import without_gpu
@@ -71,7 +71,7 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
-    with alone_in(folder), _logged(config), computing(read_config(Engine, config)):
+    with folder_lock(folder), _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, start, say)
 
 
