@@ -42,7 +42,7 @@ class Constants(nn.Module):
 
 
 @contextmanager
-def counted(module: nn.Module, times: int) -> Iterator[None]:
+def repeated_batch_norm(module: nn.Module, times: int) -> Iterator[None]:
     """Let the running statistics of the module's BatchNorms take a pass within the block for several equal ones."""
     norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm1d)]
     before = [norm.momentum for norm in norms]

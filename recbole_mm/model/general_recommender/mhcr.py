@@ -14,7 +14,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.randomness import gumbel
 from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix, knn_graph, symmetric_normalise
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import MultimodalRecommender, counted
+from recbole_mm.model.base import MultimodalRecommender, repeated_batch_norm
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItems
 from recbole_mm.model.parts.contrast import negatives, unit
@@ -177,7 +177,7 @@ class MHCR(MultimodalRecommender):
         """E_side: what the modalities share, and what each adds to it behind the content's gate."""
         attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
         common = sum(a.unsqueeze(1) * E for a, E in zip(attention.unbind(1), modal, strict=True))
-        with counted(self.gate, len(modal)):  # one call a modality in the released code
+        with repeated_batch_norm(self.gate, len(modal)):  # one call a modality in the released code
             gate = self.gate(content)
         separate = gate * (sum(modal) - len(modal) * common)  # the sum over modalities
         return (separate + common) / (len(modal) + 1)
