@@ -164,7 +164,7 @@ class CLUB(nn.Module):
         return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()
 
 
-def pull(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
+def adaptive_info_nce(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
     """Contrast a user with its views by adaptive strengths (CCL4Rec, arXiv 2208.08024, pulling and pushing).
 
     Mean over users of `-sum_p w_p log(exp(c_p) / (exp(c_p) + sum_n w_n exp(c_n) + sum_o exp(c_o)))`; with equal

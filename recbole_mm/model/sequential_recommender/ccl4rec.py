@@ -180,7 +180,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         terms = {}
         if p.cl_weight:
             others = (anchor @ anchor.T / p.tau).fill_diagonal_(-torch.inf)
-            terms["pull"] = p.cl_weight * losses.pull(near, far, others, *self._strengths(good, bad))
+            terms["pull"] = p.cl_weight * losses.adaptive_info_nce(near, far, others, *self._strengths(good, bad))
         if p.over_weight:
             over = losses.over_contrast(near, 1 - good.damage) + losses.over_contrast(far, 1 - bad.damage)
             terms["over"] = p.over_weight * over
