@@ -71,10 +71,10 @@ class BM3(MultimodalRecommender):
         user, item = interaction[self.USER_ID] - 1, interaction[self.ITEM_ID] - 1
         h_u, h_i = F.embedding(user, users), F.embedding(item, items)
         (online_u, target_u), (online_i, target_i) = self._views(h_u), self._views(h_i)
-        each = _apart(online_u, target_i) + _apart(online_i, target_u)  # (batch,), graph reconstruction
+        each = _cosine_distance(online_u, target_i) + _cosine_distance(online_i, target_u)  # (batch,), graph reconstruction
         for X, project, real in zip(self.features, self.projections, self.real, strict=True):
             online_m, target_m = self._views(project(F.embedding(item, X)))
-            between, within = _apart(online_m, target_i), _apart(online_m, target_m)
+            between, within = _cosine_distance(online_m, target_i), _cosine_distance(online_m, target_m)
             each = each + p.cl_weight * real[item] * (between + within)
         return each.mean() + p.reg_weight * losses.squared_norm([h_u, h_i], len(user))
 
@@ -83,6 +83,6 @@ class BM3(MultimodalRecommender):
         return self.predictor(users), self.predictor(items)
 
 
-def _apart(online: Tensor, target: Tensor) -> Tensor:
+def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:
     """Return one minus the cosine of each row, (batch,)."""
     return 1 - F.cosine_similarity(online, target, dim=1)
