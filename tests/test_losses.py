@@ -43,7 +43,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def test_unit_is_f_normalize(scale: float) -> None:
     x, weight = scale * normal(5, 3).detach(), normal(5, 3, seed=1).detach()
     found = []
-    for normalise in (contrast.unit, F.normalize):
+    for normalise in (contrast.l2_normalize, F.normalize):
         rows = x.clone().requires_grad_()
         out = normalise(rows)
         (gradient,) = torch.autograd.grad((out * weight).sum(), rows)

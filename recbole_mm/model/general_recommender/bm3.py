@@ -71,7 +71,9 @@ class BM3(MultimodalRecommender):
         user, item = interaction[self.USER_ID] - 1, interaction[self.ITEM_ID] - 1
         h_u, h_i = F.embedding(user, users), F.embedding(item, items)
         (online_u, target_u), (online_i, target_i) = self._views(h_u), self._views(h_i)
-        each = _cosine_distance(online_u, target_i) + _cosine_distance(online_i, target_u)  # (batch,), graph reconstruction
+        each = _cosine_distance(online_u, target_i) + _cosine_distance(
+            online_i, target_u
+        )  # (batch,), graph reconstruction
         for X, project, real in zip(self.features, self.projections, self.real, strict=True):
             online_m, target_m = self._views(project(F.embedding(item, X)))
             between, within = _cosine_distance(online_m, target_i), _cosine_distance(online_m, target_m)

@@ -17,7 +17,7 @@ from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import MultimodalRecommender, repeated_batch_norm
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItems
-from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.settings.parameters import parameter
 
 
@@ -135,7 +135,7 @@ class MHCR(MultimodalRecommender):
         hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
-        final = content + middle + self.p.alpha * unit(torch.stack(hyper).sum(0))
+        final = content + middle + self.p.alpha * l2_normalize(torch.stack(hyper).sum(0))
         return Forward(content, side, modal, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:

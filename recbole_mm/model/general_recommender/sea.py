@@ -17,7 +17,7 @@ from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, int
 from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import Constants, MultimodalRecommender
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.settings.parameters import parameter
 
 
@@ -134,7 +134,7 @@ class SEA(MultimodalRecommender):
         projections = [self._projections(m) for m in range(len(self.features))]
         x = torch.cat(
             [
-                unit(torch.cat([P, node[1:](projected.node)]))
+                l2_normalize(torch.cat([P, node[1:](projected.node)]))
                 for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
             ],
             dim=1,
