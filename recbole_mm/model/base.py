@@ -19,7 +19,7 @@ from recbole_mm.recbole_bridge.engine import Engine
 from recbole_mm.settings.parameters import read_config
 
 
-class Constants(nn.Module):
+class BufferList(nn.Module):
     """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint.
 
     Others may register buffers of their own here, as RecBole's count of FLOPs does in every module.
@@ -69,7 +69,7 @@ class Multimodal(nn.Module):
     ----------
     parameter_class : dataclass
         The model's parameters, declared with `recbole_mm.settings.parameters.parameter`; `self.p` holds the values.
-    features : Constants or ParameterList
+    features : BufferList or ParameterList
         Per modality the raw features X^m, (I, d_m), in the order of `modality_names`, item `i` in row `i - 1`;
         trained by a model whose parameter `freeze_features` is false, and constant in every other.
     ablations : mapping
@@ -97,7 +97,7 @@ class Multimodal(nn.Module):
         features = [dataset.modality(name)[1:].to(dtype) for name in self.modality_names]
         frozen = getattr(self.p, "freeze_features", True)
         # Those that are trained are copies: the data set keeps its own.
-        self.features: Any = Constants(features) if frozen else nn.ParameterList(X.clone() for X in features)
+        self.features: Any = BufferList(features) if frozen else nn.ParameterList(X.clone() for X in features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
 

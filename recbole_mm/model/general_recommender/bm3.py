@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.model.base import BufferList, MultimodalRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.settings.parameters import parameter
 
@@ -47,7 +47,7 @@ class BM3(MultimodalRecommender):
         p: BM3Parameters = self.p
         d = p.embedding_size
         self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
-        self.real = Constants(self.masks)
+        self.real = BufferList(self.masks)
         self.user_embedding = nn.Embedding(self.n_real_users, d)
         self.item_embedding = nn.Embedding(self.n_real_items, d)
         self.projections: Any = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m

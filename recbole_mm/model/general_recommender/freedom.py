@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.model.base import BufferList, MultimodalRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.settings.parameters import parameter
 
@@ -58,7 +58,7 @@ class FREEDOM(MultimodalRecommender):
         self.item_graph = SparseGraph(  # S (I, I)
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
-        self.real = Constants(self.masks)
+        self.real = BufferList(self.masks)
         self.user_embedding = nn.Embedding(self.n_real_users, p.embedding_size)
         self.item_embedding = nn.Embedding(self.n_real_items, p.embedding_size)
         self.projections: Any = nn.ModuleList(  # W_m; the paper's b_m is in both scores of a pair

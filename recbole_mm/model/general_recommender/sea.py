@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.model.base import BufferList, MultimodalRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.settings.parameters import parameter
@@ -96,8 +96,8 @@ class SEA(MultimodalRecommender):
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
         self.pairs = list(combinations(range(len(names)), 2))
-        self.real = Constants([mask.nonzero().squeeze(1) for mask in self.masks])
-        self.real_in_both = Constants([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
+        self.real = BufferList([mask.nonzero().squeeze(1) for mask in self.masks])
+        self.real_in_both = BufferList([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
         for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True):
             if len(rows) < 2 and (p.alpha_contrast or p.club_pairing == "released"):
                 raise InputError(
