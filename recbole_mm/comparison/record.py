@@ -29,7 +29,7 @@ class Run:
     groups : dict or None
         Test metrics by group of users and items; see `recbole_mm.training.groups`.
     history : list of dict
-        As `recbole_mm.training.trainer.Watched` keeps it.
+        As `recbole_mm.training.trainer.RunTrainer` keeps it.
     seconds : float
         Of training, all epochs together, without validation.
     n_parameters : int

@@ -19,7 +19,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.full_sort import FullSortBatches, Ranked, exclude_seen
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training.trainer import watched
+from recbole_mm.training.trainer import run_trainer
 
 
 def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
@@ -95,8 +95,8 @@ def build_model(config: Config, train_data: Any) -> Any:
 
 
 def build_trainer(config: Config, model: Any) -> Any:
-    """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
-    return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+    """Return the model's trainer, made for a run; RecBole's opens a folder for Tensorboard in the working folder."""
+    return run_trainer(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
 
 
 def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:

@@ -1,4 +1,4 @@
-"""What RecBole's trainers lack: exact resuming, a watched run (history, progress bar, stop at NaN), SEA's estimator."""
+"""What RecBole's trainers lack: exact resuming, what a run needs (history, progress bar, stop at NaN), SEA's estimator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recbole_mm.base.randomness import random_states, restore
 from recbole_mm.training.checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.training.history import best_epoch
-from recbole_mm.training.trees import WatchedTrees
+from recbole_mm.training.trees import TreesRunTrainer
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
@@ -125,7 +125,7 @@ class SEATrainer(Resumable, Trainer):
         self.club_optimizer.load_state_dict(state["club_optimizer"])
 
 
-class Watched(Resumable):
+class RunTrainer(Resumable):
     """Mixin in front of a RecBole trainer class.
 
     Attributes
@@ -211,7 +211,7 @@ class Watched(Resumable):
         return evaluated
 
 
-def watched(trainer_class: type[Any]) -> type[Any]:
-    """Return the RecBole trainer class with `Watched` in front of it, or with `WatchedTrees`."""
-    mixin = WatchedTrees if issubclass(trainer_class, DecisionTreeTrainer) else Watched
-    return type(f"Watched{trainer_class.__name__}", (mixin, trainer_class), {})
+def run_trainer(trainer_class: type[Any]) -> type[Any]:
+    """Return the RecBole trainer class with `RunTrainer` in front of it, or with `TreesRunTrainer`."""
+    mixin = TreesRunTrainer if issubclass(trainer_class, DecisionTreeTrainer) else RunTrainer
+    return type(f"RunTrainer{trainer_class.__name__}", (mixin, trainer_class), {})
