@@ -24,9 +24,9 @@ from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.identity import data_hash
 from recbole_mm.settings.request import Request
 from recbole_mm.training.run import run
-from recbole_mm.tuning.asked import ask
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Domain
+from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.sweep import load
 from recbole_mm.tuning.tune import Unfinished
 
@@ -187,10 +187,10 @@ def test_mistakes_are_one_line_before_any_trial(
 
 def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(DATASETS / "microvideo", tmp_path / "data" / "microvideo")
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
+    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.yaml").write_text(
-        replace(asked, data_hash=data_hash(load(asked).whole)).to_yaml(), encoding="utf-8"
+        replace(spec, data_hash=data_hash(load(spec).whole)).to_yaml(), encoding="utf-8"
     )
     (file,) = (tmp_path / "data").glob("*/*.inter")
     file.write_text(file.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[0] + "\n", encoding="utf-8")
@@ -225,4 +225,4 @@ def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]
 )
 def test_a_value_that_a_setting_cannot_have_is_refused_before_any_trial(space: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        ask(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())
+        sweep_spec(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())

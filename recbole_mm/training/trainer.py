@@ -1,4 +1,4 @@
-"""What RecBole's trainers lack: exact resuming, what a run needs (history, progress bar, stop at NaN), SEA's estimator."""
+"""What RecBole's trainers lack: exact resuming, history, a progress bar, a stop at NaN, and the estimator of SEA."""
 
 from __future__ import annotations
 

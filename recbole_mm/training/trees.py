@@ -19,7 +19,8 @@ class TreesRunTrainer(AnyTrainer):
     Attributes
     ----------
     history : list of dict
-        As `recbole_mm.training.trainer.RunTrainer` has it, without a training loss: the libraries keep it to themselves.
+        As `recbole_mm.training.trainer.RunTrainer` has it, without a training loss, which
+        the libraries keep to themselves.
     groups, by_user : None
         Trees are evaluated by value metrics, over all interactions alike.
     """
