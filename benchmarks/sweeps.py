@@ -12,11 +12,11 @@ from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
 from recbole_mm.configuration.request import Request
-from recbole_mm.tuning.asked import ask
 from recbole_mm.tuning.plan import SCHEDULERS, Plan
 from recbole_mm.tuning.record import Sweep
 from recbole_mm.tuning.results import read_sweep
 from recbole_mm.tuning.space_files import default_space, read_space
+from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.store import Store
 from recbole_mm.tuning.sweep import load, run_trials
 
@@ -32,10 +32,10 @@ def bench(request: Request, trials: int, schedulers: Sequence[str], threads: int
         about = machine()
         space = read_space(default_space(request.model) or Path(f"{request.model}.yaml"))
         for scheduler in schedulers:
-            asked, store = ask(request, space, Plan(trials, scheduler)), Store(str(folder / scheduler))
+            spec, store = sweep_spec(request, space, Plan(trials, scheduler)), Store(str(folder / scheduler))
             start = perf_counter()
-            run_trials(asked, load(asked), store, restore=False, address="", say=say)
-            found[scheduler] = summary(read_sweep(asked, store, perf_counter() - start))
+            run_trials(spec, load(spec), store, restore=False, address="", say=say)
+            found[scheduler] = summary(read_sweep(spec, store, perf_counter() - start))
     return {"machine": about, "model": request.model, "dataset": request.dataset, "trials": trials, "sweeps": found}
 
 

@@ -112,7 +112,7 @@ def test_several_held_out_interactions_of_a_user_are_one_question(tmp_path: Any)
             before = own_rows["train"] + (own_rows["valid"] if part == "test" else [])
             assert history == [item for _, item in before]
             assert items == {item for _, item in own_rows[part]}
-    with pytest.raises(InputError, match="SASRec: 24 questions with 24 answers in validation"):
+    with pytest.raises(InputError, match="SASRec: 24 rankings for 24 interactions in validation"):
         load_alike({model: config(model, "several", **keys | {"ask_users_once": False}) for model in ("BPR", "SASRec")})
 
 
@@ -178,7 +178,8 @@ def test_users_of_whom_a_sequential_model_holds_out_nothing_are_a_reason(tmp_pat
     keys = {"data_path": str(tmp_path), "topk": [2], "valid_metric": "MRR@2", "load_col": None, **MIXED}
     configs = {model: config(model, "short", **keys) for model in ("BPR", "SASRec")}
     with pytest.raises(
-        InputError, match=r"different questions .*BPR: 1 questions with 1 answers in validation, 2 .*SASRec: 1"
+        InputError,
+        match=r"different test interactions .*BPR: 1 rankings for 1 interactions in validation, 2 .*SASRec: 1",
     ):
         load_alike(configs)
 
@@ -207,5 +208,5 @@ def test_files_are_checked_once_a_way_of_loading(monkeypatch: pytest.MonkeyPatch
 
 def test_rows_that_load_other_data_are_found_before_training() -> None:
     configs = {"BPR": config("BPR"), "fewer": config("BPR", val_interval={"timestamp": "[0, 1000]"})}
-    with pytest.raises(InputError, match=r"BPR and fewer cannot be compared: they are asked different questions"):
+    with pytest.raises(InputError, match=r"BPR and fewer cannot be compared: they have different test interactions"):
         load_alike(configs)

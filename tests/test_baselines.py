@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.model.base import MultimodalRecommender
-from recbole_mm.training.trainer import watched
+from recbole_mm.training.trainer import run_trainer
 
 BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
 N_USERS, N_ITEMS = 7, 9
@@ -174,7 +174,7 @@ class NewEpochs(ModelContract):
         whole, first, rest = (self.built(epochs=epochs) for epochs in (3, 2, 3))
         for run in (whole, first, rest):
             init_seed(1, True)
-            run.trainer = watched(type(run.trainer))(run.config, run.model)
+            run.trainer = run_trainer(type(run.trainer))(run.config, run.model)
             run.trainer.saved_model_file = str(tmp_path / "run.pth")
             if run is rest:
                 init_seed(7, True)

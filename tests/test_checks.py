@@ -59,9 +59,9 @@ def test_model_names_are_those_of_recbole_and_of_the_pack() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("MHCRR", "'MHCRR' is no model. Did you mean 'MHCR'?"),
-        ("bpr", "'bpr' is no model. Did you mean 'BPR'?"),
-        ("LightGNC", "'LightGNC' is no model. Did you mean 'LightGCN'?"),
+        ("MHCRR", "unknown model 'MHCRR'. Did you mean 'MHCR'?"),
+        ("bpr", "unknown model 'bpr'. Did you mean 'BPR'?"),
+        ("LightGNC", "unknown model 'LightGNC'. Did you mean 'LightGCN'?"),
     ],
 )
 def test_an_unknown_model_is_refused_with_the_nearest(name: str, expected: str) -> None:
@@ -70,7 +70,7 @@ def test_an_unknown_model_is_refused_with_the_nearest(name: str, expected: str) 
 
 def test_a_model_name_near_nothing_is_refused_with_all_names() -> None:
     text = message(keys.check_model, "zzzzqqqq")
-    assert text.startswith("'zzzzqqqq' is no model. The models are ADMMSLIM, AFM, ")
+    assert text.startswith("unknown model 'zzzzqqqq'. The models are ADMMSLIM, AFM, ")
     assert text.endswith(", xDeepFM, XGBoost.")
 
 
@@ -149,10 +149,10 @@ def test_known_keys_are_those_of_one_model() -> None:
 def test_an_unknown_key_is_refused_where_it_stands() -> None:
     keys.check_keys(["learning_rate", "embedding_size"], BPR, "config.yaml")
     assert message(keys.check_keys, ["seed", "learnig_rate"], BPR, "config.yaml") == (
-        "config.yaml: 'learnig_rate' is no setting of RecBole or BPR. Did you mean 'learning_rate'?"
+        "config.yaml: unknown setting 'learnig_rate' for RecBole or BPR. Did you mean 'learning_rate'?"
     )
     assert message(keys.check_keys, ["qqqqzzzz"], BPR, "command line") == (
-        "command line: 'qqqqzzzz' is no setting of RecBole or BPR."
+        "command line: unknown setting 'qqqqzzzz' for RecBole or BPR."
     )
 
 

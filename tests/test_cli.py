@@ -133,7 +133,7 @@ def test_values_are_never_executed(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--eval_step=-1"], ["eval_step is -1", "at least 1"]),
         (["--user_inter_num_interval=abc"], ["invalid interval 'abc' in user_inter_num_interval", "[5,inf)"]),
         (["--reproducibility=abc"], ["reproducibility is 'abc'", "True or False"]),
-        (["--loss_type=foo"], ["command line: 'loss_type' is no setting of RecBole or MHCR"]),
+        (["--loss_type=foo"], ["command line: unknown setting 'loss_type' for RecBole or MHCR"]),
         (["--model=SASRec", "--loss_type=foo"], ["unknown loss_type 'foo'", "SASRec has BPR, CE"]),
     ],
 )
@@ -334,4 +334,4 @@ def test_recbole_s_complaint_about_data_is_one_line(tmp_path: Path, capsys: pyte
     rows = [f"u{user}\ti{item}\n" for user in range(4) for item in range(12)]
     (tmp_path / "all" / "all.inter").write_text("user_id:token\titem_id:token\n" + "".join(rows))
     line = mistake(capsys, "--model=BPR", "--dataset=all", "--data_path=.", "--load_col=None")
-    assert "data set all in ./all: Some users have interacted with all items" in line
+    assert "dataset all in ./all: Some users have interacted with all items" in line

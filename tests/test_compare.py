@@ -20,7 +20,7 @@ from sweeping import PATIENCE, environment
 
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
-from recbole_mm.comparison.plan import Cell, Row
+from recbole_mm.comparison.plan import PlannedRun, Row
 from recbole_mm.comparison.running import in_processes
 from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request
@@ -31,7 +31,7 @@ HIDDEN = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1}
 
 def cells(folder: Path) -> dict[Path, bytes]:
     """Return the results of all finished cells."""
-    files = {file: file.read_bytes() for file in folder.glob("cells/*/*/*/*/result.json")}
+    files = {file: file.read_bytes() for file in folder.glob("runs/*/*/*/*/result.json")}
     return {file: content for file, content in files.items() if json.loads(content)["status"] == "finished"}
 
 
@@ -75,7 +75,7 @@ def test_a_failed_cell_is_marked_and_does_not_stop_the_rest(killed: SimpleNamesp
     (line,) = (line for line in table.splitlines() if line.startswith("| broken"))
     assert line.count("failed") == 5
     assert table.splitlines()[2] == "| model | Recall@10 | MRR@10 | NDCG@10 | Hit@10 | Precision@10 |"
-    failed = [cell for cell in told(killed)["cells"] if cell["error"]]
+    failed = [cell for cell in told(killed)["runs"] if cell["error"]]
     assert [(cell["row"], cell["seed"]) for cell in failed] == [("broken", 2020), ("broken", 2021)]
     assert "loss is nan" in (killed.out / "compare.html").read_text(encoding="utf-8")
 
@@ -88,12 +88,12 @@ def told(killed: SimpleNamespace) -> dict[str, Any]:
 def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamespace) -> None:
     names = {file.name for file in killed.out.iterdir()}
     written = {"table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
-    assert names == {"cells", *written}
+    assert names == {"runs", *written}
     result = told(killed)
     assert result["command"].startswith("recbole-mm compare --models=BPR,SASRec")
-    finished = [cell for cell in result["cells"] if not cell["error"]]
+    finished = [cell for cell in result["runs"] if not cell["error"]]
     with (killed.out / "table.csv").open(encoding="utf-8", newline="") as stream:
-        rows = {(row["model"], row["part"], row["metric"]): row for row in csv.DictReader(stream)}
+        rows = {(row["model"], row["split"], row["metric"]): row for row in csv.DictReader(stream)}
     for cell in finished:
         assert cell["held_out"] == finished[0]["held_out"]
         assert cell["test"]["ndcg@10"] == float(rows[cell["row"], "test", "ndcg@10"][f"seed_{cell['seed']}"])
@@ -104,7 +104,7 @@ def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamesp
 
 
 def test_a_cell_is_the_run_of_its_settings(killed: SimpleNamespace, tmp_path: Path) -> None:
-    (cell,) = (cell for cell in told(killed)["cells"] if (cell["row"], cell["seed"]) == ("SASRec", 2021))
+    (cell,) = (cell for cell in told(killed)["runs"] if (cell["row"], cell["seed"]) == ("SASRec", 2021))
     settings = [f"--{key}={value}" for key, value in cell["settings"].items()]
     files = f"--config_files={' '.join(cell['config_files'])}"
     assert cli.main(["run", "--model=SASRec", "--dataset=microvideo", *settings, files]) == 0
@@ -131,7 +131,7 @@ def test_what_is_there_is_not_trained_again(
     monkeypatch.setattr(comparing, "in_processes", none)
     assert cli.main(killed.arguments) == 1
     assert trained == [("broken", 2020), ("broken", 2021)]  # what failed is tried again
-    assert "6 cells, 4 of them are there" in capsys.readouterr().out
+    assert "6 runs, 4 already finished" in capsys.readouterr().out
     arguments = ["--num-seeds=3" if one == "--num-seeds=2" else one for one in killed.arguments if "broken" not in one]
     trained.clear()
     assert cli.main(arguments) == 1  # one more seed
@@ -199,7 +199,7 @@ def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(
     monkeypatch.setattr(comparing, "in_processes", stopped)
     assert cli.main(killed.arguments) == 130
     error = capsys.readouterr().err
-    assert "the same command goes on" in error
+    assert "interrupted after 4 of 6 runs; resume with the same command" in error
     assert "--models=BPR,SASRec" in error
     assert (killed.out / "table.md").is_file()
 
@@ -207,7 +207,9 @@ def test_ctrl_c_writes_what_there_is_and_says_how_to_go_on(
 def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
     """As at Ctrl-C, of which a training itself takes no notice."""
     request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS), "epochs": 100_000, "learner": "none"})
-    cells = [Cell(Row("BPR", "BPR"), "microvideo", 2020, request, tmp_path / name) for name in ("broken", "endless")]
+    cells = [
+        PlannedRun(Row("BPR", "BPR"), "microvideo", 2020, request, tmp_path / name) for name in ("broken", "endless")
+    ]
     settings = {**(request.settings or {}), "checkpoint_dir": str(cells[1].folder), "learner": "adam"}
     cells[1] = replace(cells[1], request=replace(request, settings=settings))
 
@@ -233,11 +235,11 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
         (["--models=BPR", "--cpus=2"], "--cpus is for --ray"),
         (["--models=BPR", "--num-seeds=0"], "num_seeds must be at least 1"),
         (["--models=BPR,SASRec", "--eval_args={'split': {'RS': [8, 1, 1]}}"], "SASRec is sequential and BPR is not"),
-        (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: 'hyper_num' is no setting"),
+        (["--models=BPR", "--hyper_num=8"], "BPR on microvideo: command line: unknown setting 'hyper_num'"),
         (["--models=MHCR", "--knn_k=0"], "MHCR on microvideo: the configuration: knn_k must be at least 1, not 0"),
         (["--models=BPR", "--datasets=nowhere"], "nowhere"),
         (["--models=BPR", "--datasets=microvideo,microvideo"], "--datasets names microvideo twice"),
-        (["--models=BPR", "--datasets=,"], "nothing to compare on: name data sets"),
+        (["--models=BPR", "--datasets=,"], "nothing to compare on: name datasets"),
     ],
 )
 def test_mistakes_are_one_line_before_any_training(

@@ -14,7 +14,7 @@ from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.differences import best_baseline, differences, pairs_of
-from recbole_mm.comparison.plan import Cell, Row, cell_of, configure_row, read_rows
+from recbole_mm.comparison.plan import PlannedRun, Row, configure_row, planned_run, read_rows
 from recbole_mm.comparison.progress import Progress
 from recbole_mm.comparison.record import Entry, Run
 from recbole_mm.configuration.request import Request
@@ -63,7 +63,7 @@ def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Pat
         ((["MHCR", "MHCR"], [], [], None), "--models names MHCR twice"),
         ((["MHCR"], [], ["SEA", "SEA"], None), "--ablations names SEA twice"),
         ((["MHCR"], [], [], ["MHCR", "MHCR"]), "--baselines names MHCR twice"),
-        ((["MHCRR"], [], [], None), "'MHCRR' is no model"),
+        ((["MHCRR"], [], [], None), "unknown model 'MHCRR'"),
         ((["BPR"], [], ["BPR"], None), "BPR declares none"),
         ((["MHCR"], [], [], ["BPR"]), "--baselines: BPR is not in the comparison"),
         ((["MHCR"], ["a.yaml"], [], None), "write NAME=FILE"),
@@ -83,7 +83,7 @@ def test_a_file_is_of_its_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"mine is not among the models, and .*none.yaml names no model"):
         read_rows(["MHCR"], [f"mine={tmp_path}/none.yaml"], [], None)
     row = Row("MHCR", "MHCR", files=(f"{tmp_path}/none.yaml",))
-    with pytest.raises(InputError, match=r"MHCR on microvideo: .*'ureg' is no setting"):
+    with pytest.raises(InputError, match=r"MHCR on microvideo: .*unknown setting 'ureg'"):
         configure_row(row, "microvideo", COMMON)
 
 
@@ -102,7 +102,7 @@ def folder_of(seed: int = 2020, data_hash: str = "x", threads: int = 1, **settin
     common = Request(settings={**(COMMON.settings or {}), "epochs": 3, **settings})
     row = Row("SEA without alignment", "SEA", changes={"alpha_contrast": 0.0})
     asked = configure_row(row, "microvideo", common)
-    cell = cell_of(row, asked, data_hash=data_hash, seed=seed, out=Path("/out"), threads=threads)
+    cell = planned_run(row, asked, data_hash=data_hash, seed=seed, out=Path("/out"), threads=threads)
     assert (cell.request.settings or {})["alpha_contrast"] == 0
     assert (cell.request.settings or {})["seed"] == seed
     return cell.folder
@@ -183,8 +183,8 @@ def test_all_tests_over_users_on_a_data_set_are_one_family() -> None:
 
 
 def test_the_time_left_goes_by_the_row_then_by_the_data_set() -> None:
-    def cell(label: str, seed: int, dataset: str = "a") -> Cell:
-        return Cell(Row(label, label), dataset, seed, Request(), Path())
+    def cell(label: str, seed: int, dataset: str = "a") -> PlannedRun:
+        return PlannedRun(Row(label, label), dataset, seed, Request(), Path())
 
     cells = [cell("BPR", 1), cell("SEA", 1), cell("BPR", 2), cell("SEA", 2), cell("NGCF", 1), cell("BPR", 1, "b")]
     progress = Progress(cells, 0)

@@ -41,7 +41,7 @@ CAPTION = (
     "by NDCG@10 in validation. Best bold, second underlined. Without all seeds an entry is not ranked. * is "
     "significantly better and † significantly worse than what it is compared with: paired Wilcoxon signed-rank test "
     "and t-test over users, each averaged over the seeds, two-sided, both p < 0.05 after Holm's correction for all 4 "
-    "comparisons over users on this data set. Compared: SEA with LightGCN, the best baseline by NDCG@10 in validation; "
+    "comparisons over users on this dataset. Compared: SEA with LightGCN, the best baseline by NDCG@10 in validation; "
     "SEA w/o alignment with SEA."
 )
 
@@ -128,13 +128,13 @@ def test_text_is_escaped() -> None:
 )
 def test_places(means: tuple[float, ...], places: list[int]) -> None:
     entries = [entry(str(place), values("ndcg@10", mean)) for place, mean in enumerate(means)]
-    assert [row.cells[0].place for row in rows(benchmark(*entries))] == places
+    assert [row.cells[0].rank for row in rows(benchmark(*entries))] == places
 
 
 def test_a_small_value_may_be_better() -> None:
     entries = (entry("a", values("rmse", 0.1)), entry("b", values("rmse", 0.2)), entry("c", values("rmse", 0.3)))
     found = rows(benchmark(*entries, metrics=("rmse",)))
-    assert [row.cells[0].place for row in found] == [BEST, SECOND, 0]
+    assert [row.cells[0].rank for row in found] == [BEST, SECOND, 0]
     assert [sign(metric) for metric in ("ndcg@10", "RMSE", "GiniIndex@5")] == [1, -1, -1]
 
 
@@ -188,7 +188,7 @@ def test_csv() -> None:
     other = Entry("d", "", False, (run(7, {"ndcg@10": 1 / 3, "mrr@10": 0.25}, valid={"ndcg@10": 0.5, "mrr@10": 0.1}),))
     found = [benchmark(*entries), benchmark(other, dataset="tiktok", seeds=(7,))]
     assert csv_text(found) == (
-        "dataset,model,part,metric,mean,std,n_seeds,seed_2020,seed_2021,seed_2022,seed_7\n"
+        "dataset,model,split,metric,mean,std,n_seeds,seed_2020,seed_2021,seed_2022,seed_7\n"
         'ml-100k,"a, b",valid,ndcg@10,0.5,0.0,2,0.5,,0.5,\n'
         'ml-100k,"a, b",test,ndcg@10,0.2,0.1414213562373095,2,0.1,,0.3,\n'
         "ml-100k,c,valid,ndcg@10,,,0,,,,\n"

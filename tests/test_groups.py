@@ -23,7 +23,7 @@ from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.histories import training_pairs
 from recbole_mm.settings.execution import read_groups
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, names
-from recbole_mm.training.trainer import watched
+from recbole_mm.training.trainer import run_trainer
 
 
 def config(**changes: Any) -> Config:
@@ -161,7 +161,7 @@ def test_the_mean_over_users_is_the_metric(model: str) -> None:
     """Where every user is evaluated once; nothing is rounded."""
     args = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
     done = train(model, epochs=1, MAX_ITEM_LIST_LENGTH=5, hidden_size=8, eval_args=args)
-    ours = watched(type(done.trainer))(done.config, done.model)
+    ours = run_trainer(type(done.trainer))(done.config, done.model)
     ours.eval_collector.data_collect(done.loaders[0])
     overall = ours.evaluate(done.loaders[2], load_best_model=False)
     ids, values = ours.by_user
@@ -176,7 +176,7 @@ def test_the_mean_over_users_is_the_metric(model: str) -> None:
 def test_the_overall_metrics_are_those_of_recbole(model: str, changes: dict[str, Any]) -> None:
     """Groups change nothing else, also for sequential models, whose rows are held-out interactions."""
     done = train(model, epochs=1, MAX_ITEM_LIST_LENGTH=5, hidden_size=8, **changes)
-    ours = watched(type(done.trainer))(done.config, done.model)
+    ours = run_trainer(type(done.trainer))(done.config, done.model)
     ours.eval_collector.data_collect(done.loaders[0])
     found = []
     for trainer in (ours, done.trainer):

@@ -12,15 +12,15 @@ from recbole_mm.inspection import coconsumption
 from recbole_mm.inspection.coconsumption import CoConsumption, co_consumption, share_a_user
 from recbole_mm.inspection.features import features, number_type
 from recbole_mm.inspection.statistics import (
+    Distribution,
     Pairs,
     Split,
-    Spread,
     at_least,
+    distribution,
     interactions,
     leaked,
     repeated,
     split_sizes,
-    spread,
 )
 
 
@@ -41,9 +41,9 @@ def test_counts_and_density() -> None:
     assert interactions(pairs(), 0, 0).density == 0
 
 
-def test_spread() -> None:
-    assert spread(np.array([4, 1, 3, 2])) == Spread(1, 1.75, 2.5, 3.25, 4, 2.5)
-    assert spread(np.array([7])) == Spread(7, 7, 7, 7, 7, 7)
+def test_distribution() -> None:
+    assert distribution(np.array([4, 1, 3, 2])) == Distribution(1, 1.75, 2.5, 3.25, 4, 2.5)
+    assert distribution(np.array([7])) == Distribution(7, 7, 7, 7, 7, 7)
 
 
 def test_share_with_at_least_as_many() -> None:

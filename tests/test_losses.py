@@ -19,11 +19,11 @@ from recbole_mm.model.parts import contrast
 from recbole_mm.model.parts.contrast import log_normaliser
 from recbole_mm.model.parts.losses import (
     CLUB,
+    adaptive_info_nce,
     bpr,
     cross_modal_contrast,
     info_nce,
     over_contrast,
-    pull,
     rank_contrast,
     squared_norm,
 )
@@ -43,7 +43,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def test_unit_is_f_normalize(scale: float) -> None:
     x, weight = scale * normal(5, 3).detach(), normal(5, 3, seed=1).detach()
     found = []
-    for normalise in (contrast.unit, F.normalize):
+    for normalise in (contrast.l2_normalize, F.normalize):
         rows = x.clone().requires_grad_()
         out = normalise(rows)
         (gradient,) = torch.autograd.grad((out * weight).sum(), rows)
@@ -323,7 +323,7 @@ class TestPull:
         ones = torch.ones_like(negative)
         every = torch.cat([positive, negative, other], dim=1)
         expected = torch.nn.functional.cross_entropy(every, torch.zeros(4, dtype=torch.long))
-        found = pull(positive, negative, other, torch.ones_like(positive), ones)
+        found = adaptive_info_nce(positive, negative, other, torch.ones_like(positive), ones)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
     def test_by_hand(self) -> None:
@@ -332,12 +332,12 @@ class TestPull:
         other = torch.tensor([[-math.inf, 0.0]])
         against = 1.5 + 0.5 * 3 + 1
         expected = -0.25 * math.log(1 / (1 + against)) - 0.75 * math.log(2 / (2 + against))
-        assert pull(positive, negative, other, strength, push).item() == pytest.approx(expected)
+        assert adaptive_info_nce(positive, negative, other, strength, push).item() == pytest.approx(expected)
 
     def test_without_negative_views_and_of_huge_logits(self) -> None:
         positive, other = torch.full((2, 1), -1e4), torch.tensor([[-math.inf, 1e4], [1e4, -math.inf]])
         none = torch.zeros(2, 0)
-        assert pull(positive, none, other, torch.ones(2, 1), none).item() == pytest.approx(2e4)
+        assert adaptive_info_nce(positive, none, other, torch.ones(2, 1), none).item() == pytest.approx(2e4)
 
 
 class TestOverContrast:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from model_contract import DATASETS
 
-from recbole_mm.base.files import alone_in
+from recbole_mm.base.files import folder_lock
 from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.checkpoint import load
 
@@ -162,7 +162,7 @@ def test_a_killed_run_keeps_its_history_and_has_one_writer(tmp_path: Path, capsy
 def test_a_run_has_its_folder_to_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = trained(tmp_path / "run", "--epochs=1")
     assert not (file.parent / ".lock").exists()
-    with alone_in(file.parent):
+    with folder_lock(file.parent):
         assert "another command works in this folder" in refused(capsys, f"--resume={file}")
     assert cli.main(["run", f"--resume={file}", "--epochs=2"]) == 0
 

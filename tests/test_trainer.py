@@ -19,7 +19,7 @@ from recbole.utils import get_model, get_trainer, init_seed
 from recbole_mm.base.randomness import gumbel
 from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
 from recbole_mm.recbole_bridge.resumable import Resumable
-from recbole_mm.training.trainer import watched
+from recbole_mm.training.trainer import run_trainer
 
 
 def built(model: str, epochs: int, folder: Path) -> SimpleNamespace:
@@ -39,7 +39,7 @@ def built(model: str, epochs: int, folder: Path) -> SimpleNamespace:
     init_seed(config["seed"], config["reproducibility"])
     train, valid, _ = data_preparation(config, create_dataset(config))
     init_seed(config["seed"], config["reproducibility"])
-    trainer = watched(get_trainer(config["MODEL_TYPE"], model))(config, get_model(model)(config, train._dataset))
+    trainer = run_trainer(get_trainer(config["MODEL_TYPE"], model))(config, get_model(model)(config, train._dataset))
     trainer.saved_model_file = str(folder / "model.pth")
     return SimpleNamespace(train=train, valid=valid, model=trainer.model, trainer=trainer)
 

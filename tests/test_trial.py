@@ -25,9 +25,9 @@ from recbole_mm.parallel.devices import devices_of_trial
 from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
-from recbole_mm.tuning.asked import Asked, ask
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Domain
+from recbole_mm.tuning.spec import SweepSpec, sweep_spec
 from recbole_mm.tuning.sweep import load
 
 SMALL = {"data_path": str(DATASETS), "epochs": 2, "train_batch_size": 4096, "embedding_size": 8}
@@ -44,9 +44,9 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def asked_of(model: str, every: int = 2, **settings: Any) -> Asked:
+def spec_of(model: str, every: int = 2, **settings: Any) -> SweepSpec:
     request = Request(model, "microvideo", settings=SMALL | MODELS[model] | settings)
-    return ask(request, {"train_batch_size": Domain("choice", (2048, 4096))}, Plan(checkpoint_every=every))
+    return sweep_spec(request, {"train_batch_size": Domain("choice", (2048, 4096))}, Plan(checkpoint_every=every))
 
 
 class Session:
@@ -77,9 +77,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "RaCT"])
 def test_a_trial_is_a_run_that_tells_of_every_epoch(model: str, session: Session) -> None:
-    asked = asked_of(model)
-    trial.train_trial({"train_batch_size": 2048}, asked, load(asked))
-    plain = run(Request(model, "microvideo", settings={**asked.settings, "train_batch_size": 2048}))
+    spec = spec_of(model)
+    trial.train_trial({"train_batch_size": 2048}, spec, load(spec))
+    plain = run(Request(model, "microvideo", settings={**spec.settings, "train_batch_size": 2048}))
     *epochs, last = session.reports
     assert [(one["epoch"], one["score"], one["train_loss"]) for one in epochs] == [
         (one["epoch"] + 1, one["valid_score"], one["train_loss"]) for one in plain["history"]
@@ -90,13 +90,13 @@ def test_a_trial_is_a_run_that_tells_of_every_epoch(model: str, session: Session
 
 
 def test_a_trial_goes_on_from_its_checkpoint(session: Session) -> None:
-    asked = asked_of("MHCR", epochs=5)
-    shared = load(asked)
-    trial.train_trial({}, asked, shared)
+    spec = spec_of("MHCR", epochs=5)
+    shared = load(spec)
+    trial.train_trial({}, spec, shared)
     straight, session.reports = session.reports, []
     assert len(session.checkpoints) == 2
     session.checkpoint = session.checkpoints[0]
-    trial.train_trial({}, asked, shared)
+    trial.train_trial({}, spec, shared)
 
     def curve(reports: list[dict[str, Any]]) -> list[Any]:
         return [(one["epoch"], one["score"], one["train_loss"], one["finished"]) for one in reports]
@@ -104,46 +104,46 @@ def test_a_trial_goes_on_from_its_checkpoint(session: Session) -> None:
     assert curve(session.reports) == curve(straight)[2:]
     session.reports = []
     shutil.rmtree(session.checkpoints[0].path)  # killed when Ray had deleted it and not yet noted the next
-    trial.train_trial({}, asked, shared)
+    trial.train_trial({}, spec, shared)
     assert curve(session.reports) == curve(straight)
 
 
 def test_a_trial_on_another_machine_needs_no_files(session: Session) -> None:
-    asked = asked_of("MHCR", epochs=1)
-    shared = load(asked)
-    there = replace(asked, settings=asked.settings | {"data_path": "/nowhere"})
-    for one in (asked, there):
+    spec = spec_of("MHCR", epochs=1)
+    shared = load(spec)
+    there = replace(spec, settings=spec.settings | {"data_path": "/nowhere"})
+    for one in (spec, there):
         trial.train_trial({}, one, shared)
     here, elsewhere = (session.reports[place]["score"] for place in (0, 2))
     assert here == elsewhere
 
 
 def test_epochs_without_validation_are_not_reported(session: Session) -> None:
-    asked = asked_of("LightGCN", eval_step=2)
-    trial.train_trial({}, asked, load(asked))
+    spec = spec_of("LightGCN", eval_step=2)
+    trial.train_trial({}, spec, load(spec))
     assert [(one["epoch"], one["finished"]) for one in session.reports] == [(2, False), (2, True)]
 
 
 def test_a_training_without_any_validation_is_refused(session: Session) -> None:
-    asked = asked_of("RaCT", train_stage="actor_pretrain", pretrain_epochs=1)
+    spec = spec_of("RaCT", train_stage="actor_pretrain", pretrain_epochs=1)
     with pytest.raises(InputError, match="RaCT was trained without a validation"):
-        trial.train_trial({}, asked, load(asked))
+        trial.train_trial({}, spec, load(spec))
     with pytest.raises(InputError, match="eval_step is 0"):
-        asked_of("LightGCN", eval_step=0)
+        spec_of("LightGCN", eval_step=0)
 
 
 def test_values_that_change_the_data_make_a_trial_load_its_own(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = asked_of("SASRec", epochs=1)
-    shared, loaded = load(asked), []
+    spec = spec_of("SASRec", epochs=1)
+    shared, loaded = load(spec), []
     prepare = trial.prepare
     monkeypatch.setattr(
         trial, "prepare", lambda config: loaded.append(config["MAX_ITEM_LIST_LENGTH"]) or prepare(config)
     )
-    trial.train_trial({"learning_rate": 0.01}, asked, shared)
+    trial.train_trial({"learning_rate": 0.01}, spec, shared)
     assert loaded == []
-    trial.train_trial({"MAX_ITEM_LIST_LENGTH": 3}, asked, shared)
+    trial.train_trial({"MAX_ITEM_LIST_LENGTH": 3}, spec, shared)
     assert loaded == [3]
     assert {"seed", "eval_args", "modalities", "item_inter_num_interval", "load_col"} <= data_keys()
     assert not {"learning_rate", "embedding_size", "train_batch_size", "n_layers"} & data_keys()
@@ -155,10 +155,10 @@ def test_a_trial_keeps_the_devices_that_ray_gives(
 ) -> None:
     monkeypatch.setattr(ray, "get_gpu_ids", lambda: gpus)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    asked = asked_of("LightGCN", gpu_id="0", use_gpu=True)
-    load(asked)
+    spec = spec_of("LightGCN", gpu_id="0", use_gpu=True)
+    load(spec)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible  # what Ray is started with
-    config = asked.config(devices_of_trial())
+    config = spec.config(devices_of_trial())
     assert (config["use_gpu"], config["gpu_id"]) == expected
     assert os.environ["CUDA_VISIBLE_DEVICES"] == expected[1]
 
@@ -188,11 +188,11 @@ def pairs(thing: Any, seen: set[int]) -> Iterator[set[tuple[int, int]]]:
 
 @pytest.mark.parametrize("model", ["MHCR", "SASRec"])
 def test_no_trial_sees_test_data(model: str) -> None:
-    asked = asked_of(model)
-    config = asked.config({})
+    spec = spec_of(model)
+    config = spec.config({})
     init_seed(config["seed"], config["reproducibility"])
     test = next(pairs(load_dataset(config).build()[2].inter_feat, set()))
-    shared = load(asked)
+    shared = load(spec)
     loaders = shared.loaders(config)
     seen = [one for thing in (pickle.loads(pickle.dumps(shared)), loaders) for one in pairs(thing, set())]
     train = next(pairs(shared.train.inter_feat, set()))
@@ -203,9 +203,9 @@ def test_no_trial_sees_test_data(model: str) -> None:
 
 
 def test_the_shared_data_are_those_of_a_run() -> None:
-    asked = asked_of("SASRec")
-    config = asked.config({})
-    shared = load(asked)
+    spec = spec_of("SASRec")
+    config = spec.config({})
+    shared = load(spec)
     train, valid = shared.loaders(config)
     before = [batch["item_id"].tolist() for batch in train]
     again, _ = shared.loaders(config)

@@ -24,9 +24,9 @@ from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import run
-from recbole_mm.tuning.asked import ask
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.space import Domain
+from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.sweep import load
 from recbole_mm.tuning.tune import Unfinished
 
@@ -152,9 +152,9 @@ def test_a_finished_sweep_is_not_searched_again(swept: SimpleNamespace, capsys: 
     assert "better than the defaults'" in capsys.readouterr().out
     assert (swept.folder / "final.json").read_text(encoding="utf-8") == before
     assert cli.main(["tune", f"--resume={swept.folder}", "--epochs=3"]) == 2
-    assert "--resume goes on with what the sweep was asked: leave out --epochs=3" in capsys.readouterr().err
+    assert "--resume takes the settings of the sweep: leave out --epochs=3" in capsys.readouterr().err
     assert cli.main(["tune", *DATA, f"--storage={swept.folder.parent}", "--name=one"]) == 2
-    assert "has a sweep: go on with it by --resume, or give another --name" in capsys.readouterr().err
+    assert "has a sweep: resume it with --resume, or give another --name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_finished_sweep_is_not_searched_again(swept: SimpleNamespace, capsys: 
         (["--final-seeds=0"], "command line: final_seeds must be at least 1, not 0"),
         (["--space=nowhere.yaml"], "--space: nowhere.yaml cannot be read"),
         (["--model=Pop"], "--space: there is no default space for Pop; write one"),
-        (["--model=MCHR"], "'MCHR' is no model. Did you mean 'MHCR'?"),
+        (["--model=MCHR"], "unknown model 'MCHR'. Did you mean 'MHCR'?"),
         (["--epochs=0"], "epochs is 0: it must be a whole number of at least 1"),
         (["--eval_step=0"], "eval_step is 0: it must be a whole number of at least 1"),
         (["--knn_k=0"], "the configuration: knn_k must be at least 1, not 0"),
@@ -188,10 +188,10 @@ def test_mistakes_are_one_line_before_any_trial(
 
 def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(DATASETS / "microvideo", tmp_path / "data" / "microvideo")
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
+    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.yaml").write_text(
-        replace(asked, data_hash=data_hash(load(asked).whole)).to_yaml(), encoding="utf-8"
+        replace(spec, data_hash=data_hash(load(spec).whole)).to_yaml(), encoding="utf-8"
     )
     (file,) = (tmp_path / "data").glob("*/*.inter")
     file.write_text(file.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[0] + "\n", encoding="utf-8")
@@ -201,24 +201,24 @@ def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.C
 
 def test_a_stopped_sweep_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stopped(folder: str, *_: Any, **__: Any) -> None:
-        raise Unfinished(folder, "when 1 of 4 trials had ended")
+        raise Unfinished(folder, "after 1 of 4 trials")
 
-    monkeypatch.setattr("recbole_mm.tuning.tune.resume", stopped)
+    monkeypatch.setattr("recbole_mm.commands.tune.resume", stopped)
     assert cli.main(["tune", "--resume=/a b", "--address=auto", "--final-seeds=3"]) == 130
     assert capsys.readouterr().err == (
-        "\nstopped when 1 of 4 trials had ended; go on with\nrecbole-mm tune '--resume=/a b' --address=auto\n"
+        "\ninterrupted after 1 of 4 trials; resume with\nrecbole-mm tune '--resume=/a b' --address=auto\n"
     )
 
 
 def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tune", "--resume=nowhere"]) == 2
-    assert "--resume nowhere: there is no sweep, whose sweep.yaml tells" in capsys.readouterr().err
+    assert "--resume nowhere: not a sweep folder: it has no sweep.yaml" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"lerning_rate": Domain("uniform", (0.1, 0.2))}, r"^--space: 'lerning_rate' .* Did you mean 'learning_rate'"),
+        ({"lerning_rate": Domain("uniform", (0.1, 0.2))}, r"^--space: 'lerning_rate'.* Did you mean 'learning_rate'"),
         ({"hyper_num": Domain("choice", (8, 0))}, r"^--space, hyper_num 0: .*hyper_num must be at least 1"),
         ({"alpha": Domain("uniform", (-1.0, 1.0))}, r"^--space, alpha -1.0: .*alpha must be at least 0"),
         ({"learning_rate": Domain("uniform", (0.0, 1.0))}, r"^--space, learning_rate 0.0: learning_rate is 0.0"),
@@ -226,4 +226,4 @@ def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]
 )
 def test_a_value_that_a_setting_cannot_have_is_refused_before_any_trial(space: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        ask(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())
+        sweep_spec(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())

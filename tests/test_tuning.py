@@ -25,11 +25,11 @@ from sweeping import DATA, RATES, environment, trials, tune, write_space
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.request import Request
 from recbole_mm.tuning import progress
-from recbole_mm.tuning.asked import ask, read_asked
 from recbole_mm.tuning.plan import Plan, n_drawn
 from recbole_mm.tuning.record import Sweep, Trial
 from recbole_mm.tuning.scheduling import keep_restorable, lasting
 from recbole_mm.tuning.space import Domain
+from recbole_mm.tuning.spec import read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
 
@@ -113,10 +113,10 @@ def test_what_was_asked_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = {"data_path": "dataset", "topk": "[5,10]", "loss_type": "CE"}
     request = Request("SASRec", "microvideo", [str(tmp_path / "a.yaml")], settings)
     space = {"n_layers": Domain("randint", (1, 2)), "hidden_size": Domain("choice", (8, 16))}
-    asked = ask(request, space, Plan(num_samples=3, cpus_per_trial=2.0))
-    again = read_asked(asked.to_yaml(), "sweep.yaml")
-    assert again == asked
-    monkeypatch.chdir(tmp_path)  # neither the files nor the folder are asked again
+    spec = sweep_spec(request, space, Plan(num_samples=3, cpus_per_trial=2.0))
+    again = read_spec(spec.to_yaml(), "sweep.yaml")
+    assert again == spec
+    monkeypatch.chdir(tmp_path)  # neither the files nor the folder are spec again
     (tmp_path / "a.yaml").unlink()
     config = again.config({"n_layers": 1})
     assert (config["embedding_size"], config["learning_rate"], config["topk"]) == (8, 0.001, [5, 10])
@@ -129,7 +129,7 @@ def test_what_was_asked_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("text", ["", "1", "model: BPR", "model: [", "model: BPR\nspace: {x: {chioce: [1]}}\nplan: {}"])
 def test_what_tells_of_no_sweep_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"^sweep\.yaml"):
-        read_asked(text, "sweep.yaml")
+        read_spec(text, "sweep.yaml")
 
 
 def test_number_of_trials() -> None:
@@ -239,7 +239,7 @@ def test_the_table_has_running_trials_first_and_then_the_best() -> None:
 def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS)})
-    reporter = progress.progress(ask(request, RATES, Plan()), said.append)
+    reporter = progress.progress(sweep_spec(request, RATES, Plan()), said.append)
     assert reporter.should_report(SHOWN)
     reporter.report(SHOWN, False)
     assert [line.split(":")[0] for line in said] == [
@@ -260,7 +260,7 @@ def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(m
 
 
 def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) -> None:
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
+    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
     store = Store(str(tmp_path / "sweep"))
 
     def chosen(status: str) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
             {"epoch": n, "valid_score": score, "seconds": 1.0, "train_loss": 1.0} for n, score in scores.items()
         )
         trial = Trial("0001", {"learning_rate": 0.02}, status, "", epochs)
-        _report(asked, Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0), store, lambda line: None)
+        _report(spec, Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0), store, lambda line: None)
         best: dict[str, Any] = yaml.safe_load(store.read("best.yaml") or "")
         return best
 
@@ -280,11 +280,11 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
 
 
 def test_a_sweep_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
-    asked = ask(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
+    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
     trial = Trial("0001", {"learning_rate": 1e30}, "failed", "the loss is NaN", ())
     found = Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0)
     with pytest.raises(InputError, match=r"no trial has a score: the loss is NaN; trials\.csv in .* has all errors"):
-        _report(asked, found, Store(str(tmp_path / "sweep")), lambda line: None)
+        _report(spec, found, Store(str(tmp_path / "sweep")), lambda line: None)
     assert "the loss is NaN" in (tmp_path / "sweep" / "trials.csv").read_text(encoding="utf-8")
 
 

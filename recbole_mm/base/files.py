@@ -32,7 +32,7 @@ def replace_text(path: Path, text: str) -> Path:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Make a folder where it is missing, and let no other process into this block until it ends or this process does.
 
     Raises

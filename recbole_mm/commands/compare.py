@@ -1,4 +1,4 @@
-"""`recbole-mm compare`: many models on many data sets with many seeds, and the tables of a paper."""
+"""`recbole-mm compare`: many models on many datasets with many seeds, and the tables of a paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recbole_mm.settings.parameters import read
 
 
 def main(arguments: Arguments, say: Say) -> int:
-    """Train what is missing and write the tables; return 0, 1 where a cell failed, or 130 after Ctrl-C."""
+    """Train what is missing and write the tables; return 0, 1 where a run failed, or 130 after Ctrl-C."""
     known = arguments.options
     options = {name: value for name, value in vars(known).items() if value is not None}
     plan = read(Plan, options, "command line")
@@ -38,7 +38,7 @@ def main(arguments: Arguments, say: Say) -> int:
             out=out, ray=(known.address or "") if known.ray else None, command=command,
         )  # fmt: skip
     except Unfinished as stop:
-        say(f"\n{stop}; the same command goes on:\n{command}", sys.stderr)
+        say(f"\n{stop}; resume with the same command:\n{command}", sys.stderr)
         return 130
     say(markdown(benchmarks))
     say(f"table.md, table.csv, table.tex, differences.csv, compare.html and result.json are in {out}")

@@ -1,4 +1,4 @@
-"""`recbole-mm convert`: a data set of RecBole's out of somebody else's layout."""
+"""`recbole-mm convert`: a dataset of RecBole's out of somebody else's layout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READERS = {"mmrec": mmrec.read, "diffmm": matrices.read, "mmssl": matrices.read,
 
 
 def main(arguments: Arguments, say: Say) -> int:
-    """Convert one data set and say what was made; return 0."""
+    """Convert one dataset and say what was made; return 0."""
     known = arguments.options
     try:
         source = _read(known)
@@ -37,9 +37,7 @@ def _read(known: argparse.Namespace) -> Source:
     if known.kind == "table":
         return table.read(known.source, columns, _features(known.features))
     if known.kind not in KINDS:
-        raise InputError(
-            f"'{known.kind}' is no kind of source; it is one of {', '.join(KINDS)}.{nearest(known.kind, KINDS)}"
-        )
+        raise InputError(f"unknown kind '{known.kind}'; choose from {', '.join(KINDS)}.{nearest(known.kind, KINDS)}")
     if columns or known.features:
         option = next(iter(columns), "features")
         raise InputError(

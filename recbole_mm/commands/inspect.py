@@ -1,4 +1,4 @@
-"""`recbole-mm inspect`: one screen and one page about a data set."""
+"""`recbole-mm inspect`: one screen and one page about a dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recbole_mm.inspection.walk import inspect
 
 
 def main(arguments: Arguments, say: Say) -> int:
-    """Look at one data set; return 1 if a training on it would fail, else 0."""
+    """Look at one dataset; return 1 if a training on it would fail, else 0."""
     known = arguments.options
     files = (known.config_files or "").split()
     found = inspect(Request(known.model or "", known.name, files, arguments.settings))

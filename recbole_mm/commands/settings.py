@@ -18,7 +18,7 @@ def read_settings(rest: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     InputError
-        A word that is no setting, a setting without a value, or one given twice with two values.
+        An unexpected word, a setting without a value, or one given twice with two values.
     """
     settings: dict[str, str] = {}
     words = iter(rest)

@@ -1,4 +1,4 @@
-"""`recbole-mm split`: cold-start splits of a data set, for `--config_files`."""
+"""`recbole-mm split`: cold-start splits of a dataset, for `--config_files`."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def main(arguments: Arguments, say: Say) -> int:
             given = [f"--{name.replace('_', '-')}" for name in options]
             given += [f"--{key}={value}" for key, value in arguments.settings.items()]
             if given:
-                raise InputError(f"--resume goes on with what the sweep was asked: leave out {' '.join(given)}")
+                raise InputError(f"--resume takes the settings of the sweep: leave out {' '.join(given)}")
             resume(folder, say, final_seeds=seeds, **where)
         else:
             files = options.get("config_files", "").split()
@@ -42,7 +42,7 @@ def main(arguments: Arguments, say: Say) -> int:
     except Unfinished as stop:
         again = ["recbole-mm", "tune", f"--resume={stop.folder}"]
         again += [f"--address={where['address']}"] if "address" in where else []
-        say(f"\n{stop}; go on with\n{shlex.join(again)}", sys.stderr)
+        say(f"\n{stop}; resume with\n{shlex.join(again)}", sys.stderr)
         return 130
     return 0
 

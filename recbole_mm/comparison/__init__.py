@@ -1,1 +1,1 @@
-"""Comparisons of models over data sets and seeds."""
+"""Comparisons of models over datasets and seeds."""

@@ -20,14 +20,14 @@ class Cell:
 
     Attributes
     ----------
-    place : int
+    rank : int
         `BEST`, `SECOND`, or 0 for any other.
     mark : str
         `BETTER` or `WORSE` where it is significantly so, else empty.
     """
 
     text: str
-    place: int = 0
+    rank: int = 0
     mark: str = ""
 
 
@@ -43,21 +43,21 @@ class Notation:
 
     Attributes
     ----------
-    places : mapping
+    ranks : mapping
         `BEST` and `SECOND` -> what stands before and after such a value.
     marks : mapping
         `BETTER` and `WORSE` -> what stands behind the value.
     """
 
     escape: Callable[[str], str]
-    places: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    ranks: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
 
     def row(self, row: Row) -> list[str]:
         return [self.escape(row.label), *map(self.cell, row.cells)]
 
     def cell(self, cell: Cell) -> str:
-        before, after = self.places.get(cell.place, ("", ""))
+        before, after = self.ranks.get(cell.rank, ("", ""))
         return before + self.escape(cell.text) + after + self.marks.get(cell.mark, "")
 
 
@@ -77,13 +77,13 @@ def title(entry: Entry) -> str:
 
 
 def rows(benchmark: Benchmark) -> list[Row]:
-    places = {metric: _places(benchmark, metric) for metric in benchmark.metrics}
+    ranks = {metric: _ranks(benchmark, metric) for metric in benchmark.metrics}
     marks = {(one.label, one.metric): mark(one) for one in benchmark.differences if one.over == "users"}
     return [
         Row(
             title(entry),
             tuple(
-                Cell(text(entry, metric), places[metric].get(entry.label, 0), marks.get((entry.label, metric), ""))
+                Cell(text(entry, metric), ranks[metric].get(entry.label, 0), marks.get((entry.label, metric), ""))
                 for metric in benchmark.metrics
             ),
         )
@@ -92,11 +92,11 @@ def rows(benchmark: Benchmark) -> list[Row]:
 
 
 def text(entry: Entry, metric: str) -> str:
-    """Return the mean in the test, and with two or more seeds the deviation."""
-    mean, deviation = entry.mean("test", metric), entry.deviation("test", metric)
+    """Return the mean in the test, and with two or more seeds the std."""
+    mean, std = entry.mean("test", metric), entry.std("test", metric)
     if mean is None:
         return "failed" if all(run.error not in ("", NOT_TRAINED) for run in entry.runs) else "–"
-    return f"{mean:.4f}" if deviation is None else f"{mean:.4f} ± {deviation:.4f}"
+    return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
 
 
 def mark(difference: Difference) -> str:
@@ -108,12 +108,12 @@ def mark(difference: Difference) -> str:
     return ""
 
 
-def _places(benchmark: Benchmark, metric: str) -> dict[str, int]:
+def _ranks(benchmark: Benchmark, metric: str) -> dict[str, int]:
     """Return the labels of the best and of the second mean, whoever shares them."""
     ranked = benchmark.ranked(metric)
     means = list(dict.fromkeys(entry.mean("test", metric) for entry in ranked))
-    places = {entry.label: means.index(entry.mean("test", metric)) + 1 for entry in ranked}
-    return {label: place for label, place in places.items() if place in (BEST, SECOND)}
+    ranks = {entry.label: means.index(entry.mean("test", metric)) + 1 for entry in ranked}
+    return {label: rank for label, rank in ranks.items() if rank in (BEST, SECOND)}
 
 
 def caption(benchmark: Benchmark) -> str:
@@ -134,7 +134,7 @@ def caption(benchmark: Benchmark) -> str:
         lines += [
             f"{BETTER} is significantly better and {WORSE} significantly worse than what it is compared with: "
             f"paired Wilcoxon signed-rank test and t-test over users{averaged}, two-sided, both p < {ALPHA} "
-            f"after Holm's correction for {_comparisons(len(tests))} over users on this data set.",
+            f"after Holm's correction for {_comparisons(len(tests))} over users on this dataset.",
             f"Compared: {_pairs(benchmark, tests)}.",
         ]
     return " ".join(lines)

@@ -1,4 +1,4 @@
-"""All of `recbole-mm compare`: what is asked, the cells, and what they have come to."""
+"""All of `recbole-mm compare`: the rows, their runs, and the results."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import alone_in
+from recbole_mm.base.files import folder_lock
 from recbole_mm.base.metrics import key_of
 from recbole_mm.comparison.differences import differences
 from recbole_mm.comparison.options import Plan
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.plan import Cell, Row, cell_of, check_once, configure_row
+from recbole_mm.comparison.plan import PlannedRun, Row, check_once, configure_row, planned_run
 from recbole_mm.comparison.progress import Progress
 from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparison.running import in_processes, in_ray
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
-from recbole_mm.comparison.training import read_cell
+from recbole_mm.comparison.training import read_run
 from recbole_mm.configuration.request import Request, read_yaml
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.training.screen import duration
@@ -31,10 +31,10 @@ Say = Callable[[str], object]
 
 
 class Unfinished(Exception):
-    """A comparison was stopped from the keyboard; its finished cells are in `folder`."""
+    """A comparison was interrupted from the keyboard; its finished runs are in `folder`."""
 
     def __init__(self, folder: Path, done: int, total: int) -> None:
-        super().__init__(f"stopped when {done} of {total} cells were there")
+        super().__init__(f"interrupted after {done} of {total} runs")
         self.folder = folder
 
 
@@ -49,7 +49,7 @@ def compare(
     ray: str | None = None,
     command: str = "",
 ) -> list[Benchmark]:
-    """Train every row on every data set with every seed, and write the tables; cells that are there are kept.
+    """Train every row on every dataset with every seed, and write the tables; finished runs are kept.
 
     Parameters
     ----------
@@ -73,36 +73,38 @@ def compare(
     InputError
         Before any training: settings, data, rows that cannot be compared, or a folder in which another one works.
     Unfinished
-        At Ctrl-C; what there is is written.
+        At Ctrl-C; the results so far are written.
     """
     check_once("datasets", datasets)
     if not datasets:
-        raise InputError("nothing to compare on: name data sets, such as --datasets=ml-100k")
+        raise InputError("nothing to compare on: name datasets, such as --datasets=ml-100k")
     out = out.resolve()
     threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
-    cells: list[Cell] = []
-    configs: dict[str, Config] = {}  # one a data set: rows are evaluated alike
+    planned_runs: list[PlannedRun] = []
+    configs: dict[str, Config] = {}  # one a dataset: rows are evaluated alike
     with devices_kept():
         for dataset in datasets:
             asked, hashes, first = _asked(rows, dataset, common, say)
             configs[dataset] = next(iter(asked.values()))[1]
-            cells += [
-                cell_of(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
+            planned_runs += [
+                planned_run(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
                 for seed in range(first, first + plan.num_seeds)
                 for row in rows
             ]
-    cells.sort(key=lambda cell: cell.seed)  # the first seed of all, then the next: a table of all rows stands early
-    with alone_in(out):
-        missing = [cell for cell in cells if (found := read_cell(cell)) is None or found[0].error]
-        say(f"{len(cells)} cells, {len(cells) - len(missing)} of them are there; they and the tables are in {out}")
+    planned_runs.sort(
+        key=lambda planned: planned.seed
+    )  # the first seed of all, then the next: a table of all rows stands early
+    with folder_lock(out):
+        missing = [planned for planned in planned_runs if (found := read_run(planned)) is None or found[0].error]
+        say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
-            _train(missing, len(cells) - len(missing), plan, ray, say)
+            _train(missing, len(planned_runs) - len(missing), plan, ray, say)
         except KeyboardInterrupt:
-            done = sum(read_cell(cell) is not None for cell in cells)
-            raise Unfinished(out, done, len(cells)) from None
+            done = sum(read_run(planned) is not None for planned in planned_runs)
+            raise Unfinished(out, done, len(planned_runs)) from None
         finally:
-            benchmarks = [_benchmark(dataset, config, rows, cells) for dataset, config in configs.items()]
-            write_outputs(out, benchmarks, cells, command)
+            benchmarks = [_benchmark(dataset, config, rows, planned_runs) for dataset, config in configs.items()]
+            write_outputs(out, benchmarks, planned_runs, command)
     return benchmarks
 
 
@@ -130,32 +132,32 @@ def _asked(
 
 def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:
     valid, test = (
-        f"{held_out[part]['interactions']} interactions of {held_out[part]['users']} users"
-        for part in ("valid", "test")
+        f"{held_out[split]['interactions']} interactions of {held_out[split]['users']} users"
+        for split in ("valid", "test")
     )
-    kinds = "; sequential models, as the others, are asked once a user and do not rank seen items" if mixed else ""
+    kinds = "; sequential models, too, rank once per user and leave seen items out" if mixed else ""
     return (
         f"{dataset}: {valid} in validation and {test} in test, each among {held_out['items']} items, "
         f"chosen by {config['valid_metric']}{kinds}"
     )
 
 
-def _train(cells: Sequence[Cell], done: int, plan: Plan, ray: str | None, say: Say) -> None:
-    """Train cells, and tell of each what it has come to."""
-    if not cells:
+def _train(planned_runs: Sequence[PlannedRun], done: int, plan: Plan, ray: str | None, say: Say) -> None:
+    """Train runs, and tell the result of each."""
+    if not planned_runs:
         return
-    progress = Progress(cells, done)
+    progress = Progress(planned_runs, done)
     try:
-        for cell in in_processes(cells, plan.jobs) if ray is None else in_ray(cells, plan, ray):
-            progress.ended(cell, *_ending(cell))
+        for planned in in_processes(planned_runs, plan.jobs) if ray is None else in_ray(planned_runs, plan, ray):
+            progress.ended(planned, *_ending(planned))
     finally:
         progress.close()
 
 
-def _ending(cell: Cell) -> tuple[float, str]:
-    """Return how many seconds a cell took, 0 where it failed, and what it has come to."""
-    run, result = read_cell(cell) or (Run(cell.seed, NOT_TRAINED), {})
-    name = f"{cell.row.label} on {cell.dataset}, seed {cell.seed}"
+def _ending(planned: PlannedRun) -> tuple[float, str]:
+    """Return how many seconds a run took, 0 where it failed, and its result in words."""
+    run, result = read_run(planned) or (Run(planned.seed, NOT_TRAINED), {})
+    name = f"{planned.row.label} on {planned.dataset}, seed {planned.seed}"
     if run.error:
         return 0.0, f"{name}: failed: {run.error.splitlines()[-1]}"
     metric = key_of(result["valid_metric"])
@@ -163,9 +165,11 @@ def _ending(cell: Cell) -> tuple[float, str]:
     return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
 
 
-def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequence[Cell]) -> Benchmark:
-    """Return what the cells of a data set have come to, and the tests of it."""
-    found = {(cell.row.label, cell.seed): read_cell(cell) for cell in cells if cell.dataset == dataset}
+def _benchmark(dataset: str, config: Config, rows: Sequence[Row], planned_runs: Sequence[PlannedRun]) -> Benchmark:
+    """Return the results of a dataset, and the tests between its rows."""
+    found = {
+        (planned.row.label, planned.seed): read_run(planned) for planned in planned_runs if planned.dataset == dataset
+    }
     seeds = tuple(sorted({seed for _, seed in found}))
     held_out: dict[int, Any] = {}
     entries: list[Entry] = []
@@ -177,7 +181,7 @@ def _benchmark(dataset: str, config: Config, rows: Sequence[Row], cells: Sequenc
         for seed in seeds:
             run, result = found[row.label, seed] or (Run(seed, NOT_TRAINED), {})
             if result and held_out.setdefault(seed, result["held_out"]) != result["held_out"]:
-                run = Run(seed, "was asked other questions than the rows above")
+                run = Run(seed, "evaluated on a different test set than the other rows")
             runs.append(run)
         entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
     return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), differences(entries, valid_metric, metrics))

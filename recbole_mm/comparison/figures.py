@@ -1,4 +1,4 @@
-"""The plots of a comparison on one data set; an entry that no run finished is in none of them."""
+"""The plots of a comparison on one dataset; an entry that no run finished is in none of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Styles = Mapping[str, Style]  # by label
 
 
 def styles(benchmarks: Sequence[Benchmark]) -> dict[str, Style]:
-    """Return a style for every label, the same on all data sets: a colour, and once they are used up a dash too."""
+    """Return a style for every label, the same on all datasets: a colour, and once they are used up a dash too."""
     labels = dict.fromkeys(entry.label for benchmark in benchmarks for entry in ordered(benchmark))
     return {label: _style(place) for place, label in enumerate(labels)}
 
@@ -70,7 +70,7 @@ def metrics(benchmark: Benchmark, style: Styles) -> go.Figure:
         figure.add_bar(
             x=[entry.mean("test", metric) for entry in entries],
             y=labels,
-            error_x=_error([entry.deviation("test", metric) for entry in entries]),
+            error_x=_error([entry.std("test", metric) for entry in entries]),
             orientation="h",
             marker={
                 "color": [style[entry.label].colour for entry in entries],
@@ -97,12 +97,12 @@ def groups(benchmark: Benchmark, style: Styles) -> go.Figure:
                 for group in (run.groups or {}).get(kind, []):
                     if metric in group["metrics"]:
                         found.setdefault(group_title(group), []).append((group["metrics"][metric], group["evaluated"]))
-            values = [spread([value for value, _ in each]) for each in found.values()]
+            values = [mean_and_std([value for value, _ in each]) for each in found.values()]
             counts = [", ".join(map(str, dict.fromkeys(count for _, count in each))) for each in found.values()]
             figure.add_bar(
                 x=list(map(plain, found)),
                 y=[mean for mean, _ in values],
-                error_y=_error([deviation for _, deviation in values]),
+                error_y=_error([std for _, std in values]),
                 marker={"color": style[entry.label].colour, "pattern": {"shape": style[entry.label].pattern}},
                 customdata=counts,
                 hovertemplate=f"%{{meta[0]}}<br>%{{x}}: %{{y:.4f}}<br>%{{customdata}} {kind} evaluated<extra></extra>",
@@ -122,17 +122,17 @@ def costs(benchmark: Benchmark, style: Styles) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.14)
     known = [entry for entry in _finished(benchmark) if entry.mean("test", metric) is not None]
     for row, (cost, name) in enumerate((("seconds", "seconds of training"), ("n_parameters", "parameters")), start=1):
-        spent = {entry.label: spread([getattr(run, cost) for run in entry.finished]) for entry in known}
+        spent = {entry.label: mean_and_std([getattr(run, cost) for run in entry.finished]) for entry in known}
         means = sorted(mean for mean, _ in spent.values())
         scale, middle = _scale(means)
         for entry in known:
-            mean, deviation = spent[entry.label]
+            mean, std = spent[entry.label]
             above = ("top", "bottom")[means.index(mean) % 2]  # neighbours have their names apart
             figure.add_scatter(
                 x=[mean],
                 y=[entry.mean("test", metric)],
-                error_x=_error([deviation]),
-                error_y=_error([entry.deviation("test", metric)]),
+                error_x=_error([std]),
+                error_y=_error([entry.std("test", metric)]),
                 mode="markers+text",
                 text=[plain(entry.label)],
                 textposition=f"{above} {'right' if mean < middle else 'left'}",
@@ -168,7 +168,7 @@ def learning_curves(benchmark: Benchmark, style: Styles) -> go.Figure:
     return figure.update_layout(**layout(1.5 * ROW), hovermode="closest")
 
 
-def spread(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean of one or more values and the standard deviation of two or more."""
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
@@ -189,5 +189,5 @@ def _named(entry: Entry) -> dict[str, Any]:
     return {"name": plain(entry.label), "legendgroup": plain(entry.label), "meta": [plain(title(entry))]}
 
 
-def _error(deviations: Sequence[float | None]) -> dict[str, Any]:
-    return {"type": "data", "array": deviations, "thickness": 1, "width": 3}
+def _error(stds: Sequence[float | None]) -> dict[str, Any]:
+    return {"type": "data", "array": stds, "thickness": 1, "width": 3}

@@ -11,15 +11,15 @@ from recbole_mm.base.environment import environment
 from recbole_mm.base.files import replace_text
 from recbole_mm.comparison import tables
 from recbole_mm.comparison.page import page
-from recbole_mm.comparison.plan import Cell
+from recbole_mm.comparison.plan import PlannedRun
 from recbole_mm.comparison.record import NOT_TRAINED, Benchmark
-from recbole_mm.comparison.training import read_cell
+from recbole_mm.comparison.training import read_run
 from recbole_mm.training.result import write_result
 
 TOLD = ("valid", "test", "best_epoch", "epochs", "seconds_per_epoch", "n_parameters", "peak_memory_mib", "folder")
 
 
-def write_outputs(out: Path, benchmarks: Sequence[Benchmark], cells: Sequence[Cell], command: str) -> None:
+def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequence[PlannedRun], command: str) -> None:
     """Write `table.md`, `table.csv`, `table.tex`, `differences.csv`, `compare.html` and `result.json`.
 
     Parameters
@@ -28,7 +28,7 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], cells: Sequence[Ce
         The folder.
     benchmarks : sequence of Benchmark
         A table each.
-    cells : sequence of Cell
+    planned_runs : sequence of PlannedRun
         What the tables are made from.
     command : str
         With which it was made.
@@ -45,23 +45,23 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], cells: Sequence[Ce
         {
             "command": command,
             "environment": found,
-            "cells": [_told(cell) for cell in cells],
+            "runs": [_told(planned) for planned in planned_runs],
             "differences": [{"dataset": one.dataset, **asdict(each)} for one in benchmarks for each in one.differences],
         },
     )
 
 
-def _told(cell: Cell) -> dict[str, Any]:
-    run, result = read_cell(cell) or (None, {})
-    settings = {key: value for key, value in (cell.request.settings or {}).items() if key != "checkpoint_dir"}
+def _told(planned: PlannedRun) -> dict[str, Any]:
+    run, result = read_run(planned) or (None, {})
+    settings = {key: value for key, value in (planned.request.settings or {}).items() if key != "checkpoint_dir"}
     return {
-        "dataset": cell.dataset,
-        "row": cell.row.label,
-        "model": cell.row.model,
-        "seed": cell.seed,
-        "baseline": cell.row.baseline,
+        "dataset": planned.dataset,
+        "row": planned.row.label,
+        "model": planned.row.model,
+        "seed": planned.seed,
+        "baseline": planned.row.baseline,
         "settings": settings,
-        "config_files": list(cell.request.config_files),
+        "config_files": list(planned.request.config_files),
         "error": run.error if run else NOT_TRAINED,
         "seconds": run.seconds if run else None,
         **{key: result.get(key) for key in TOLD},

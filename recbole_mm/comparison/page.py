@@ -15,7 +15,7 @@ from recbole_mm.html.plots import figure_html, script
 
 HTML = Notation(
     escape,
-    places={BEST: ("<strong>", "</strong>"), SECOND: ("<u>", "</u>")},
+    ranks={BEST: ("<strong>", "</strong>"), SECOND: ("<u>", "</u>")},
     marks={BETTER: f"<sup>{BETTER}</sup>", WORSE: f"<sup>{WORSE}</sup>"},
 )
 TESTS = ("Wilcoxon p", "Holm p", "rank-biserial", "t-test p", "Holm p", "Cohen's d")
@@ -85,7 +85,7 @@ def _figures(benchmark: Benchmark, style: figures.Styles, place: int) -> list[st
         )
         drawn.append((figures.groups, "groups", text))
     if any(key_of(benchmark.valid_metric) in (run.test or {}) for run in runs):
-        text = f"{metric} in the test against what it takes: training without validation, and numbers that are learned."
+        text = f"{metric} in the test against its cost: training time without validation, and trainable parameters."
         drawn.append((figures.costs, "costs", f"{text}{bars}{hide}"))
     if any(run.history for run in runs):
         drawn.append((figures.learning_curves, "curves", f"{metric} in validation by epoch, a line a seed.{hide}"))

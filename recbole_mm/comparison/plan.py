@@ -1,4 +1,4 @@
-"""What a comparison trains: rows of a table, on every data set, with every seed."""
+"""What a comparison trains: rows of a table, on every dataset, with every seed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Row:
         What it is called.
     model : str
     files : tuple of str
-        Yaml files of its own; one that names a data set counts on that data set alone.
+        Yaml files of its own; one that names a dataset counts on that dataset alone.
     changes : mapping
         Settings of an ablation, which win over all others.
     ablation_of : str
@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PlannedRun:
     """One training, and the folder that is its own."""
 
     row: Row
@@ -77,7 +77,7 @@ def read_rows(
     Raises
     ------
     InputError
-        A name that is no model or no row, or is there twice.
+        An unknown model or row, or one that is named twice.
     """
     models, ablations = [named(model) for model in models], [named(model) for model in ablations]
     baselines = None if baselines is None else [named(name) for name in baselines]
@@ -126,7 +126,7 @@ def _ablations(row: Row) -> list[Row]:
 
 
 def request_of(row: Row, dataset: str, common: Request) -> Request:
-    """Return what a run of a row on a data set is asked for, by what all have in common and what is its own."""
+    """Return what a run of a row on a dataset is asked for, by what all have in common and what is its own."""
     own = [file for file in row.files if read_yaml(file).get("dataset", dataset) == dataset]
     settings = {**(common.settings or {}), **(row.changes or {})}
     return Request(row.model, dataset, (*common.config_files, *own), settings)
@@ -150,19 +150,21 @@ def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Con
     return request, config
 
 
-def cell_of(row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int) -> Cell:
-    """Return the cell of a seed; whatever decides what it comes to, data included, is in the name of its folder."""
+def planned_run(
+    row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int
+) -> PlannedRun:
+    """Return the run of a seed; whatever decides its result, data included, is in the name of its folder."""
     request, config = asked
     what = {key: value for key, value in resolved_config(config).items() if key not in PLACE} | {"seed": 0}
     if code := source_hash(config["model_source"]):
         what["model_source"] = code  # a cell of a model that has been edited since is trained anew
     digest = hashlib.sha256(json.dumps([what, data_hash], sort_keys=True).encode()).hexdigest()[:8]
     name = re.sub(r"[^\w.-]+", "_", row.label)
-    folder = out / "cells" / request.dataset / f"{name}-{digest}" / f"seed-{seed}"
+    folder = out / "runs" / request.dataset / f"{name}-{digest}" / f"seed-{seed}"
     data_path = Path(check_command(request)[2] or DATA_PATH).resolve()
     own = {"seed": seed, "checkpoint_dir": str(folder), "data_path": str(data_path)}
     if config["model_source"]:
         own["model_source"] = config["model_source"]  # another process does not know the model by its name
     settings = {"threads": threads, **(request.settings or {}), **own}
     files = [str(Path(file).resolve()) for file in request.config_files]
-    return Cell(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)
+    return PlannedRun(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)

@@ -1,4 +1,4 @@
-"""What a comparison has come to, as plain data: runs by seed, entries by model, a benchmark by data set."""
+"""The results of a comparison, as plain data: runs by seed, entries by model, a benchmark by dataset."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Run:
     groups : dict or None
         Test metrics by group of users and items; see `recbole_mm.training.groups`.
     history : list of dict
-        As `recbole_mm.training.trainer.Watched` keeps it.
+        As `recbole_mm.training.trainer.RunTrainer` keeps it.
     seconds : float
         Of training, all epochs together, without validation.
     n_parameters : int
@@ -81,23 +81,23 @@ class Entry:
     def complete(self) -> bool:
         return len(self.finished) == len(self.runs)
 
-    def values(self, part: str, metric: str) -> list[float]:
-        """Return a metric of the part `valid` or `test` of every finished run that has it."""
-        return [found[metric] for run in self.finished if metric in (found := getattr(run, part) or {})]
+    def values(self, split: str, metric: str) -> list[float]:
+        """Return a metric of the split `valid` or `test` of every finished run that has it."""
+        return [found[metric] for run in self.finished if metric in (found := getattr(run, split) or {})]
 
-    def mean(self, part: str, metric: str) -> float | None:
-        values = self.values(part, metric)
+    def mean(self, split: str, metric: str) -> float | None:
+        values = self.values(split, metric)
         return statistics.mean(values) if values else None
 
-    def deviation(self, part: str, metric: str) -> float | None:
+    def std(self, split: str, metric: str) -> float | None:
         """Return the standard deviation over the seeds, None with fewer than two."""
-        values = self.values(part, metric)
+        values = self.values(split, metric)
         return statistics.stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """All entries on one data set.
+    """All entries on one dataset.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Cells, several at a time: in processes of this machine, or as tasks of Ray."""
+"""Runs of a comparison, several at a time: in processes of this machine, or as tasks of Ray."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from recbole_mm.comparison.options import Plan
-from recbole_mm.comparison.plan import Cell
-from recbole_mm.comparison.training import train_alone, train_cell, write_error
+from recbole_mm.comparison.plan import PlannedRun
+from recbole_mm.comparison.training import train_alone, train_run, write_error
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept, devices_of_trial
 
@@ -19,26 +19,26 @@ from recbole_mm.parallel.devices import devices_kept, devices_of_trial
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 
 
-def in_processes(cells: Sequence[Cell], jobs: int) -> Iterator[Cell]:
-    """Train cells, `jobs` at a time, each in a new process; give each when it has ended.
+def in_processes(planned_runs: Sequence[PlannedRun], jobs: int) -> Iterator[PlannedRun]:
+    """Train runs, `jobs` at a time, each in a new process; give each when it has ended.
 
-    A process that is killed, as by a lack of memory, is a failed cell. Those that run are ended where the iteration is.
+    A process that is killed, as by a lack of memory, is a failed run. The others end with the iteration.
     """
     context = _new_processes()
-    waiting, running = list(reversed(cells)), dict[Any, tuple[Any, Cell]]()
+    waiting, running = list(reversed(planned_runs)), dict[Any, tuple[Any, PlannedRun]]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                cell = waiting.pop()
-                process = context.Process(target=train_alone, args=(cell,))
+                planned = waiting.pop()
+                process = context.Process(target=train_alone, args=(planned,))
                 process.start()
-                running[process.sentinel] = process, cell
+                running[process.sentinel] = process, planned
             for sentinel in wait(running):
-                process, cell = running.pop(sentinel)
+                process, planned = running.pop(sentinel)
                 process.join()
                 if process.exitcode:
-                    write_error(cell, f"its process ended with {process.exitcode}: out of memory, or killed")
-                yield cell
+                    write_error(planned, f"its process ended with {process.exitcode}: out of memory, or killed")
+                yield planned
     finally:
         for process, _ in running.values():
             process.kill()
@@ -55,42 +55,42 @@ def _new_processes() -> Any:
     return context
 
 
-def in_ray(cells: Sequence[Cell], plan: Plan, address: str) -> Iterator[Cell]:
-    """Train cells as tasks of Ray, as many at a time as there is room for; give each when it has ended.
+def in_ray(planned_runs: Sequence[PlannedRun], plan: Plan, address: str) -> Iterator[PlannedRun]:
+    """Train runs as tasks of Ray, as many at a time as there is room for; give each when it has ended.
 
     Parameters
     ----------
-    cells : sequence of Cell
+    planned_runs : sequence of PlannedRun
         All machines must see their folders, and the data, under the same paths.
     plan : Plan
-        Has the CPUs and GPUs of a cell.
+        Has the CPUs and GPUs of a run.
     address : str
         Of a Ray cluster to join; empty: Ray is started on this machine.
 
     Raises
     ------
     InputError
-        There is no such cluster, or a cell fits on no machine.
+        There is no such cluster, or a run fits on no machine.
     """
     with devices_kept(), ray_running(address):
         import ray  # noqa: PLC0415 (heavy)
 
         gpus = room(plan.cpus, plan.gpus, "--cpus or --gpus")
         task = ray.remote(num_cpus=plan.cpus, num_gpus=gpus, max_retries=0)(_train_in_ray)
-        running = {task.remote(cell): cell for cell in cells}
+        running = {task.remote(planned): planned for planned in planned_runs}
         try:
             while running:
                 (done,), _ = ray.wait(list(running), num_returns=1)
-                cell = running.pop(done)
+                planned = running.pop(done)
                 try:
                     ray.get(done)
                 except ray.exceptions.RayError as error:
-                    write_error(cell, " ".join(str(error).split()))
-                yield cell
+                    write_error(planned, " ".join(str(error).split()))
+                yield planned
         finally:
             for task_left in running:
                 ray.cancel(task_left, force=True)
 
 
-def _train_in_ray(cell: Cell) -> None:
-    train_cell(cell, **devices_of_trial())
+def _train_in_ray(planned: PlannedRun) -> None:
+    train_run(planned, **devices_of_trial())

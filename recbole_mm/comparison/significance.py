@@ -79,9 +79,9 @@ def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, float, Pa
     ranks = stats.rankdata(np.abs(unequal))
     effect = float(ranks @ np.sign(unequal) / ranks.sum())
     p = float(stats.wilcoxon(unequal, alternative="two-sided").pvalue)
-    spread = float(difference.std(ddof=1))
-    if spread > 1e-12 * abs(mean):
-        d, p_t = mean / spread, float(stats.ttest_rel(ours, theirs, alternative="two-sided").pvalue)
+    std = float(difference.std(ddof=1))
+    if std > 1e-12 * abs(mean):
+        d, p_t = mean / std, float(stats.ttest_rel(ours, theirs, alternative="two-sided").pvalue)
     else:
         d, p_t = math.copysign(math.inf, mean), 0.0
     return len(unequal), mean, Paired(p, p, effect), Paired(p_t, p_t, d)

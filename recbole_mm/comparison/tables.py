@@ -41,18 +41,18 @@ def _one_line(text: str) -> str:
 
 MARKDOWN = Notation(
     escape_markdown,
-    places={BEST: ("**", "**"), SECOND: ("<u>", "</u>")},
+    ranks={BEST: ("**", "**"), SECOND: ("<u>", "</u>")},
     marks={BETTER: r"\*", WORSE: "†"},
 )
 LATEX = Notation(
     escape_latex,
-    places={BEST: (r"\textbf{", "}"), SECOND: (r"\underline{", "}")},
+    ranks={BEST: (r"\textbf{", "}"), SECOND: (r"\underline{", "}")},
     marks={BETTER: "$^{*}$", WORSE: r"$^{\dagger}$"},
 )
 
 
 def markdown(benchmarks: Sequence[Benchmark]) -> str:
-    """Return a table a data set under a heading of its own, and its caption behind it."""
+    """Return a table a dataset under a heading of its own, and its caption behind it."""
     return "\n".join(map(_markdown, benchmarks))
 
 
@@ -64,7 +64,7 @@ def _markdown(benchmark: Benchmark) -> str:
 
 
 def latex(benchmarks: Sequence[Benchmark]) -> str:
-    r"""Return a `table` a data set, labelled ``tab:`` and its name, for a document with ``\usepackage{booktabs}``."""
+    r"""Return a `table` a dataset, labelled ``tab:`` and its name, for a document with ``\usepackage{booktabs}``."""
     return "\n".join(map(_latex, benchmarks))
 
 
@@ -93,33 +93,33 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def csv_text(benchmarks: Sequence[Benchmark]) -> str:
-    """Return every value unrounded: a row a data set, model, part and metric, with a column a seed."""
+    """Return every value unrounded: a row a dataset, model, split and metric, with a column a seed."""
     seeds = list(dict.fromkeys(seed for benchmark in benchmarks for seed in benchmark.seeds))
-    header = ("dataset", "model", "part", "metric", "mean", "std", "n_seeds", *(f"seed_{seed}" for seed in seeds))
+    header = ("dataset", "model", "split", "metric", "mean", "std", "n_seeds", *(f"seed_{seed}" for seed in seeds))
     return _csv(
         header,
         (
             (benchmark.dataset, *row)
             for benchmark in benchmarks
             for entry in benchmark.entries
-            for part in ("valid", "test")
-            for row in _values(entry, part, _metrics(benchmark, part), seeds)
+            for split in ("valid", "test")
+            for row in _values(entry, split, _metrics(benchmark, split), seeds)
         ),
     )
 
 
-def _metrics(benchmark: Benchmark, part: str) -> list[str]:
-    first = benchmark.metrics if part == "test" else ()
-    runs = (getattr(run, part) or {} for entry in benchmark.entries for run in entry.finished)
+def _metrics(benchmark: Benchmark, split: str) -> list[str]:
+    first = benchmark.metrics if split == "test" else ()
+    runs = (getattr(run, split) or {} for entry in benchmark.entries for run in entry.finished)
     return list(dict.fromkeys([*first, *(metric for values in runs for metric in values)]))
 
 
-def _values(entry: Entry, part: str, metrics: Iterable[str], seeds: Iterable[int]) -> Iterable[tuple[object, ...]]:
-    found = {run.seed: getattr(run, part) or {} for run in entry.finished}
+def _values(entry: Entry, split: str, metrics: Iterable[str], seeds: Iterable[int]) -> Iterable[tuple[object, ...]]:
+    found = {run.seed: getattr(run, split) or {} for run in entry.finished}
     for metric in metrics:
         by_seed = [found.get(seed, {}).get(metric) for seed in seeds]
-        mean, deviation = entry.mean(part, metric), entry.deviation(part, metric)
-        yield entry.label, part, metric, mean, deviation, len(entry.values(part, metric)), *by_seed
+        mean, std = entry.mean(split, metric), entry.std(split, metric)
+        yield entry.label, split, metric, mean, std, len(entry.values(split, metric)), *by_seed
 
 
 def differences_csv(benchmarks: Sequence[Benchmark]) -> str:

@@ -1,4 +1,4 @@
-"""Which models can stand in one table: those that were asked the same questions."""
+"""Which models can stand in one table: those that share one evaluation protocol."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_mixed(types: Iterable[ModelType]) -> bool:
 
 
 def check_alike(configs: Mapping[str, Config]) -> None:
-    """Refuse settings under which the rows of one data set could not be compared.
+    """Refuse settings under which the rows of one dataset could not be compared.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def check_alike(configs: Mapping[str, Config]) -> None:
         if set(mode.values() if isinstance(mode, dict) else [mode]) != {"full"}:
             raise InputError(
                 f"eval_args of {label} has mode {mode}: which items are drawn then depends on what a model has drawn "
-                "before, so that no two are asked the same; compare with mode full"
+                "before, so that no two models rank the same items; compare with mode full"
             )
     if is_mixed(config["MODEL_TYPE"] for config in configs.values()):
         _check_mixed(configs)
@@ -66,7 +66,7 @@ def check_alike(configs: Mapping[str, Config]) -> None:
 
 
 def _check_mixed(configs: Mapping[str, Config]) -> None:
-    """Refuse a mixture of sequential and other models that do not learn from, and are not asked for, the same."""
+    """Refuse a mixture of sequential and other models that do not share training and test interactions."""
     sequential = [label for label, config in configs.items() if config["MODEL_TYPE"] == ModelType.SEQUENTIAL]
     for label, config in configs.items():
         args = config["eval_args"]
@@ -80,20 +80,20 @@ def _check_mixed(configs: Mapping[str, Config]) -> None:
     for label in sequential:
         if not read_config(Ranked, configs[label]).exclude_seen:
             raise InputError(
-                f"exclude_seen is false: {label} would rank items that users have had, and the models that are not "
-                "sequential would not; leave it out"
+                f"exclude_seen is false: {label} would rank seen items, and the models that are not sequential "
+                "would not; leave it out"
             )
 
 
 def load_alike(configs: Mapping[str, Config]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Return the hash of the files that each row reads, and what is held out of them, which is the same for all rows.
+    """Return the hash of the files that each row reads, and the test interactions, which are the same for all rows.
 
     Rows that load and split the data alike share a loading, and the check of the files before it.
 
     Raises
     ------
     InputError
-        Files or data that cannot be used, or of which different interactions would be held out.
+        Files or data that cannot be used, or rows whose test interactions differ.
     """
     loaded: dict[str, tuple[str, str, dict[str, Any]]] = {}
     hashes: dict[str, str] = {}
@@ -119,7 +119,7 @@ def _loading(config: Config) -> str:
 
 
 def refuse_other(first: str, found: Mapping[str, Any], label: str, other: Mapping[str, Any]) -> None:
-    """Refuse two rows that are asked different questions, or that rank different numbers of items.
+    """Refuse two rows with different test interactions, or that rank different numbers of items.
 
     Raises
     ------
@@ -132,12 +132,12 @@ def refuse_other(first: str, found: Mapping[str, Any], label: str, other: Mappin
             for name, what in ((first, found), (label, other))
         )
         raise InputError(
-            f"{first} and {label} cannot be compared: they are asked different questions ({both}). A sequential model "
-            "needs a history before each of them: keep users who have enough interactions, by "
+            f"{first} and {label} cannot be compared: they have different test interactions ({both}). A sequential "
+            "model needs a history before each of them: keep users who have enough interactions, by "
             "--user_inter_num_interval='[5,inf)' or, where the data come split, in the files; and with "
-            "ask_users_once it is asked once a user, as the others"
+            "ask_users_once it ranks once per user, as the others"
         )
 
 
-def _asked(part: Mapping[str, Any]) -> str:
-    return f"{part['questions']} questions with {part['interactions']} answers"
+def _asked(split: Mapping[str, Any]) -> str:
+    return f"{split['questions']} rankings for {split['interactions']} interactions"

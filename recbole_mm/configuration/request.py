@@ -151,9 +151,9 @@ def read_yaml(file: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is no text in utf-8 ({error.reason}): save it as utf-8") from error
+        raise InputError(f"{file}: not valid UTF-8 ({error.reason}): save it as utf-8") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
+        raise InputError(f"{file} is not valid yaml: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict | None):
         raise InputError(f"{file} must hold `key: value` lines, not {type(content).__name__}")
     return content or {}

@@ -82,7 +82,7 @@ def check_model(name: str) -> None:
     if name not in names and name not in (installed := entries()):
         names.update(installed)
         hint = nearest(name, names) or f" The models are {', '.join(sorted(names, key=str.lower))}."
-        raise InputError(f"'{name}' is no model.{hint}")
+        raise InputError(f"unknown model '{name}'.{hint}")
 
 
 def known_keys(model_class: type) -> set[str]:
@@ -174,4 +174,4 @@ def check_keys(keys: Iterable[str], model_class: type, where: str) -> None:
     for key in keys:
         if key not in known:
             owner = f"RecBole or {model_class.__name__}"
-            raise InputError(f"{where}: '{key}' is no setting of {owner}.{nearest(str(key), sorted(known))}")
+            raise InputError(f"{where}: unknown setting '{key}' for {owner}.{nearest(str(key), sorted(known))}")

@@ -1,1 +1,1 @@
-"""Somebody else's layouts of a data set, turned into RecBole's atomic files and feature files."""
+"""Somebody else's layouts of a dataset, turned into RecBole's atomic files and feature files."""

@@ -89,9 +89,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _check_row(file: Path, user: str, row: Any) -> None:
     if not re.fullmatch("0|[1-9][0-9]{0,8}", user):
-        raise InputError(f"{file}: user '{user[:80]}' is no number from 0: number the users")
+        raise InputError(f"{file}: user '{user[:80]}' is not a whole number from 0: number the users")
     if not isinstance(row, list):
         raise InputError(f"{file}, user {user}: items must be a list, not {type(row).__name__}")
     for item in row:
         if type(item) is not int or not 0 <= item < 2**31:
-            raise InputError(f"{file}, user {user}: item {str(item)[:80]!r} is no number from 0: number the items")
+            raise InputError(
+                f"{file}, user {user}: item {str(item)[:80]!r} is not a whole number from 0: number the items"
+            )

@@ -1,4 +1,4 @@
-"""What every kind of source is read into, and the writer writes: one description of a data set."""
+"""What every kind of source is read into, and the writer writes: one description of a dataset."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FeatureFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A data set about to be written.
+    """A dataset about to be written.
 
     Attributes
     ----------

@@ -18,9 +18,9 @@ def staged(target: Path, overwrite: bool, source: Path) -> Iterator[Path]:
     Parameters
     ----------
     target : Path
-        The folder to make; its name is the name of the data set.
+        The folder to make; its name is the name of the dataset.
     overwrite : bool
-        An old data set in its place is replaced, at the end and at once.
+        An old dataset in its place is replaced, at the end and at once.
     source : Path
         What is read; it must not lie in what is replaced.
 
@@ -49,7 +49,7 @@ def staged(target: Path, overwrite: bool, source: Path) -> Iterator[Path]:
 
 def _check(target: Path, overwrite: bool, source: Path) -> None:
     if not target.name or target.name == "..":
-        raise InputError(f"--out {target}: its last part is the name of the data set: --out dataset/NAME")
+        raise InputError(f"--out {target}: its last part is the name of the dataset: --out dataset/NAME")
     if target.parent.exists() and not target.parent.is_dir():
         raise InputError(f"{target.parent} is no folder: choose another --out")
     if not target.exists() and not target.is_symlink():
@@ -62,7 +62,7 @@ def _check(target: Path, overwrite: bool, source: Path) -> None:
     if target.is_symlink() or not target.is_dir():
         raise InputError(f"{target} is no folder of its own: choose another --out")
     if any(target.iterdir()) and not any(target.glob("*.inter")):
-        raise InputError(f"{target} holds no data set (*.inter), so --overwrite leaves it: choose another --out")
+        raise InputError(f"{target} holds no dataset (*.inter), so --overwrite leaves it: choose another --out")
 
 
 def _replace(target: Path, hidden: Path, old: Path) -> None:

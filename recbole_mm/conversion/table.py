@@ -88,7 +88,7 @@ def _is_interactions(file: Path, columns: Mapping[str, str]) -> bool:
 
 
 def _fields(file: Path, columns: Mapping[str, str]) -> dict[str, Field]:
-    """Return the fields of the data set with the columns of the file that they come from."""
+    """Return the fields of the dataset with the columns of the file that they come from."""
     names = column_names(file)
     fields: dict[str, Field] = {}
     for role, check in _checks().items():

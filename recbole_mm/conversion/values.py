@@ -51,7 +51,7 @@ def numbers(column: pa.Array, field: str, where: Where) -> pa.Array:
     InputError
         On anything that is no finite number.
     """
-    return _matching(column, field, where, _NUMBER, "is no number: correct it or remove the line")
+    return _matching(column, field, where, _NUMBER, "is not a number: correct it or remove the line")
 
 
 def labels(column: pa.Array, field: str, where: Where) -> pa.Array:

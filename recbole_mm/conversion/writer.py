@@ -1,4 +1,4 @@
-"""A data set of RecBole's, written from its description."""
+"""A dataset of RecBole's, written from its description."""
 
 from __future__ import annotations
 

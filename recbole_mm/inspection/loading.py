@@ -1,4 +1,4 @@
-"""The data set of a configuration with all, some or none of its modalities, and the interactions in it."""
+"""The dataset of a configuration with all, some or none of its modalities, and the interactions in it."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def line_of(config: Any, file: str, user: str, item: str) -> int | None:
 
 
 def load_readable(config: Any, names: Collection[str], problems: Problems, is_error: bool) -> Any:
-    """Return the data set with those of the named modalities that it accepts, None where it cannot be loaded at all.
+    """Return the dataset with those of the named modalities that it accepts, None where it cannot be loaded at all.
 
     One that it refuses is a problem.
     """
     tried = Problems()
-    with tried.collected("loading the data set"):
+    with tried.collected("loading the dataset"):
         return _load(config, names)
     accepted = []
     for name in names:
-        with problems.collected("loading the data set", is_error):
+        with problems.collected("loading the dataset", is_error):
             _load(config, [name])
             accepted.append(name)
-    with problems.collected("loading the data set", is_error):
+    with problems.collected("loading the dataset", is_error):
         return _load(config, accepted)
     return None
 
@@ -63,7 +63,7 @@ def _load(config: Any, names: Collection[str]) -> Any:
 
 
 def pairs_of(dataset: Any) -> Pairs:
-    """Return the user and the item of every interaction of a data set."""
+    """Return the user and the item of every interaction of a dataset."""
     feat = dataset.inter_feat
     return Pairs(np.asarray(feat[dataset.uid_field]), np.asarray(feat[dataset.iid_field]))
 

@@ -1,4 +1,4 @@
-"""Looks at one part of a data set each: what is counted and what is suspicious goes into the inspection."""
+"""Looks at one part of a dataset each: what is counted and what is suspicious goes into the inspection."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def page(found: Inspection) -> str:
     """Return the page: problems first, then what could be counted, with tables and plots."""
     title = f"{found.dataset}, as {found.model} would train on it"
     counts = found.interactions
-    parts = [f"<h1>{escape(title)}</h1>", f"<p>{summary(counts) if counts else 'The data set cannot be loaded.'}</p>"]
+    parts = [f"<h1>{escape(title)}</h1>", f"<p>{summary(counts) if counts else 'The dataset cannot be loaded.'}</p>"]
     parts += [*_problems(found), *_interactions(found), *_splits(found), *_modalities(found), *_co_consumption(found)]
     return document(title, parts)
 
@@ -65,7 +65,7 @@ def _modalities(found: Inspection) -> list[str]:
     if not found.modalities:
         return []
     caption = (
-        "The feature files as they are, before normalisation. Covered: items of the data set with a row of their own. "
+        "The feature files as they are, before normalisation. Covered: items of the dataset with a row of their own. "
         "Norm: shortest, median and longest row. Copies: rows that equal an earlier one that is not 0. A file with a "
         "NaN or an infinite number is an error, and cannot be read here."
     )

@@ -1,4 +1,4 @@
-"""What is wrong with a data set: errors, which stop a training, and warnings, collected instead of raised."""
+"""What is wrong with a dataset: errors, which stop a training, and warnings, collected instead of raised."""
 
 from __future__ import annotations
 

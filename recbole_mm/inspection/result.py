@@ -12,12 +12,12 @@ from recbole_mm.inspection.statistics import Counts, Split
 
 @dataclass(slots=True)
 class Modality:
-    """What is known of a modality: of its file where that can be read, of the items where the data set can.
+    """What is known of a modality: of its file where that can be read, of the items where the dataset can.
 
     Attributes
     ----------
     covered : int or None
-        Items of the data set with a row of their own.
+        Items of the dataset with a row of their own.
     co_consumption : CoConsumption or None
         Also None where too few items can be compared.
     """
@@ -30,7 +30,7 @@ class Modality:
 
 @dataclass(slots=True)
 class Inspection:
-    """Numbers and problems of a data set; what could not be reached is None or empty."""
+    """Numbers and problems of a dataset; what could not be reached is None or empty."""
 
     dataset: str
     model: str

@@ -20,7 +20,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Distribution:
     """Minimum, quartiles, maximum and mean of some numbers."""
 
     low: float
@@ -33,7 +33,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The whole data set, as RecBole's filters leave it.
+    """The whole dataset, as RecBole's filters leave it.
 
     Attributes
     ----------
@@ -69,10 +69,10 @@ class Split:
     cold_item_share: float
 
 
-def spread(values: np.ndarray) -> Spread:
+def distribution(values: np.ndarray) -> Distribution:
     """Describe at least one number; quartiles between two numbers are interpolated."""
     low, lower, median, upper, high = np.percentile(values, (0, 25, 50, 75, 100)).tolist()
-    return Spread(low, lower, median, upper, high, float(np.mean(values)))
+    return Distribution(low, lower, median, upper, high, float(np.mean(values)))
 
 
 def interactions(pairs: Pairs, n_users: int, n_items: int) -> Counts:

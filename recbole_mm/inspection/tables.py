@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_mm.inspection.result import Inspection, Modality
-from recbole_mm.inspection.statistics import Counts, Split, spread
+from recbole_mm.inspection.statistics import Counts, Split, distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,15 @@ def summary(found: Counts) -> str:
 def counts_table(found: Counts) -> Table:
     header = ("interactions", "min", "25 %", "median", "75 %", "max", "mean", "with none")
     rows = [
-        (name, *_spread(counts), f"{(counts == 0).sum():,}")
+        (name, *_distribution(counts), f"{(counts == 0).sum():,}")
         for name, counts in (("a user", found.per_user), ("an item", found.per_item))
         if len(counts)
     ]
     return Table(header, rows)
 
 
-def _spread(values: np.ndarray) -> tuple[str, ...]:
-    found = spread(values)
+def _distribution(values: np.ndarray) -> tuple[str, ...]:
+    found = distribution(values)
     numbers = (found.low, found.lower, found.median, found.upper, found.high, found.mean)
     return tuple(number(value) for value in numbers)
 

@@ -25,7 +25,7 @@ from recbole_mm.training.build import build_model, build_trainer, load_dataset, 
 
 
 def inspect(request: Request) -> Inspection:
-    """Look at the data set of a request as a training of its model would find it.
+    """Look at the dataset of a request as a training of its model would find it.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def _walk(config: Any, found: Inspection) -> None:
             found.problems.add(str(mistake), is_error=True)
         if mistakes:
             return  # RecBole would misread them
-        step("data set")
+        step("dataset")
         dataset, featured = _load(config, names, found)
         if dataset is None:
             return
@@ -81,10 +81,10 @@ def _walk(config: Any, found: Inspection) -> None:
 
 
 def _load(config: Any, names: list[str], found: Inspection) -> tuple[Any, Any]:
-    """Return the data set of a run, or else one that can be loaded, and one with features; None where there is none."""
+    """Return the dataset of a run, or else one that can be loaded, and one with features; None where there is none."""
     init_seed(config["seed"], config["reproducibility"])
     dataset = None
-    with found.problems.collected("loading the data set"):
+    with found.problems.collected("loading the dataset"):
         dataset = load_dataset(config)
     featured = dataset
     if not hasattr(dataset, "modality"):
@@ -103,9 +103,9 @@ def _split(config: Any, dataset: Any, found: Inspection) -> Any:
     loaders = None
     with found.problems.collected("reading the settings"):
         checks.check_catalogue(config, dataset)
-    with found.problems.collected("splitting the data set"):
+    with found.problems.collected("splitting the dataset"):
         loaders = split_dataset(config, dataset)
-    with found.problems.collected("splitting the data set"):
+    with found.problems.collected("splitting the dataset"):
         if loaders is not None:
             checks.check_splits(*loaders)
     return loaders

@@ -21,7 +21,7 @@ from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
 
-class Constants(nn.Module):
+class BufferList(nn.Module):
     """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint.
 
     Others may register buffers of their own here, as RecBole's count of FLOPs does in every module.
@@ -44,7 +44,7 @@ class Constants(nn.Module):
 
 
 @contextmanager
-def counted(module: nn.Module, times: int) -> Iterator[None]:
+def repeated_batch_norm(module: nn.Module, times: int) -> Iterator[None]:
     """Let the running statistics of the module's BatchNorms take a pass within the block for several equal ones."""
     norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm1d)]
     before = [norm.momentum for norm in norms]
@@ -71,7 +71,7 @@ class Multimodal(nn.Module):
     ----------
     parameter_class : dataclass
         The model's parameters, declared with `recbole_mm.settings.parameters.parameter`; `self.p` holds the values.
-    features : Constants or ParameterList
+    features : BufferList or ParameterList
         Per modality the raw features X^m, (I, d_m), in the order of `modality_names`, item `i` in row `i - 1`;
         trained by a model whose parameter `freeze_features` is false, and constant in every other.
     ablations : mapping
@@ -109,7 +109,7 @@ class Multimodal(nn.Module):
         features = [dataset.modality(name)[1:].to(dtype) for name in self.modality_names]
         frozen = getattr(self.p, "freeze_features", True)
         # Those that are trained are copies: the data set keeps its own.
-        self.features: Any = Constants(features) if frozen else nn.ParameterList(X.clone() for X in features)
+        self.features: Any = BufferList(features) if frozen else nn.ParameterList(X.clone() for X in features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
 

@@ -20,11 +20,11 @@ from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.full_sort import FullSortBatches, exclude_seen
 from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training.trainer import watched
+from recbole_mm.training.trainer import run_trainer
 
 
 def load_dataset(config: Config, make: Callable[[Config], Any] = create_dataset) -> Any:
-    """Return the data set that RecBole makes for the configured model, or that another `make` makes.
+    """Return the dataset that RecBole makes for the configured model, or that another `make` makes.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def _data_errors_named(config: Config) -> Iterator[None]:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"data set {config['dataset']} in {config['data_path']}: {error}") from error
+        raise InputError(f"dataset {config['dataset']} in {config['data_path']}: {error}") from error
 
 
 def build_model(config: Config, train_data: Any) -> Any:
@@ -96,8 +96,8 @@ def build_model(config: Config, train_data: Any) -> Any:
 
 
 def build_trainer(config: Config, model: Any) -> Any:
-    """Return the model's trainer, watched; RecBole's opens a folder for Tensorboard in the working folder."""
-    return watched(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+    """Return the model's trainer, made for a run; RecBole's opens a folder for Tensorboard in the working folder."""
+    return run_trainer(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
 
 
 def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:
@@ -106,7 +106,7 @@ def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, 
     Returns
     -------
     tuple
-        As RecBole's `load_data_and_model`: configuration, model, data set, and the loaders of training, validation
+        As RecBole's `load_data_and_model`: configuration, model, dataset, and the loaders of training, validation
         and test.
 
     Raises

@@ -18,7 +18,7 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import alone_in
+from recbole_mm.base.files import folder_lock
 from recbole_mm.base.memory import peak_memory
 from recbole_mm.base.metrics import best_epoch
 from recbole_mm.configuration.request import Request, configure
@@ -40,10 +40,10 @@ from recbole_mm.training.screen import groups_table, metrics_table
 
 
 class Interrupted(Exception):
-    """Training was stopped from the keyboard; `checkpoint` is the best one so far, or None."""
+    """Training was interrupted from the keyboard; `checkpoint` is the best one so far, or None."""
 
     def __init__(self, checkpoint: Path | None, epochs: int) -> None:
-        super().__init__(f"stopped after {epochs} epochs")
+        super().__init__(f"interrupted after {epochs} epochs")
         self.checkpoint = checkpoint
 
 
@@ -73,7 +73,7 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
-    with alone_in(folder), _logged(config), computing(read_config(Engine, config)):
+    with folder_lock(folder), _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, start, say)
 
 

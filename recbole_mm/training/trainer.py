@@ -1,4 +1,4 @@
-"""What RecBole's trainers lack: exact resuming, a watched run (history, progress bar, stop at NaN), SEA's estimator."""
+"""What RecBole's trainers lack: exact resuming, history, a progress bar, a stop at NaN, and the estimator of SEA."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from recbole_mm.base.metrics import best_epoch
 from recbole_mm.recbole_bridge.resumable import Resumable
 from recbole_mm.training.checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
-from recbole_mm.training.trees import WatchedTrees
+from recbole_mm.training.trees import TreesRunTrainer
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
 
-class Watched(Resumable):
+class RunTrainer(Resumable):
     """Mixin in front of a RecBole trainer class.
 
     Attributes
@@ -106,7 +106,7 @@ class Watched(Resumable):
         return evaluated
 
 
-def watched(trainer_class: type[Any]) -> type[Any]:
-    """Return the RecBole trainer class with `Watched` in front of it, or with `WatchedTrees`."""
-    mixin = WatchedTrees if issubclass(trainer_class, DecisionTreeTrainer) else Watched
-    return type(f"Watched{trainer_class.__name__}", (mixin, trainer_class), {})
+def run_trainer(trainer_class: type[Any]) -> type[Any]:
+    """Return the RecBole trainer class with `RunTrainer` in front of it, or with `TreesRunTrainer`."""
+    mixin = TreesRunTrainer if issubclass(trainer_class, DecisionTreeTrainer) else RunTrainer
+    return type(f"RunTrainer{trainer_class.__name__}", (mixin, trainer_class), {})

@@ -1,4 +1,4 @@
-"""LightGBM and XGBoost, which RecBole trains all at once and without torch, as a watched run."""
+"""LightGBM and XGBoost, which RecBole trains all at once and without torch, as a run of the pack."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from recbole_mm.training.groups import Groups
 AnyTrainer: Any = DecisionTreeTrainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
 
-class WatchedTrees(AnyTrainer):
+class TreesRunTrainer(AnyTrainer):
     """Mixin in front of RecBole's trainers of decision trees.
 
     Attributes
     ----------
     history : list of dict
-        As `recbole_mm.training.trainer.Watched` has it, without a training loss: the libraries keep it to themselves.
+        As `recbole_mm.training.trainer.RunTrainer` has it, without a training loss, which
+        the libraries keep to themselves.
     groups, by_user : None
         Trees are evaluated by value metrics, over all interactions alike.
     """

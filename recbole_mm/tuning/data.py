@@ -1,4 +1,4 @@
-"""The data of a sweep: prepared once, shared by all trials, and without the test part."""
+"""The data of a sweep: prepared once, shared by all trials, and without the test split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recbole_mm.training.build import load_dataset, split_dataset
 
 
 class Shared:
-    """A data set, split, of which the test part was taken away.
+    """A dataset, split, without its test split.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class Shared:
         self.whole = dataset.copy(cat_interactions([self.train.inter_feat, self.valid.inter_feat]))
 
     def loaders(self, config: Config) -> tuple[Any, Any]:
-        """Return RecBole's loaders of training and validation; what it takes for the test part is the validation's."""
+        """Return RecBole's loaders of training and validation; in place of the test split it has validation's."""
         parts = [copy.copy(part) for part in (self.train, self.valid, self.valid)]
         whole = copy.copy(self.whole)
         for part in (whole, *parts):
@@ -40,5 +40,5 @@ class Shared:
 
 
 def prepare(config: Config) -> Shared:
-    """Load and split the data of a configuration; the test part is let go of here."""
+    """Load and split the data of a configuration; the test split is dropped here."""
     return Shared(load_dataset(config))

@@ -12,9 +12,9 @@ from typing import Any
 from tabulate import tabulate
 
 from recbole_mm.base.metrics import sign
-from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.figures import shown
 from recbole_mm.tuning.results import numbered, status_of
+from recbole_mm.tuning.spec import SweepSpec
 
 Line = Callable[[str], object]
 EVERY = 2.0  # seconds between two tables
@@ -22,12 +22,12 @@ ROWS = 12  # of the table
 UP, CLEAR = "\x1b[{}A", "\x1b[J"
 
 
-def progress(asked: Asked, say: Line) -> Any:
+def progress(spec: SweepSpec, say: Line) -> Any:
     """Return a reporter for Ray Tune."""
     from ray.tune import ProgressReporter  # noqa: PLC0415 (heavy)
 
-    config = asked.config({})
-    metric, total = config["valid_metric"], asked.n_trials
+    config = spec.config({})
+    metric, total = config["valid_metric"], spec.n_trials
 
     class Progress(ProgressReporter):
         """Ray asks it after every event whether it has something to say."""

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_mm.parallel.cluster import ray_silent
-from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.record import Sweep, Trial
+from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store
 
 PREFIX = "valid_"
 
 
-def read_sweep(asked: Asked, store: Store, seconds: float | None = None) -> Sweep:
+def read_sweep(spec: SweepSpec, store: Store, seconds: float | None = None) -> Sweep:
     """Return the record of a sweep, ended or interrupted; no Ray has to run.
 
     Parameters
     ----------
-    asked : Asked
+    spec : SweepSpec
     store : Store
         Of the sweep.
     seconds : float, optional
@@ -27,16 +27,16 @@ def read_sweep(asked: Asked, store: Store, seconds: float | None = None) -> Swee
     """
     from ray.tune import ExperimentAnalysis  # noqa: PLC0415 (heavy)
 
-    config = asked.config({})
+    config = spec.config({})
     metric = config["valid_metric"]
     with ray_silent():  # it warns of trials that have reported nothing yet
         kept = ExperimentAnalysis(store.address)
         frames = kept.trial_dataframes
     trials = tuple(trial_of(one, frames.get(one.trial_id), f"{number:04}") for number, one in numbered(kept.trials))
-    first = asked.first
+    first = spec.first
     default = next((trial for trial in trials if trial.params in first), None)
     score = None if default is None else default.best_score(metric)
-    return Sweep(asked.model, asked.dataset, metric, trials, score, seconds, asked.space)
+    return Sweep(spec.model, spec.dataset, metric, trials, score, seconds, spec.space)
 
 
 def trial_of(trial: Any, frame: Any, name: str) -> Trial:

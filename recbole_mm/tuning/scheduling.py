@@ -9,7 +9,7 @@ from typing import Any
 
 from pyarrow.fs import FileSelector, FileType, copy_files
 
-from recbole_mm.tuning.asked import Asked
+from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store
 
 
@@ -18,26 +18,26 @@ def name_of(trial: Any) -> str:
     return f"trial_{trial.trial_id}"
 
 
-def scheduler(asked: Asked, address: str) -> Any:
+def scheduler(spec: SweepSpec, address: str) -> Any:
     """Return the scheduler, which may stop a trial after `grace` epochs and never at the last.
 
     Parameters
     ----------
-    asked : Asked
-        The trials of the values `asked.first` are never stopped: the others are compared with them in the end.
+    spec : SweepSpec
+        The trials of the values `spec.first` are never stopped: the others are compared with them in the end.
     address : str
         Of the sweep; a scheduler of a sweep that is restored takes up what the trials have reported before.
     """
     from ray.tune import schedulers  # noqa: PLC0415 (heavy)
 
-    plan = asked.plan
+    plan = spec.plan
     if plan.scheduler == "none":
-        return lasting(schedulers.FIFOScheduler, asked.first, address)()
+        return lasting(schedulers.FIFOScheduler, spec.first, address)()
     if plan.scheduler == "median":  # which would put trials off until there are others: each time from a checkpoint
-        kind = lasting(schedulers.MedianStoppingRule, asked.first, address)
+        kind = lasting(schedulers.MedianStoppingRule, spec.first, address)
         return kind(time_attr="epoch", grace_period=plan.grace, min_time_slice=math.inf)
-    longest = max(asked.config({})["epochs"], plan.grace) + 1
-    kind = lasting(schedulers.ASHAScheduler, asked.first, address)
+    longest = max(spec.config({})["epochs"], plan.grace) + 1
+    kind = lasting(schedulers.ASHAScheduler, spec.first, address)
     return kind(time_attr="epoch", grace_period=plan.grace, max_t=longest, reduction_factor=3)
 
 

@@ -81,7 +81,9 @@ def domain(where: str, kind: str, values: Any) -> Domain:
         An unknown kind, or values that do not fit it.
     """
     if kind not in KINDS:
-        raise InputError(f"{where}: '{kind}' is none of {', '.join(KINDS)}.{nearest(kind, KINDS)}")
+        raise InputError(
+            f"{where}: unknown distribution '{kind}'; choose from {', '.join(KINDS)}.{nearest(kind, KINDS)}"
+        )
     if not isinstance(values, list | tuple) or not values:
         raise InputError(f"{where}: {kind} needs a list [{KINDS[kind]}], not {text_of(values)}")
     if kind == "choice":
@@ -112,7 +114,7 @@ def number(where: str, value: Any) -> float:
     hint = (
         ": yaml wants a dot before the exponent, as in 1.0e-4" if _EXPONENT.fullmatch(text_of(value).strip("'")) else ""
     )
-    raise InputError(f"{where}: {text_of(value)} is no number{hint}")
+    raise InputError(f"{where}: invalid number {text_of(value)}{hint}")
 
 
 def text_of(value: Any) -> str:

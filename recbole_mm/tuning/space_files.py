@@ -66,7 +66,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.YAMLError(f"{twice} stands there twice")
+            raise yaml.YAMLError(f"duplicate setting {twice}")
         return super().construct_mapping(node, deep)
 
 
@@ -74,7 +74,7 @@ def _yaml(file: Path, text: str) -> Any:
     try:
         return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-99-99 is a ValueError
-        raise InputError(f"{file} is no valid yaml: {' '.join(str(error).split())}") from error
+        raise InputError(f"{file} is not valid yaml: {' '.join(str(error).split())}") from error
 
 
 def space_of(content: Any, where: str) -> Space:
@@ -109,7 +109,7 @@ def _from_lines(file: Path, text: str) -> Iterable[tuple[str, Domain]]:
             raise InputError(f"{where}: write NAME KIND VALUES, such as learning_rate loguniform -8,0")
         name, kind, rest = words
         if name in seen:
-            raise InputError(f"{where}: {name} stands there twice")
+            raise InputError(f"{where}: duplicate setting {name}")
         seen.add(name)
         values = _literal(where, rest)
         if kind == "loguniform":

@@ -11,11 +11,11 @@ from recbole.utils import init_seed
 from recbole_mm.base.metrics import sign
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.data import Shared, prepare
 from recbole_mm.tuning.plan import Plan, sampled, searcher
 from recbole_mm.tuning.progress import Line, progress
 from recbole_mm.tuning.scheduling import name_of, scheduler
+from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store, around
 from recbole_mm.tuning.trial import train_trial
 
@@ -23,7 +23,7 @@ KEPT = 2  # checkpoints of a trial: the newest, and the one before while Ray has
 
 
 @devices_kept()
-def load(asked: Asked) -> Shared:
+def load(spec: SweepSpec) -> Shared:
     """Return the data of a sweep.
 
     Raises
@@ -31,17 +31,17 @@ def load(asked: Asked) -> Shared:
     InputError
         Data that no trial could use.
     """
-    config = asked.config({})
+    config = spec.config({})
     init_seed(config["seed"], config["reproducibility"])
     return prepare(config)
 
 
-def run_trials(asked: Asked, shared: Shared, store: Store, *, restore: bool, address: str, say: Line) -> None:
+def run_trials(spec: SweepSpec, shared: Shared, store: Store, *, restore: bool, address: str, say: Line) -> None:
     """Carry out a sweep, or go on with one; what comes of it is in the store.
 
     Parameters
     ----------
-    asked : Asked
+    spec : SweepSpec
     shared : Shared
         Is put into Ray's object store once.
     store : Store
@@ -62,28 +62,28 @@ def run_trials(asked: Asked, shared: Shared, store: Store, *, restore: bool, add
     with ray_running(address):
         from ray import tune  # noqa: PLC0415 (heavy)
 
-        plan = fitted(asked.plan)
-        work = tune.with_parameters(partial(train_trial, asked=asked), shared=shared)
+        plan = fitted(spec.plan)
+        work = tune.with_parameters(partial(train_trial, spec=spec), shared=shared)
         trainable = tune.with_resources(work, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial})
         if restore and any(name.startswith("experiment_state") for name in store.names()):
             tuner = tune.Tuner.restore(store.address, trainable, resume_unfinished=True)
         else:
-            tuner = _tuner(trainable, asked, store, progress(asked, say))
+            tuner = _tuner(trainable, spec, store, progress(spec, say))
         tuner.fit()
 
 
-def _tuner(trainable: Any, asked: Asked, store: Store, reporter: Any) -> Any:
+def _tuner(trainable: Any, spec: SweepSpec, store: Store, reporter: Any) -> Any:
     from ray import tune  # noqa: PLC0415
 
-    plan, config, first = asked.plan, asked.config({}), asked.first
+    plan, config, first = spec.plan, spec.config({}), spec.first
     return tune.Tuner(
         trainable,
-        param_space=sampled(plan, asked.space),
+        param_space=sampled(plan, spec.space),
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max" if sign(config["valid_metric"]) > 0 else "min",
             num_samples=plan.samples + (len(first) if plan.search == "grid" else 0),
-            scheduler=scheduler(asked, store.address),
+            scheduler=scheduler(spec, store.address),
             search_alg=searcher(plan, config["seed"], first),
             max_concurrent_trials=plan.max_concurrent or None,
             time_budget_s=plan.time_budget or None,

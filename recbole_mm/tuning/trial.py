@@ -19,27 +19,27 @@ from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.training import checks
 from recbole_mm.training.build import build_model, build_trainer
-from recbole_mm.tuning.asked import Asked
 from recbole_mm.tuning.data import Shared, prepare
+from recbole_mm.tuning.spec import SweepSpec
 
 STATE, HISTORY = "trainer.pth", "history.json"
 
 
-def train_trial(values: Mapping[str, Any], asked: Asked, shared: Shared) -> None:
+def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> None:
     """Train one model; Ray Tune calls this in a process of its own, perhaps on another machine.
 
     Parameters
     ----------
     values : mapping
         The searched settings of this trial.
-    asked : Asked
+    spec : SweepSpec
         What all trials have in common.
     shared : Shared
         The data, unless `values` change what is loaded or how it is split: then they are read from `data_path` here.
     """
     from ray import tune  # noqa: PLC0415 (heavy)
 
-    config = asked.config({**values, **devices_of_trial()})
+    config = spec.config({**values, **devices_of_trial()})
     with computing(read_config(Engine, config)):
         init_seed(config["seed"], config["reproducibility"])
         train, valid = (prepare(config) if data_keys() & set(values) else shared).loaders(config)
@@ -49,7 +49,7 @@ def train_trial(values: Mapping[str, Any], asked: Asked, shared: Shared) -> None
 
         def report(epoch: int, score: float) -> None:
             told = _told(trainer.history[-1], config)
-            if sum(one["valid"] is not None for one in trainer.history) % asked.plan.checkpoint_every:
+            if sum(one["valid"] is not None for one in trainer.history) % spec.plan.checkpoint_every:
                 tune.report(told)
                 return
             with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def train_trial(values: Mapping[str, Any], asked: Asked, shared: Shared) -> None
         trainer.fit(train, valid, saved=False, show_progress=False, callback_fn=report)
         validated = [one for one in trainer.history if one["valid"] is not None]
         if not validated:
-            raise InputError(f"{asked.model} was trained without a validation: there is nothing to choose by")
+            raise InputError(f"{spec.model} was trained without a validation: there is nothing to choose by")
         tune.report(_told(validated[-1], config) | {"finished": True})  # else a scheduler has stopped it
 
 

@@ -19,24 +19,24 @@ from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import Interrupted, run
-from recbole_mm.tuning.asked import Asked, ask, read_asked
 from recbole_mm.tuning.page import page
 from recbole_mm.tuning.plan import Plan
 from recbole_mm.tuning.progress import Line
 from recbole_mm.tuning.record import Sweep, trials_csv
 from recbole_mm.tuning.results import read_sweep
 from recbole_mm.tuning.space import Space
+from recbole_mm.tuning.spec import SweepSpec, read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, within
 from recbole_mm.tuning.sweep import load, run_trials
 
-ASKED, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
+SPEC, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
 
 
 class Unfinished(Exception):
-    """A sweep was stopped from the keyboard; `folder` is what it is resumed from."""
+    """A sweep was interrupted from the keyboard; `folder` is what it is resumed from."""
 
     def __init__(self, folder: str, when: str) -> None:
-        super().__init__(f"stopped {when}")
+        super().__init__(f"interrupted {when}")
         self.folder = folder
 
 
@@ -79,47 +79,47 @@ def tune(
     Unfinished
         At Ctrl-C.
     """
-    asked = ask(request, space, plan)
-    stem = name or f"tune-{asked.model}-{asked.dataset}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    spec = sweep_spec(request, space, plan)
+    stem = name or f"tune-{spec.model}-{spec.dataset}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     store = Store(within(storage, stem))
-    if store.read(ASKED) is not None:
-        raise InputError(f"{store.address} has a sweep: go on with it by --resume, or give another --name")
-    shared = load(asked)
-    store.write(ASKED, replace(asked, data_hash=data_hash(shared.whole)).to_yaml())
-    say(f"sweep of {asked.model} on {asked.dataset}, {asked.n_trials} trials, in {store.address}")
+    if store.read(SPEC) is not None:
+        raise InputError(f"{store.address} has a sweep: resume it with --resume, or give another --name")
+    shared = load(spec)
+    store.write(SPEC, replace(spec, data_hash=data_hash(shared.whole)).to_yaml())
+    say(f"sweep of {spec.model} on {spec.dataset}, {spec.n_trials} trials, in {store.address}")
     start = perf_counter()
-    run_trials(asked, shared, store, restore=False, address=address, say=say)
-    return _finish(asked, store, perf_counter() - start, say)
+    run_trials(spec, shared, store, restore=False, address=address, say=say)
+    return _finish(spec, store, perf_counter() - start, say)
 
 
 def resume(folder: str, say: Line, *, address: str = "", final_seeds: int = 0) -> dict[str, Any]:
-    """Go on with a sweep where it was stopped or killed; parameters, result and errors are those of `tune`.
+    """Resume a sweep that was interrupted or killed; parameters, result and errors are those of `tune`.
 
-    Once its winner is chosen no trial is added; what is left are the winner's seeds, as many as the sweep was asked
-    for or, above 0, `final_seeds`.
+    Once its winner is chosen no trial is added; what is left are the winner's seeds, as many as the sweep was made
+    with or, above 0, `final_seeds`.
     """
     store = Store(folder)
-    text = store.read(ASKED)
+    text = store.read(SPEC)
     if text is None:
-        raise InputError(f"--resume {folder}: there is no sweep, whose {ASKED} tells what it was asked")
-    asked = read_asked(text, f"{folder}/{ASKED}")
-    asked = replace(asked, plan=replace(asked.plan, final_seeds=final_seeds or asked.plan.final_seeds))
+        raise InputError(f"--resume {folder}: not a sweep folder: it has no {SPEC}")
+    spec = read_spec(text, f"{folder}/{SPEC}")
+    spec = replace(spec, plan=replace(spec.plan, final_seeds=final_seeds or spec.plan.final_seeds))
     if store.read(BEST) is None:
-        shared = load(asked)
-        if data_hash(shared.whole) != asked.data_hash:
+        shared = load(spec)
+        if data_hash(shared.whole) != spec.data_hash:
             raise InputError(
-                f"the files of {asked.dataset} in {asked.settings['data_path']} are not those that the sweep in "
+                f"the files of {spec.dataset} in {spec.settings['data_path']} are not those that the sweep in "
                 f"{folder} began with: put them back, or begin a sweep anew"
             )
-        run_trials(asked, shared, store, restore=True, address=address, say=say)
-    return _finish(asked, store, None, say)
+        run_trials(spec, shared, store, restore=True, address=address, say=say)
+    return _finish(spec, store, None, say)
 
 
-def _finish(asked: Asked, store: Store, seconds: float | None, say: Line) -> dict[str, Any]:
-    found = read_sweep(asked, store, seconds)
+def _finish(spec: SweepSpec, store: Store, seconds: float | None, say: Line) -> dict[str, Any]:
+    found = read_sweep(spec, store, seconds)
     if store.read(BEST) is None:
-        _report(asked, found, store, say)
-    outcome = _finals(asked, store)
+        _report(spec, found, store, say)
+    outcome = _finals(spec, store)
     say(finals_table(outcome))
     say(verdict(found))
     return outcome
@@ -129,58 +129,59 @@ def finals_table(outcome: Mapping[str, Any]) -> str:
     """Return the winner's metrics: means over its seeds and, from two on, standard deviations."""
 
     def told(values: Sequence[float]) -> str:
-        spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-        return f"{statistics.mean(values):.4f}{spread}"
+        std = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+        return f"{statistics.mean(values):.4f}{std}"
 
     seeds = f"seed{'s' if len(outcome['seeds']) > 1 else ''} {', '.join(map(str, outcome['seeds']))}"
     rows = [(metric, told(values), told(outcome["test"][metric])) for metric, values in outcome["valid"].items()]
     return tabulate(rows, headers=(seeds, "valid", "test"), disable_numparse=True)
 
 
-def _report(asked: Asked, found: Sweep, store: Store, say: Line) -> None:
-    """Write what the trials have come to and, if they have all ended, choose."""
+def _report(spec: SweepSpec, found: Sweep, store: Store, say: Line) -> None:
+    """Write the results of the trials and, if all have ended, choose the best."""
     store.write("trials.csv", trials_csv(found))
     store.write("sweep.html", page(found))
-    ended, total = sum(trial.status != "running" for trial in found.trials), asked.n_trials
-    if ended < len(found.trials) or (len(found.trials) < total and not asked.plan.time_budget):
-        raise Unfinished(store.address, f"when {ended} of {total} trials had ended")
+    ended, total = sum(trial.status != "running" for trial in found.trials), spec.n_trials
+    if ended < len(found.trials) or (len(found.trials) < total and not spec.plan.time_budget):
+        raise Unfinished(store.address, f"after {ended} of {total} trials")
     if found.best is None:
         reason = next((f": {trial.error}" for trial in found.trials if trial.error), "")
         raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")
-    best = {"model": asked.model, "dataset": asked.dataset, **asked.settings, **found.best.params}
+    best = {"model": spec.model, "dataset": spec.dataset, **spec.settings, **found.best.params}
     if found.best.status != "finished":
         best["epochs"] = found.best.epochs[-1]["epoch"] + 1  # as many as the score comes from
     store.write(BEST, yaml.safe_dump(to_json(best), sort_keys=False, allow_unicode=True))
     say(f"trials.csv, sweep.html and best.yaml are in {store.address}")
 
 
-def _finals(asked: Asked, store: Store) -> dict[str, Any]:
+def _finals(spec: SweepSpec, store: Store) -> dict[str, Any]:
     """Train and test the winner with each seed that it does not have yet; no model was tested before."""
     best = yaml.safe_load(store.read(BEST) or "")
-    first = best["seed"] if "seed" in best else asked.config({})["seed"]
+    first = best["seed"] if "seed" in best else spec.config({})["seed"]
     known = json.loads(store.read(FINAL) or '{"seeds": []}')
     runs: dict[int, dict[str, Any]] = {}
-    for seed in range(first, first + asked.plan.final_seeds):
+    for seed in range(first, first + spec.plan.final_seeds):
         if seed in known["seeds"]:
-            place = known["seeds"].index(seed)
-            runs[seed] = {part: {m: v[place] for m, v in known[part].items()} for part in ("valid", "test")}
+            position = known["seeds"].index(seed)
+            runs[seed] = {split: {m: v[position] for m, v in known[split].items()} for split in ("valid", "test")}
             continue
         with store.folder("final") as folder:
             settings = {**best, "seed": seed, "checkpoint_dir": str(folder)}
             try:
                 runs[seed] = run(Request(settings.pop("model"), settings.pop("dataset"), settings=settings))
             except Interrupted as stop:
-                raise Unfinished(store.address, f"while the best was trained with seed {seed}") from stop
+                raise Unfinished(store.address, f"while the best settings were trained with seed {seed}") from stop
         store.write(FINAL, json.dumps(_joined(best, runs), indent=2) + "\n")
     return _joined(best, runs)
 
 
 def _joined(best: dict[str, Any], runs: dict[int, dict[str, Any]]) -> dict[str, Any]:
     each = list(runs.values())
-    parts = {
-        part: {metric: [one[part][metric] for one in each] for metric in each[0][part]} for part in ("valid", "test")
+    splits = {
+        split: {metric: [one[split][metric] for one in each] for metric in each[0][split]}
+        for split in ("valid", "test")
     }
-    return {"best": best, "seeds": list(runs), **parts}
+    return {"best": best, "seeds": list(runs), **splits}
 
 
 def verdict(found: Sweep) -> str:

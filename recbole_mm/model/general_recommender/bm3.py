@@ -9,7 +9,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm.model.base import Constants
+from recbole_mm.model.base import BufferList
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.settings.parameters import parameter
@@ -42,7 +42,7 @@ class BM3(GraphRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         d = self.p.embedding_size
-        self.real = Constants(self.masks)
+        self.real = BufferList(self.masks)
         self.projections: Any = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m
         self.predictor = nn.Linear(d, d)  # W_p, b_p
         self.initialise(*self.projections, self.predictor)
@@ -61,10 +61,12 @@ class BM3(GraphRecommender):
         user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
         h_u, h_i = F.embedding(user, users), F.embedding(item, items)
         (online_u, target_u), (online_i, target_i) = self._views(h_u), self._views(h_i)
-        each = _apart(online_u, target_i) + _apart(online_i, target_u)  # (batch,), graph reconstruction
+        each = _cosine_distance(online_u, target_i) + _cosine_distance(
+            online_i, target_u
+        )  # (batch,), graph reconstruction
         for X, project, real in zip(self.features, self.projections, self.real, strict=True):
             online_m, target_m = self._views(project(F.embedding(item, X)))
-            between, within = _apart(online_m, target_i), _apart(online_m, target_m)
+            between, within = _cosine_distance(online_m, target_i), _cosine_distance(online_m, target_m)
             each = each + p.cl_weight * real[item] * (between + within)
         return {"alignment": each.mean(), "reg": p.reg_weight * losses.squared_norm([h_u, h_i], len(user))}
 
@@ -73,6 +75,6 @@ class BM3(GraphRecommender):
         return self.predictor(users), self.predictor(items)
 
 
-def _apart(online: Tensor, target: Tensor) -> Tensor:
+def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:
     """Return one minus the cosine of each row, (batch,)."""
     return 1 - F.cosine_similarity(online, target, dim=1)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants
+from recbole_mm.model.base import BufferList
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.settings.parameters import parameter
@@ -56,7 +56,7 @@ class FREEDOM(GraphRecommender):
         self.item_graph = SparseGraph(  # S (I, I)
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
-        self.real = Constants(self.masks)
+        self.real = BufferList(self.masks)
         self.projections: Any = nn.ModuleList(  # W_m; the paper's b_m is in both scores of a pair
             nn.Linear(X.shape[1], p.embedding_size, bias=False) for X in self.features
         )

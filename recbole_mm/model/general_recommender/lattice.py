@@ -14,7 +14,7 @@ from recbole_mm.graphs.building import knn_graph, symmetric_normalise
 from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.contrast import unit
+from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.settings.parameters import parameter
 
 
@@ -74,7 +74,7 @@ class LATTICE(GraphRecommender):
         nearest = knn_graph(X.detach(), self.p.knn_k, mask, method=self.engine.neighbour_search, keep=False)
         starts, items = (torch.from_numpy(part).to(X.device, torch.long) for part in (nearest.indptr, nearest.indices))
         own = torch.arange(len(X), device=X.device).repeat_interleave(starts.diff())  # (E,), the row of each edge
-        x = unit(X)
+        x = l2_normalize(X)
         cosine = (F.embedding(own, x) * F.embedding(items, x)).sum(1).clamp_min(0)  # (E,)
         degree = torch.zeros_like(x[:, 0]).index_add(0, own, cosine)  # (I,)
         scale = degree.clamp_min(1e-12).rsqrt().unsqueeze(1)
@@ -100,7 +100,7 @@ class LATTICE(GraphRecommender):
                 share * raw(h) + (1 - share) * (edges @ h) for raw, edges in zip(self.raw_graphs, learned, strict=True)
             ]
             h = torch.stack(each, dim=2) @ alpha
-        return users, items + unit(h)
+        return users, items + l2_normalize(h)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         learned = self._learn() if self.learned is None else self.learned

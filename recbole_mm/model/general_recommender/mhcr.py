@@ -14,10 +14,10 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.randomness import gumbel
 from recbole_mm.graphs.building import interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import counted
+from recbole_mm.model.base import repeated_batch_norm
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.settings.parameters import parameter
 
 
@@ -116,7 +116,7 @@ class MHCR(GraphRecommender):
         hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
         side = self._fuse(content, modal)
         middle = side if self.p.reading == "paper" else last
-        final = content + middle + self.p.alpha * unit(torch.stack(hyper).sum(0))
+        final = content + middle + self.p.alpha * l2_normalize(torch.stack(hyper).sum(0))
         return Forward(content, side, modal, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
@@ -158,7 +158,7 @@ class MHCR(GraphRecommender):
         """E_side: what the modalities share, and what each adds to it behind the content's gate."""
         attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
         common = sum(a.unsqueeze(1) * E for a, E in zip(attention.unbind(1), modal, strict=True))
-        with counted(self.gate, len(modal)):  # one call a modality in the released code
+        with repeated_batch_norm(self.gate, len(modal)):  # one call a modality in the released code
             gate = self.gate(content)
         separate = gate * (sum(modal) - len(modal) * common)  # the sum over modalities
         return (separate + common) / (len(modal) + 1)

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import Constants, MultimodalRecommender
+from recbole_mm.model.base import BufferList, MultimodalRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItemParameters
-from recbole_mm.model.parts.contrast import negatives, unit
+from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.settings.parameters import parameter
 
 
@@ -98,8 +98,8 @@ class SEA(MultimodalRecommender):
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
         )
         self.pairs = list(combinations(range(len(names)), 2))
-        self.real = Constants([mask.nonzero().squeeze(1) for mask in self.masks])
-        self.real_in_both = Constants([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
+        self.real = BufferList([mask.nonzero().squeeze(1) for mask in self.masks])
+        self.real_in_both = BufferList([(self.masks[a] & self.masks[b]).nonzero().squeeze(1) for a, b in self.pairs])
         for (a, b), rows in zip(self.pairs, self.real_in_both, strict=True):
             if len(rows) < 2 and (p.alpha_contrast or p.club_pairing == "released"):
                 raise InputError(
@@ -136,7 +136,7 @@ class SEA(MultimodalRecommender):
         projections = [self._projections(m) for m in range(len(self.features))]
         x = torch.cat(
             [
-                unit(torch.cat([P, node[1:](projected.node)]))
+                l2_normalize(torch.cat([P, node[1:](projected.node)]))
                 for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
             ],
             dim=1,
@@ -171,8 +171,8 @@ class SEA(MultimodalRecommender):
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
         user, item, other = self.rows(interaction)
         u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
-        unit = math.log(2) if p.bpr_log == "2" else 1.0
-        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / unit}
+        l2_normalize = math.log(2) if p.bpr_log == "2" else 1.0
+        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / l2_normalize}
         if p.alpha_contrast:
             terms["alignment"] = p.alpha_contrast * self._alignment(
                 [projected.head for projected in projections],

@@ -12,7 +12,7 @@ CONTRAST_CHUNK_ELEMENTS = 500_000  # logits held at a time: 2 MB in float32, nea
 LEAST_ROWS = 32  # of those at a time, so that a product is worth reading all negatives for
 
 
-def unit(x: Tensor) -> Tensor:
+def l2_normalize(x: Tensor) -> Tensor:
     """Divide each row by its length; one of length 0 stays 0. As `F.normalize`, whose gradient takes twice the time.
 
     Parameters

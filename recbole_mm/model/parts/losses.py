@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm.model.parts.contrast import log_normaliser, unit
+from recbole_mm.model.parts.contrast import l2_normalize, log_normaliser
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
     count : int Tensor, shape (n,), optional
         How often each row occurs: the same value as with the rows repeated, at the cost of the distinct ones.
     """
-    a, b = unit(anchor) / temperature, unit(positive)
+    a, b = l2_normalize(anchor) / temperature, l2_normalize(positive)
     share = _share(a, count)
     return log_normaliser(a.unsqueeze(1), b, share, count) - (a * b).sum(1) @ share
 
@@ -73,9 +73,9 @@ def cross_modal_contrast(
     """
     if len(anchors) < 2:
         return reference.new_zeros(())
-    each = [unit(anchor) for anchor in anchors]
+    each = [l2_normalize(anchor) for anchor in anchors]
     pairs = torch.stack([(a * b).sum(1) / temperature for a, b in combinations(each, 2)], dim=1)  # (n, pairs)
-    negatives = unit(reference) / temperature  # (n_negatives, d)
+    negatives = l2_normalize(reference) / temperature  # (n_negatives, d)
     share = _share(anchors[0], count)
     return log_normaliser(torch.stack(each, dim=1), negatives, share) - pairs.logsumexp(1) @ share
 
@@ -102,7 +102,7 @@ def rank_contrast(a: Tensor, b: Tensor, permutation: Tensor, temperature: float)
     temperature : float
         Greater than 0.
     """
-    a, b = unit(_ascending(a)), unit(_ascending(b))
+    a, b = l2_normalize(_ascending(a)), l2_normalize(_ascending(b))
     difference = (a * (F.embedding(permutation, b) - b)).sum(1)
     return F.softplus(difference / temperature).mean()
 
@@ -164,7 +164,7 @@ class CLUB(nn.Module):
         return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()
 
 
-def pull(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
+def adaptive_info_nce(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
     """Contrast a user with its views by adaptive strengths (CCL4Rec, arXiv 2208.08024, pulling and pushing).
 
     Mean over users of `-sum_p w_p log(exp(c_p) / (exp(c_p) + sum_n w_n exp(c_n) + sum_o exp(c_o)))`; with equal

@@ -16,7 +16,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.building import history_matrix, related_items
 from recbole_mm.model.base import Multimodal, padded
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.contrast import unit
+from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.views import RelatedItems, Views, make_views
 from recbole_mm.settings.parameters import parameter
 
@@ -176,12 +176,12 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     ) -> dict[str, Tensor]:
         p = self.p
         good, bad = self.views(history, attention)
-        anchor = unit(self.contrast_head(users))
+        anchor = l2_normalize(self.contrast_head(users))
         near, far = (self._similarity(anchor, views, items, logits) for views in (good, bad))  # (B, P), (B, N)
         terms = {}
         if p.cl_weight:
             others = (anchor @ anchor.T / p.tau).fill_diagonal_(-torch.inf)
-            terms["pull"] = p.cl_weight * losses.pull(near, far, others, *self._strengths(good, bad))
+            terms["pull"] = p.cl_weight * losses.adaptive_info_nce(near, far, others, *self._strengths(good, bad))
         if p.over_weight:
             over = losses.over_contrast(near, 1 - good.damage) + losses.over_contrast(far, 1 - bad.damage)
             terms["over"] = p.over_weight * over
@@ -190,7 +190,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     def _similarity(self, anchor: Tensor, views: Views, items: Tensor, logits: Tensor) -> Tensor:
         """Return c(v) = cos(f(u), f(u_v)) / tau, (B, V)."""
         encoded, _ = self.encode(views.items.flatten(0, 1), items, logits)
-        encoded = unit(self.contrast_head(encoded)).unflatten(0, views.damage.shape)
+        encoded = l2_normalize(self.contrast_head(encoded)).unflatten(0, views.damage.shape)
         return (anchor.unsqueeze(1) * encoded).sum(2) / self.p.tau
 
     def _strengths(self, good: Views, bad: Views) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a sweep was asked: everything that its trials have in common, in a file that it is resumed from."""
+"""The specification of a sweep: everything that its trials have in common, in a file that it is resumed from."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from recbole_mm.tuning.space_files import space_of
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SweepSpec:
     """A sweep to be carried out.
 
     Attributes
@@ -37,7 +37,7 @@ class Asked:
     space, plan
         What is searched, and how.
     data_hash : str
-        Of the files of the data set, once they are read.
+        Of the files of the dataset, once they are read.
     """
 
     model: str
@@ -72,8 +72,8 @@ class Asked:
 
 
 @devices_kept()
-def ask(request: Request, space: Space, plan: Plan) -> Asked:
-    """Check all that can be checked before a trial, and return what is asked.
+def sweep_spec(request: Request, space: Space, plan: Plan) -> SweepSpec:
+    """Check all that can be checked before a trial, and return the specification.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
     """
     config = configure(request)
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
-        raise InputError(f"{config['model']} is not trained in epochs of RecBole's: a sweep cannot follow it")
+        raise InputError(f"{config['model']} is not trained epoch by epoch: a sweep cannot stop or compare its trials")
     path = check_command(request)[2] or DATA_PATH
     beside = dataset_yaml(config["dataset"], path)
     given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)
@@ -90,24 +90,24 @@ def ask(request: Request, space: Space, plan: Plan) -> Asked:
     given["data_path"] = str(Path(path).resolve())
     given.setdefault("threads", max(1, int(plan.cpus_per_trial)))
     n_drawn(plan, space)
-    asked = Asked(config["model"], config["dataset"], given, space, plan)
-    _check_space(asked)
-    return asked
+    spec = SweepSpec(config["model"], config["dataset"], given, space, plan)
+    _check_space(spec)
+    return spec
 
 
-def _check_space(asked: Asked) -> None:
+def _check_space(spec: SweepSpec) -> None:
     """Try every value of a choice, and both ends of a range, one at a time."""
-    check_keys(asked.space, get_model(asked.model), "--space")
-    for name, domain in asked.space.items():
+    check_keys(spec.space, get_model(spec.model), "--space")
+    for name, domain in spec.space.items():
         for value in domain.ends():
             try:
-                asked.config({name: value})
+                spec.config({name: value})
             except InputError as error:
                 raise InputError(f"--space, {name} {value}: {error}") from error
 
 
-def read_asked(text: str, where: str) -> Asked:
-    """Return what `Asked.to_yaml` wrote.
+def read_spec(text: str, where: str) -> SweepSpec:
+    """Return what `SweepSpec.to_yaml` wrote.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def read_asked(text: str, where: str) -> Asked:
         content = yaml.safe_load(text)
         space = space_of(content["space"], where)
         plan = read(Plan, content["plan"], where)
-        return Asked(content["model"], content["dataset"], dict(content["settings"]), space, plan, content["data_hash"])
+        return SweepSpec(
+            content["model"], content["dataset"], dict(content["settings"]), space, plan, content["data_hash"]
+        )
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where} does not tell what the sweep was asked: {' '.join(str(error).split())}") from error
+        raise InputError(f"{where} is not a description of a sweep: {' '.join(str(error).split())}") from error
