@@ -14,6 +14,7 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.data.cache import digests_of
 from recbole_mm.recbole_bridge.plugin import DATA_PATH
 from recbole_mm.settings.parameters import parameter
 from recbole_mm.settings.request import Request, build_config, check_command, check_settings, read_yaml
@@ -167,4 +168,6 @@ def cell_of(row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: in
     own = {"seed": seed, "checkpoint_dir": str(folder), "data_path": str(data_path)}
     settings = {"threads": threads, **(request.settings or {}), **own}
     files = [str(Path(file).resolve()) for file in request.config_files]
-    return Cell(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)
+    checked = dict(digests_of(config).known)
+    whole = replace(request, config_files=files, settings=settings, checked=checked)
+    return Cell(row, request.dataset, seed, whole, folder)

@@ -58,7 +58,7 @@ def digests_of(config: Any) -> Digests:
 
 def state_of(path: str | os.PathLike[str]) -> FileState:
     """Return the place of a file, when it was changed last, and its size."""
-    path = os.path.abspath(path)
+    path = os.path.realpath(path)
     found = os.stat(path)
     return path, found.st_mtime_ns, found.st_size
 
