@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tabulate import tabulate
 
-from recbole_mm.base.files import replace_text
+from recbole_mm.base.files import replace_text, replaced
 from recbole_mm.base.metrics import PRINTED, best_epoch
 from recbole_mm.training.groups import title
 
@@ -111,7 +111,8 @@ def write_users(folder: str | os.PathLike[str], dataset: Any, by_user: Any) -> P
         return None
     ids, values = by_user
     path = Path(folder) / USERS_FILE
-    np.savez_compressed(path, user=dataset.id2token(dataset.uid_field, ids).astype(str), **values)
+    with replaced(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, user=dataset.id2token(dataset.uid_field, ids).astype(str), **values)
     return path
 
 
