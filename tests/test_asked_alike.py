@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,11 @@ from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison import together
+from recbole_mm.comparison.plan import Row, configure_row, planned_run
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
+from recbole_mm.configuration import request
 from recbole_mm.configuration.request import Request, configure
+from recbole_mm.data.cache import digests_of
 from recbole_mm.training.build import held_out, load_dataset, split_dataset
 
 SMALL = {"data_path": str(DATASETS), "use_gpu": False, "MAX_ITEM_LIST_LENGTH": 5}
@@ -204,6 +209,25 @@ def test_files_are_checked_once_a_way_of_loading(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(together, "check_files", lambda config: checked.append(config["model"]))
     load_alike({model: config(model, **MIXED) for model in ("BPR", "LightGCN", "SASRec", "SEA", "MHCR")})
     assert checked == ["BPR", "SASRec", "SEA"]
+
+
+def test_a_run_does_not_check_again_what_the_comparison_has_checked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "microvideo"
+    shutil.copytree(DATASETS / "microvideo", folder)
+    row = Row("SEA", "SEA")
+    asked = configure_row(row, "microvideo", Request(settings=SMALL | {"data_path": str(folder.parent)}))
+    hashes, _ = load_alike({"SEA": asked[1]})
+    planned = planned_run(row, asked, data_hash=hashes["SEA"], seed=1, out=tmp_path, threads=1)
+    checked: list[str] = []
+    monkeypatch.setattr(request, "check_files", lambda config: checked.append(config["model"]))
+    known = digests_of(configure(planned.request)).known
+    assert not checked
+    assert {Path(path).name for path, *_ in known} == {file.name for file in folder.iterdir()} - {"microvideo.yaml"}
+    (folder / "microvideo.inter").touch()
+    configure(planned.request)
+    assert checked == ["SEA"]
 
 
 def test_rows_that_load_other_data_are_found_before_training() -> None:

@@ -14,7 +14,9 @@ from test_checks import Settings, message
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data import atomic
+from recbole_mm.data.by_columns import PlainFile
 from recbole_mm.data.file_checks import check_files
+from recbole_mm.data.one_file import check_file
 
 INTER = "user_id:token\titem_id:token\trating:float\n1\t5\t3.5\n2\t6\t4\n"
 
@@ -443,3 +445,37 @@ def test_rows_are_split_as_pandas_does(tmp_path_factory: pytest.TempPathFactory,
         return  # refused for its length
     read = pd.read_csv(path, sep="\t", dtype=object, engine="python", keep_default_na=False)
     assert ours == read.to_numpy().tolist()
+
+
+cell = st.one_of(
+    st.sampled_from(
+        ["u1", "i 2", "NA", "", " ", "[PAD]", "nan", "inf", "nan(1)", "1_000", "+1", "0x1p3", "é", "\u2028"]
+    ),
+    st.floats().map(str),
+    st.text("ab1.-e \x00\x0b\x1c", max_size=4),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    rows=st.lists(st.lists(st.sampled_from(["u1", "i2", "7", "8.5"]) | cell, min_size=3, max_size=4), max_size=4),
+    end=st.sampled_from(["", "\n", "\n\n", "\r\n"]),
+)
+def test_by_columns_nothing_passes_that_is_refused_by_lines(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], end: str
+) -> None:
+    path = tmp_path_factory.mktemp("columns")
+    lines = "".join("\t".join(row) + "\n" for row in rows).removesuffix("\n") + end
+    given = folder(path, {"inter": "user_id:token\titem_id:token\ttimestamp:float\n" + lines}, TIME_FIELD="timestamp")
+    given["eval_args"] = {"order": "TO"}
+    found: list[Any] = []
+    for by_columns in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            if not by_columns:
+                patch.setattr(PlainFile, "header", lambda *_: None)
+            try:
+                content = check_file(path / "ml" / "ml.inter", given)
+                found.append((content.ids, content.n_rows, len(content.times)))
+            except InputError as error:
+                found.append(str(error))
+    assert found[0] == found[1]

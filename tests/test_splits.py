@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from recbole.data.dataset import Dataset
 
 from recbole_mm.commands.cli import main
-from recbole_mm.data import splits
 from recbole_mm.data.coldstart import LEFT_OUT, TEST, TRAIN, VALID, cold, warm, without_cold
 
 PARTS = ["train", "valid", "test"]
@@ -177,7 +176,7 @@ def test_an_interrupted_split_leaves_nothing(toy: Path, monkeypatch: pytest.Monk
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(splits.os, "replace", stop)
+    monkeypatch.setattr("recbole_mm.base.files.os.replace", stop)
     assert split("--min-history=2") == 130
     assert sorted(path.name for path in toy.iterdir()) == before
 

@@ -16,6 +16,7 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.configuration.valid_names import PLACE, check_model
+from recbole_mm.data.cache import digests_of
 from recbole_mm.recbole_bridge.model_sources import named, source_hash
 from recbole_mm.recbole_bridge.models import is_proposed
 from recbole_mm.settings.names import DATA_PATH
@@ -167,4 +168,6 @@ def planned_run(
         own["model_source"] = config["model_source"]  # another process does not know the model by its name
     settings = {"threads": threads, **(request.settings or {}), **own}
     files = [str(Path(file).resolve()) for file in request.config_files]
-    return PlannedRun(row, request.dataset, seed, replace(request, config_files=files, settings=settings), folder)
+    checked = dict(digests_of(config).known)
+    whole = replace(request, config_files=files, settings=settings, checked=checked)
+    return PlannedRun(row, request.dataset, seed, whole, folder)

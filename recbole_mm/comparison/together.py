@@ -14,6 +14,7 @@ from recbole.utils import ModelType, init_seed
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.valid_names import data_keys
+from recbole_mm.data.cache import Digests, digests_of
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.data.identity import data_hash
 from recbole_mm.settings.execution import Ranked
@@ -88,7 +89,7 @@ def _check_mixed(configs: Mapping[str, Config]) -> None:
 def load_alike(configs: Mapping[str, Config]) -> tuple[dict[str, str], dict[str, Any]]:
     """Return the hash of the files that each row reads, and the test interactions, which are the same for all rows.
 
-    Rows that load and split the data alike share a loading, and the check of the files before it.
+    Rows that load and split the data alike share a loading, the check of the files before it, and their digests.
 
     Raises
     ------
@@ -96,6 +97,7 @@ def load_alike(configs: Mapping[str, Config]) -> tuple[dict[str, str], dict[str,
         Files or data that cannot be used, or rows whose test interactions differ.
     """
     loaded: dict[str, tuple[str, str, dict[str, Any]]] = {}
+    digests: dict[str, Digests] = {}
     hashes: dict[str, str] = {}
     for label, config in configs.items():
         way = _loading(config)
@@ -104,6 +106,8 @@ def load_alike(configs: Mapping[str, Config]) -> tuple[dict[str, str], dict[str,
             init_seed(config["seed"], config["reproducibility"])
             dataset = load_dataset(config)
             loaded[way] = label, data_hash(dataset), held_out(*split_dataset(config, dataset)[1:])
+            digests[way] = digests_of(config)
+        digests_of(config).known.update(digests[way].known)
         hashes[label] = loaded[way][1]
     (first, _, found), *others = loaded.values()
     for label, _, other in others:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.checks import check_config
 from recbole_mm.configuration.valid_names import check_keys, check_model
+from recbole_mm.data.atomic import files_and_gaps
+from recbole_mm.data.cache import FileState, digests_of, state_of
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.model_sources import named
 from recbole_mm.settings.execution import Engine, Ranked, read_groups
@@ -47,6 +49,9 @@ class Request:
         `--key=value` of the command line as text, or values; they win over the files.
     resume : str
         A checkpoint to train on from, or empty.
+    checked : mapping
+        Files that were checked for the same settings, as they were then, and their digests: they are not checked again
+        unless they have changed.
     """
 
     model: str = ""
@@ -54,6 +59,7 @@ class Request:
     config_files: Sequence[str] = ()
     settings: Mapping[str, Any] | None = None
     resume: str = ""
+    checked: Mapping[FileState, bytes] = field(default_factory=dict)
 
 
 def configure(request: Request) -> Config:
@@ -66,8 +72,18 @@ def configure(request: Request) -> Config:
     """
     config = build_config(request, *check_command(request))
     check_settings(config)
-    check_files(config)
+    if not _are_checked(config, request.checked):
+        check_files(config)
     return config
+
+
+def _are_checked(config: Config, checked: Mapping[FileState, bytes]) -> bool:
+    """Tell whether all files that are loaded are still as they were when they were checked, and note their digests."""
+    files = list(files_and_gaps(config)) if checked else []
+    if not files or any(isinstance(file, InputError) or state_of(file) not in checked for file in files):
+        return False
+    digests_of(config).known.update(checked)
+    return True
 
 
 def check_settings(config: Config) -> None:

@@ -6,21 +6,64 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import replaced
 
 Arrays = dict[str, np.ndarray]
+FileState = tuple[str, int, int]  # see `state_of`
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 1 << 20  # bytes read at a time
 
 
-def hash_files(paths: Iterable[str | os.PathLike[str]], extra: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """The sha256 of files that were read, for as long as they do not change."""
+
+    known: dict[FileState, bytes] = field(default_factory=dict)
+
+    def of(self, path: str | os.PathLike[str]) -> bytes:
+        """Return the digest of a file, which is read where it is not known.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        try:
+            state = state_of(path)
+            if state not in self.known:
+                content = hashlib.sha256()
+                with open(path, "rb") as stream:
+                    while block := stream.read(_BLOCK):
+                        content.update(block)
+                self.known[state] = content.digest()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
+        return self.known[state]
+
+
+def digests_of(config: Any) -> Digests:
+    """Return the digests of the files that a configuration names, as far as they were read for it."""
+    known: Digests = config.__dict__.setdefault("digests", Digests())
+    return known
+
+
+def state_of(path: str | os.PathLike[str]) -> FileState:
+    """Return the place of a file, when it was changed last, and its size."""
+    path = os.path.realpath(path)
+    found = os.stat(path)
+    return path, found.st_mtime_ns, found.st_size
+
+
+def hash_files(paths: Iterable[str | os.PathLike[str]], extra: str = "", digests: Digests | None = None) -> str:
     """Return the sha256 (hex) over the content of the files and the text `extra`.
 
     Only content and order count: neither the names nor the folders of the files, so that a moved dataset
@@ -32,15 +75,9 @@ def hash_files(paths: Iterable[str | os.PathLike[str]], extra: str = "") -> str:
         If a file cannot be read.
     """
     total = hashlib.sha256()
+    digests = Digests() if digests is None else digests
     for path in paths:
-        content = hashlib.sha256()
-        try:
-            with open(path, "rb") as stream:
-                while block := stream.read(_BLOCK):
-                    content.update(block)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
-        total.update(content.digest())  # of fixed length: no two lists of files run into the same bytes
+        total.update(digests.of(path))  # of fixed length: no two lists of files run into the same bytes
     total.update(extra.encode())
     return total.hexdigest()
 
@@ -107,13 +144,7 @@ def _write(file: Path, arrays: Arrays) -> None:
         raise TypeError(f"arrays of Python objects cannot be cached without pickle: {', '.join(objects)}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name, suffix=".tmp")
-        try:
-            with open(handle, "wb") as stream:
-                np.savez(stream, **arrays)  # type: ignore[arg-type]
-            os.replace(temporary, file)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replaced(file) as partial, partial.open("wb") as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         _LOG.warning("Cannot write to the cache folder %s (%s); set RECBOLE_MM_CACHE.", file.parent, error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from recbole.data.dataset import Dataset, SequentialDataset
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.align import MISSING, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
-from recbole_mm.data.folder import folder_of
+from recbole_mm.data.folder import DatasetFolder, folder_of
 from recbole_mm.data.identity import keep_features
 
 
@@ -52,10 +52,11 @@ class MultimodalDataset(Dataset):
 
     def _data_processing(self) -> None:
         specs = self._modality_specs()
-        known = self._item_ids_before_filters()
+        folder = self._folder_before_filters()
+        known = self._item_ids_before_filters(folder)
         super()._data_processing()
         known.update(self.field2id_token[self.iid_field][1:])  # ids that stand in other fields only
-        self._modalities = {name: self._load_modality(name, spec, known) for name, spec in specs.items()}
+        self._modalities = {name: self._load_modality(name, spec, known, folder) for name, spec in specs.items()}
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -126,18 +127,25 @@ class MultimodalDataset(Dataset):
         self._setting("missing_modality", "mean", MISSING)
         return specs
 
-    def _item_ids_before_filters(self) -> set[str]:
+    def _folder_before_filters(self) -> DatasetFolder:
+        """Return the folder, with the ids of its items where RecBole has loaded them all."""
+        feat = self.item_feat
+        if feat is None or self.iid_field not in feat or feat[self.iid_field].isna().any():
+            return folder_of(self.config)
+        ids = feat[self.iid_field].tolist()
+        return replace(folder_of(self.config), items=ids if all(map(str.strip, ids)) else None)
+
+    def _item_ids_before_filters(self, folder: DatasetFolder) -> set[str]:
         known: set[str] = set()
         for feat in (self.inter_feat, self.item_feat):
             if feat is not None and self.iid_field in feat:
                 known.update(feat[self.iid_field].dropna())
-        folder = folder_of(self.config)
         if folder.item_file.is_file():  # `load_col` may leave it out
             known.update(folder.item_ids())
         return known
 
-    def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str]) -> _Modality:
-        table = read_features(name, spec, folder_of(self.config))
+    def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str], folder: DatasetFolder) -> _Modality:
+        table = read_features(name, spec, folder)
         normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
         missing = self._setting("missing_modality", "mean", MISSING)
         tokens = self.field2id_token[self.iid_field]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+
+from recbole_mm.data.atomic import read_rows
 
 LARGEST = 2**53  # up to here a 64-bit float holds every whole number
 
@@ -22,12 +23,11 @@ def whole_numbers(file: Path, column: str, separator: str, encoding: str | None)
     separator, encoding : str
         Of the file.
     """
-    texts = pd.read_csv(
-        file, delimiter=separator, usecols=[column], dtype=object, encoding=encoding, engine="python", na_filter=False
-    )[column]
+    rows = read_rows(file, separator, encoding or "utf-8")
+    place = next(rows)[1].index(column)
     try:
-        return np.fromiter(map(int, texts), dtype=np.int64, count=len(texts))
-    except (ValueError, OverflowError):
+        return np.fromiter((int(cells[place]) for _, cells in rows), dtype=np.int64)
+    except (ValueError, OverflowError, IndexError):
         return None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ PARTS = ("train", "valid", "test")  # of data that come split, as we write them
 
 @dataclass(frozen=True, slots=True)
 class DatasetFolder:
-    """Where a dataset lies and how its atomic files are written; the fields are named as RecBole's keys."""
+    """Where a dataset lies and how its atomic files are written; the fields are named as RecBole's keys.
+
+    Attributes
+    ----------
+    items : sequence of str or None
+        The ids in the item file, where they are known already.
+    """
 
     path: Path
     name: str
@@ -24,6 +30,7 @@ class DatasetFolder:
     field_separator: str = "\t"
     seq_separator: str = " "
     encoding: str = "utf-8"
+    items: Sequence[str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def item_file(self) -> Path:
@@ -37,6 +44,8 @@ class DatasetFolder:
         InputError
             On a file that cannot be read, a header without the item field, or a line without it.
         """
+        if self.items is not None:
+            return list(self.items)
         columns, rows = self.read(self.item_file)
         place = place_of(self.item_file, columns, self.item_field)
         ids = []

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.table import Blocks, chunks
 
+ZIP = b"PK\x03\x04"  # how an archive begins
 FLOATS = {"F16", "F32", "F64", "BF16"}  # number types of a .safetensors file
 
 
@@ -48,22 +49,47 @@ def intact(file: Path, form: str) -> Iterator[None]:
 
 
 def read_npy(file: Path, key: str | None = None) -> Matrix:
-    """Return the matrix of a ``.npy`` file; every block maps the file anew, so that its pages do not pile up."""
-    with intact(file, ".npy"):
-        whole = np.load(file, mmap_mode="r", allow_pickle=False)
-        if not isinstance(whole, np.ndarray):
-            whole.close()
+    """Return the matrix of a ``.npy`` file, which is read in one go from its first block to the last."""
+    with intact(file, ".npy"), file.open("rb") as stream:
+        if stream.read(len(ZIP)) == ZIP:
             raise InputError(f"{file}: must hold one matrix of numbers, but holds an archive of arrays: name it .npz.")
-        n_rows, dim = check_matrix(file, whole.dtype, whole.shape)
-        _check_size(file, whole.dtype, whole.shape, file.stat().st_size - getattr(whole, "offset", 0))
+        stream.seek(0)
+        shape, fortran, dtype = _header(stream, str(file))
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects")
+        n_rows, dim = check_matrix(file, dtype, shape)
+        start = stream.tell()
+        _check_size(file, dtype, shape, file.stat().st_size - start)
 
     def read() -> Blocks:
-        for rows in chunks(np.arange(n_rows), dim):
-            with intact(file, ".npy"):
-                block = np.load(file, mmap_mode="r", allow_pickle=False)[rows[0] : rows[-1] + 1]
-            yield rows, block
+        if fortran:  # every block maps the file anew, so that its pages do not pile up
+            for rows in chunks(np.arange(n_rows), dim):
+                with intact(file, ".npy"):
+                    whole = np.memmap(file, dtype, "r", start, shape, "F")
+                    yield rows, whole[rows[0] : rows[-1] + 1]
+            return
+        with intact(file, ".npy"), file.open("rb") as stream:
+            stream.seek(start)
+            yield from _rows_of(stream, dtype, n_rows, dim)
 
     return Matrix(n_rows, dim, read)
+
+
+def _rows_of(stream: IO[bytes], dtype: np.dtype[Any], n_rows: int, dim: int) -> Blocks:
+    """Yield the rows of a matrix that stand one behind the other."""
+    for rows in chunks(np.arange(n_rows), dim):
+        data = stream.read(len(rows) * dim * dtype.itemsize)
+        yield rows, np.frombuffer(data, dtype).reshape(len(rows), dim)
+
+
+def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array: shape, whether it is stored by columns, type."""
+    version = npy.read_magic(stream)
+    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in read_header:
+        raise InputError(f"{name} is of version {version} of the .npy format; use 1.0 or 2.0.")
+    shape, fortran, dtype = read_header[version](stream)
+    return shape, fortran, dtype
 
 
 def read_npz(file: Path, key: str | None = None) -> Matrix:
@@ -79,13 +105,11 @@ def read_npz(file: Path, key: str | None = None) -> Matrix:
     def read() -> Blocks:
         with intact(file, ".npz"), _member(file, member) as (stream, _):
             # One behind the other where rows stand one behind the other; a matrix by columns is read as a whole.
-            whole = np.frombuffer(stream.read(), dtype).reshape(shape, order="F") if fortran else None
-            for rows in chunks(np.arange(n_rows), dim):
-                if whole is None:
-                    data = stream.read(len(rows) * dim * dtype.itemsize)
-                    yield rows, np.frombuffer(data, dtype).reshape(len(rows), dim)
-                else:
-                    yield rows, whole[rows]
+            if fortran:
+                whole = np.frombuffer(stream.read(), dtype).reshape(shape, order="F")
+                yield from ((rows, whole[rows]) for rows in chunks(np.arange(n_rows), dim))
+            else:
+                yield from _rows_of(stream, dtype, n_rows, dim)
             stream.read(1)  # the checksum of the archive is compared at the end
 
     return Matrix(n_rows, dim, read, ids)
@@ -95,11 +119,7 @@ def read_npz(file: Path, key: str | None = None) -> Matrix:
 def _member(file: Path, name: str) -> Iterator[tuple[IO[bytes], tuple[tuple[int, ...], bool, np.dtype[Any]]]]:
     """Open an array of an archive and read its header: shape, whether it is stored by columns, type."""
     with zipfile.ZipFile(file) as archive, archive.open(name) as stream:
-        version = npy.read_magic(stream)
-        read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-        if version not in read_header:
-            raise InputError(f"{file}: '{name}' is of version {version} of the .npy format; use 1.0 or 2.0.")
-        shape, fortran, dtype = read_header[version](stream)
+        shape, fortran, dtype = _header(stream, f"{file}: '{name}'")
         if not dtype.hasobject:
             _check_size(file, dtype, shape, archive.getinfo(name).file_size - stream.tell())
         yield stream, (shape, fortran, dtype)

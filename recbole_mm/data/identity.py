@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import atomic_files
-from recbole_mm.data.cache import hash_files
+from recbole_mm.data.cache import Digests, digests_of, hash_files
 
 PARTS = ("train", "valid", "test")
 BETWEEN = "\0"  # two tokens; no text file has it
@@ -44,12 +44,15 @@ class Identity:
         Of each modality one number an item, that changes with its features.
     files : tuple of Path
         Which it was read from.
+    digests : Digests
+        Of files, as far as they are known.
     """
 
     ids: dict[str, np.ndarray] = field(default_factory=dict)
     split: Split = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    digests: Digests = field(default_factory=Digests)
 
     @cached_property
     def digest(self) -> str:
@@ -62,7 +65,7 @@ class Identity:
     @cached_property
     def data_hash(self) -> str:
         """Of the content of all files."""
-        return hash_files(self.files)
+        return hash_files(self.files, digests=self.digests)
 
     def state(self) -> dict[str, Any]:
         """Return it as plain values and tensors; the ids of a field are one text, with a zero byte between two."""
@@ -86,6 +89,7 @@ def data_hash(dataset: Any) -> str:
 def with_files(dataset: Any) -> Identity:
     identity = identity_of(dataset)
     if not identity.files:
+        identity.digests = digests_of(dataset.config)
         identity.files = (*atomic_files(dataset.config), *getattr(dataset, "modality_sources", ()))
     return identity
 

@@ -23,6 +23,7 @@ from recbole_mm.data.atomic import (
     read_rows,
 )
 from recbole_mm.data.by_columns import check_columns, plain_file
+from recbole_mm.data.cache import digests_of, state_of
 from recbole_mm.data.ids import mistake_in_id
 
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
@@ -40,18 +41,15 @@ class Content:
     times : set of float
         Of a file of interactions; at most two.
     n_rows : int
-    digest : bytes or None
-        The sha256 of the file, where it was read as a whole.
     """
 
     ids: dict[str, set[str]]
     times: set[float]
     n_rows: int
-    digest: bytes | None = None
 
 
 def check_file(path: Path, config: Any) -> Content:
-    """Read a file once and return what it has.
+    """Read a file once, note its digest, and return what it has.
 
     Raises
     ------
@@ -61,6 +59,7 @@ def check_file(path: Path, config: Any) -> Content:
         Another encoding.
     """
     separator, encoding = config["field_separator"] or "\t", config["encoding"] or "utf-8"
+    state = state_of(path)
     with plain_file(path) as file:
         cells = file.header(separator, encoding)
         if cells is not None:
@@ -70,7 +69,8 @@ def check_file(path: Path, config: Any) -> Content:
             found = Content(ids, set(), 0)
             n_rows = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=found.times)
             if n_rows is not None:
-                return replace(found, n_rows=n_rows, digest=file.sha.digest())
+                digests_of(config).known[state] = file.sha.digest()
+                return replace(found, n_rows=n_rows)
     rows = read_rows(path, separator, encoding)
     _, head = next(rows, (1, [""]))
     columns = _check_header(path, head, separator)

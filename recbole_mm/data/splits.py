@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ import yaml
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import replaced
 from recbole_mm.data import coldstart
 from recbole_mm.data.atomic import MISSING, interaction_files, parse_header, read_rows
 from recbole_mm.data.exact_times import beyond_floats, whole_numbers
@@ -211,26 +211,22 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
         raise InputError(
             f"{folder} has {', '.join(there)} already: give --overwrite to replace them, or another --name"
         )
-    partial = [path.with_suffix(f".{os.getpid()}.tmp") for path in (*targets, settings)]
-    try:
-        with ExitStack() as stack:
-            out = [stack.enter_context(path.open("w", encoding=encoding, newline="")) for path in partial[:-1]]
-            for stream in out:
-                stream.write(f"{data.header}\n")
-            for number, path in enumerate(data.files):
-                part_of = dict(zip(data.line[data.file == number].tolist(), parts[data.file == number], strict=True))
-                with path.open(encoding=encoding) as lines:
-                    for line, text in enumerate(tqdm(lines, desc=f"writing {path.name}", unit=" rows"), start=1):
-                        part = part_of.get(line, coldstart.LEFT_OUT)
-                        if part != coldstart.LEFT_OUT:
-                            out[part].write(text.removesuffix("\n") + "\n")
-        names = [f"{name}.{part}" for part in PARTS]
-        partial[-1].write_text(yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8")
-        for path, target in zip(partial, (*targets, settings), strict=True):
-            os.replace(path, target)
-    finally:
-        for path in partial:
-            path.unlink(missing_ok=True)
+    names = [f"{name}.{part}" for part in PARTS]
+    with ExitStack() as stack:  # what is entered first takes its place last
+        stack.enter_context(replaced(settings)).write_text(
+            yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8"
+        )
+        partial = [stack.enter_context(replaced(target)) for target in targets]
+        out = [stack.enter_context(path.open("w", encoding=encoding, newline="")) for path in partial]
+        for stream in out:
+            stream.write(f"{data.header}\n")
+        for number, path in enumerate(data.files):
+            part_of = dict(zip(data.line[data.file == number].tolist(), parts[data.file == number], strict=True))
+            with path.open(encoding=encoding) as lines:
+                for line, text in enumerate(tqdm(lines, desc=f"writing {path.name}", unit=" rows"), start=1):
+                    part = part_of.get(line, coldstart.LEFT_OUT)
+                    if part != coldstart.LEFT_OUT:
+                        out[part].write(text.removesuffix("\n") + "\n")
     return settings
 
 

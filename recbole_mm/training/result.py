@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_mm.base.files import replace_text
+from recbole_mm.base.files import replace_text, replaced
 from recbole_mm.base.plain import to_json
 
 USERS_FILE = "test_users.npz"
@@ -37,7 +37,8 @@ def write_users(folder: str | os.PathLike[str], dataset: Any, by_user: Any) -> P
         return None
     ids, values = by_user
     path = Path(folder) / USERS_FILE
-    np.savez_compressed(path, user=dataset.id2token(dataset.uid_field, ids).astype(str), **values)
+    with replaced(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, user=dataset.id2token(dataset.uid_field, ids).astype(str), **values)
     return path
 
 
