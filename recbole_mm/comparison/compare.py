@@ -94,12 +94,12 @@ def compare(
         key=lambda planned: planned.seed
     )  # the first seed of all, then the next: a table of all rows stands early
     with folder_lock(out):
-        missing = [planned for planned in planned_runs if (found := read_run(planned)) is None or found[0].error]
+        missing = [planned for planned in planned_runs if not _is_finished(planned)]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
             _train(missing, len(planned_runs) - len(missing), plan, ray, say)
         except KeyboardInterrupt:
-            done = sum(read_run(planned) is not None for planned in planned_runs)
+            done = sum(map(_is_finished, planned_runs))
             raise Unfinished(out, done, len(planned_runs)) from None
         finally:
             benchmarks = [_benchmark(dataset, config, rows, planned_runs) for dataset, config in configs.items()]
@@ -151,6 +151,12 @@ def _train(planned_runs: Sequence[PlannedRun], done: int, plan: Plan, ray: str |
             progress.ended(planned, *_ending(planned))
     finally:
         progress.close()
+
+
+def _is_finished(planned: PlannedRun) -> bool:
+    """Return whether there is a result; a run that failed has none, and is tried again."""
+    found = read_run(planned)
+    return found is not None and not found[0].error
 
 
 def _ending(planned: PlannedRun) -> tuple[float, str]:
