@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {error}", sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        _say(f"error: {error.name} is not installed, and what you asked for needs it: pip install it first", sys.stderr)
+        _say(f"error: {error.name} is not installed, and this command needs it: pip install it first", sys.stderr)
         return 2
     except KeyboardInterrupt:
         _say("\ninterrupted outside training; nothing to resume.", sys.stderr)

@@ -92,7 +92,7 @@ def compare(
             ]
     planned_runs.sort(
         key=lambda planned: planned.seed
-    )  # the first seed of all, then the next: a table of all rows stands early
+    )  # the first seed of all, then the next: so that a table of all rows is there early
     with folder_lock(out):
         missing = [planned for planned in planned_runs if not _is_finished(planned)]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
@@ -110,7 +110,7 @@ def compare(
 def _asked(
     rows: Sequence[Row], dataset: str, common: Request, say: Say
 ) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
-    """Return what is asked of each row, the hash of its data, and the first seed, if the rows can be compared."""
+    """Return the request of each row, the hash of its data, and the first seed, if the rows can be compared."""
     # Of no row, whose own file may have a seed of its own.
     _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
     mixed = is_mixed(get_model(row.model).type for row in rows)
