@@ -319,7 +319,7 @@ def test_a_package_that_a_model_needs_is_named(capsys: pytest.CaptureFixture[str
     monkeypatch.setitem(sys.modules, "faiss", None)
     command = ["run", "--model=NCL", *MICROVIDEO, "--epochs=1", "--warm_up_step=0", "--num_clusters=20"]
     assert cli.main(command) == 2
-    assert "error: faiss is not installed, and what you asked for needs it" in capsys.readouterr().err
+    assert "error: faiss is not installed, and this command needs it" in capsys.readouterr().err
 
 
 def test_a_setting_without_a_value_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

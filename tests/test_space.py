@@ -222,8 +222,8 @@ def test_a_number_beyond_any_float_is_none() -> None:
         ("", ": has no setting to search, such as learning_rate: {loguniform: [1.0e-4, 1.0e-2]}"),
         ("x choice", ", line 1: write NAME KIND VALUES, such as learning_rate loguniform -8,0"),
         ("\n\nx choice [1]\nx choice [2]", ", line 4: duplicate setting x"),
-        ("x choice [adam]", ", line 1: '[adam]' are no values: quote words, such as ['adam', 'sgd']"),
-        ("x choice {[]: 1}", ", line 1: '{[]: 1}' are no values: quote words, such as ['adam', 'sgd']"),
+        ("x choice [adam]", ", line 1: invalid values '[adam]': quote words, such as ['adam', 'sgd']"),
+        ("x choice {[]: 1}", ", line 1: invalid values '{[]: 1}': quote words, such as ['adam', 'sgd']"),
         ("x uniforn 0,1", ", line 1: unknown distribution 'uniforn'; choose from choice, uniform, loguniform, "
          "quniform, randint. Did you mean 'uniform'?"),
         ("x uniform 0", ", line 1: uniform needs [low, high], not [0]"),

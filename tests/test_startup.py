@@ -88,6 +88,17 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(set_by_user: str
     assert python("-c", script, **given)[0] == (set_by_user or "PASSIVE")
 
 
+def test_a_missing_recbole_is_one_line() -> None:
+    script = (
+        "import importlib.util, sys, recbole_mm_cli\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'recbole' else found(name, *rest)\n"
+        "sys.exit(recbole_mm_cli.main(['run']))"
+    )
+    error = python("-c", script, code=2)[1]
+    assert error == "error: recbole-mm needs RecBole; install it with: pip install --no-deps recbole==1.2.1\n"
+
+
 def test_processes_that_a_command_starts_are_plugged_in(tmp_path: Path) -> None:
     """As those of RecBole's `run`, whose function is RecBole's own."""
     (tmp_path / "main.py").write_text(

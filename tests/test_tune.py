@@ -218,7 +218,10 @@ def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"lerning_rate": Domain("uniform", (0.1, 0.2))}, r"^--space: 'lerning_rate'.* Did you mean 'learning_rate'"),
+        (
+            {"lerning_rate": Domain("uniform", (0.1, 0.2))},
+            r"^--space: unknown setting 'lerning_rate'.* Did you mean 'learning_rate'",
+        ),
         ({"hyper_num": Domain("choice", (8, 0))}, r"^--space, hyper_num 0: .*hyper_num must be at least 1"),
         ({"alpha": Domain("uniform", (-1.0, 1.0))}, r"^--space, alpha -1.0: .*alpha must be at least 0"),
         ({"learning_rate": Domain("uniform", (0.0, 1.0))}, r"^--space, learning_rate 0.0: learning_rate is 0.0"),

@@ -275,7 +275,7 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
 
     assert chosen("stopped")["epochs"] == 6
     assert "epochs" not in chosen("finished")
-    with pytest.raises(Unfinished, match="stopped when 0 of 1 trials had ended"):
+    with pytest.raises(Unfinished, match="interrupted after 0 of 1 trials"):
         chosen("running")
 
 

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {error}", sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        _say(f"error: {error.name} is not installed, and what you asked for needs it: pip install it first", sys.stderr)
+        _say(f"error: {error.name} is not installed, and this command needs it: pip install it first", sys.stderr)
         return 2
     except KeyboardInterrupt:
         _say("\ninterrupted outside training; nothing to resume.", sys.stderr)
@@ -79,9 +79,14 @@ def _run(command: str, arguments: Arguments) -> int:
 def _plug_in() -> None:
     """Plug the pack into RecBole, if importing it has not: `recbole_mm_cli` and `python -m` leave that to this."""
     package: Any = sys.modules["recbole_mm"]
-    if not hasattr(package, "plug_in"):
-        package.__spec__.loader.exec_module(package)
-    package.plug_in()
+    try:
+        if not hasattr(package, "plug_in"):
+            package.__spec__.loader.exec_module(package)
+        package.plug_in()
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:  # such as that RecBole is not installed
+        raise InputError(str(error)) from error
 
 
 def _usage() -> str:

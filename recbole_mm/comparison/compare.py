@@ -93,14 +93,14 @@ def compare(
             ]
     planned_runs.sort(
         key=lambda planned: planned.seed
-    )  # the first seed of all, then the next: a table of all rows stands early
+    )  # the first seed of all, then the next: so that a table of all rows is there early
     with folder_lock(out):
-        missing = [planned for planned in planned_runs if (found := read_run(planned)) is None or found[0].error]
+        missing = [planned for planned in planned_runs if not _is_finished(planned)]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
             _train(missing, len(planned_runs) - len(missing), plan, ray, say)
         except KeyboardInterrupt:
-            done = sum(read_run(planned) is not None for planned in planned_runs)
+            done = sum(map(_is_finished, planned_runs))
             raise Unfinished(out, done, len(planned_runs)) from None
         finally:
             benchmarks = [_benchmark(dataset, config, rows, planned_runs) for dataset, config in configs.items()]
@@ -111,7 +111,7 @@ def compare(
 def _asked(
     rows: Sequence[Row], dataset: str, common: Request, say: Say
 ) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
-    """Return what is asked of each row, the hash of its data, and the first seed, if the rows can be compared."""
+    """Return the request of each row, the hash of its data, and the first seed, if the rows can be compared."""
     # Of no row, whose own file may have a seed of its own.
     _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
     mixed = is_mixed(get_model(row.model).type for row in rows)
@@ -152,6 +152,12 @@ def _train(planned_runs: Sequence[PlannedRun], done: int, plan: Plan, ray: str |
             progress.ended(planned, *_ending(planned))
     finally:
         progress.close()
+
+
+def _is_finished(planned: PlannedRun) -> bool:
+    """Return whether there is a result; a run that failed has none, and is tried again."""
+    found = read_run(planned)
+    return found is not None and not found[0].error
 
 
 def _ending(planned: PlannedRun) -> tuple[float, str]:

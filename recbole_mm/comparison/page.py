@@ -81,7 +81,7 @@ def _figures(benchmark: Benchmark, style: figures.Styles, place: int) -> list[st
     if any(run.groups for run in runs):
         text = (
             f"{metric} in the test, by how many training interactions users and items have; for a group of items only "
-            f"they count as held out.{bars}{hide}"
+            f"they count as test interactions.{bars}{hide}"
         )
         drawn.append((figures.groups, "groups", text))
     if any(key_of(benchmark.valid_metric) in (run.test or {}) for run in runs):

@@ -127,7 +127,7 @@ def _ablations(row: Row) -> list[Row]:
 
 
 def request_of(row: Row, dataset: str, common: Request) -> Request:
-    """Return what a run of a row on a dataset is asked for, by what all have in common and what is its own."""
+    """Return the request of a row on a dataset: what all have in common, and what is its own."""
     own = [file for file in row.files if read_yaml(file).get("dataset", dataset) == dataset]
     settings = {**(common.settings or {}), **(row.changes or {})}
     return Request(row.model, dataset, (*common.config_files, *own), settings)

@@ -70,14 +70,16 @@ def _check_ids(file: Path, ids: Sequence[str], unit: str) -> None:
     place_of: dict[str, int] = {}
     for place, item in enumerate(ids, start=1):
         if place_of.setdefault(item, place) != place:
-            raise InputError(f"{file}: item id '{item}' stands in {unit}s {place_of[item]} and {place}: keep one")
+            raise InputError(f"{file}: duplicate item id '{item}' in {unit}s {place_of[item]} and {place}: keep one")
 
 
 def _read_ids(file: Path) -> list[str]:
     try:
         ids = file.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is no UTF-8 ({error.reason}): convert the file, e.g. with iconv -t UTF-8") from error
+        raise InputError(
+            f"{file}: not valid UTF-8 ({error.reason}): convert the file, e.g. with iconv -t UTF-8"
+        ) from error
     _check_ids(file, ids, "line")
     return ids
 
@@ -103,8 +105,8 @@ def number_rows(feature: FeatureFile, items: Collection[str], numbered_from: Seq
     for item in items:
         if not re.fullmatch(r"0|[1-9][0-9]{0,17}", item):
             raise InputError(
-                f"{feature.file}: which item each row belongs to is not known, as item id '{item}' is no row number: "
-                f"{cure}"
+                f"{feature.file}: which item each row belongs to is not known, as item id '{item}' is not a row "
+                f"number: {cure}"
             )
     low, high = min(map(int, items)), max(map(int, items))
     firsts = [first for first in numbered_from if first <= low and high < first + count]

@@ -32,7 +32,7 @@ def only_file(folder: Path, pattern: str) -> Path:
 def files_in(folder: Path, *patterns: str) -> list[Path]:
     """Return the files of any of the patterns, maybe none; `InputError` if there is no such folder."""
     if not folder.is_dir():
-        problem = "is no folder" if folder.exists() else "does not exist"
+        problem = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {problem}: give the folder that holds the data")
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     return [path for path in files if any(Path(path.name.lower()).match(pattern.lower()) for pattern in patterns)]

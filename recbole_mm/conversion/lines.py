@@ -32,7 +32,7 @@ def explain(file: Path, separator: str, error: Exception) -> NoReturn:
                 line.decode()
             except UnicodeDecodeError as problem:
                 advice = "convert the file, e.g. with iconv -t UTF-8"
-                raise InputError(f"{file}, line {number}: is no UTF-8 ({problem.reason}): {advice}") from error
+                raise InputError(f"{file}, line {number}: not valid UTF-8 ({problem.reason}): {advice}") from error
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.reader(lines, delimiter=separator, strict=True)
         width, end = 0, 0

@@ -83,7 +83,7 @@ def _read_json(file: Path) -> Pairs:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a user stands there twice")
+        raise ValueError("duplicate user")
     return found
 
 

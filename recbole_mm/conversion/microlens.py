@@ -50,14 +50,14 @@ def _titles(file: Path) -> dict[str, str]:
     except csv.Error as error:
         raise InputError(f"{file}, line {reader.line_num}: {error}: correct its quotes") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is no UTF-8 ({error.reason}): convert it, e.g. with iconv -t UTF-8") from error
+        raise InputError(f"{file}: not valid UTF-8 ({error.reason}): convert it, e.g. with iconv -t UTF-8") from error
     ids(pa.array(list(found), pa.string()), names[item], lambda row: f"{file}, line {lines[row]}")
     return found
 
 
 def _check_row(where: str, cells: list[str], names: list[str], found: dict[str, str], item: int) -> None:
     if len(cells) != len(names):
-        advice = 'a title with commas stands in quotes (")'
+        advice = 'put a title with commas in quotes (")'
         raise InputError(f"{where}: {len(cells)} fields, but the header has {len(names)}: {advice}")
     if cells[item] in found:
         raise InputError(f"{where}: item '{cells[item]}' has a title already: keep one")

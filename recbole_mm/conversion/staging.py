@@ -51,7 +51,7 @@ def _check(target: Path, overwrite: bool, source: Path) -> None:
     if not target.name or target.name == "..":
         raise InputError(f"--out {target}: its last part is the name of the dataset: --out dataset/NAME")
     if target.parent.exists() and not target.parent.is_dir():
-        raise InputError(f"{target.parent} is no folder: choose another --out")
+        raise InputError(f"{target.parent} is not a folder: choose another --out")
     if not target.exists() and not target.is_symlink():
         return
     if not overwrite:
@@ -60,7 +60,7 @@ def _check(target: Path, overwrite: bool, source: Path) -> None:
     if old == new or old in new.parents:
         raise InputError(f"{target}: --overwrite would remove the source {source}: choose another --out")
     if target.is_symlink() or not target.is_dir():
-        raise InputError(f"{target} is no folder of its own: choose another --out")
+        raise InputError(f"{target} is not a folder of its own: choose another --out")
     if any(target.iterdir()) and not any(target.glob("*.inter")):
         raise InputError(f"{target} holds no dataset (*.inter), so --overwrite leaves it: choose another --out")
 

@@ -38,11 +38,11 @@ def column_names(file: Path) -> list[str]:
     Raises
     ------
     InputError
-        On a file that cannot be read, an empty one, one with other separators, and a column that stands there twice.
+        On a file that cannot be read, an empty one, one with other separators, and a duplicate column.
     """
     names = list(_schema(file).names) if _is_parquet(file) else _header(file)
     if twice := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"{file}: column '{twice[0]}' stands there twice: rename one")
+        raise InputError(f"{file}: duplicate column '{twice[0]}': rename one")
     return names
 
 
@@ -103,7 +103,7 @@ def _parquet_errors(file: Path) -> Iterator[None]:
     except OSError as error:  # Arrow's for damaged pages, too
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
     except pa.ArrowException as error:
-        raise InputError(f"{file}: is no Parquet file that can be read ({one_line(error)})") from error
+        raise InputError(f"{file}: not a readable Parquet file ({one_line(error)})") from error
 
 
 def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:

@@ -79,7 +79,7 @@ class Times:
                 f"{where(0)}: {field} has {form}, but the files before have {self._form}: make them one kind"
             )
         if self._form == "dates":
-            _refuse_first(pc.is_null(column), column, field, where, "is no time: fill it in")
+            _refuse_first(pc.is_null(column), column, field, where, "is empty: fill it in")
             return _seconds(column)
         if self._form == "numbers" or texts is None:
             return numbers(column, field, where)

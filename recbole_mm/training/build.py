@@ -51,11 +51,11 @@ def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
 
 
 def held_out(valid: Any, test: Any) -> dict[str, Any]:
-    """Return what an evaluation asks: interactions, users and questions of both parts, and how many items are ranked.
+    """Return the evaluation protocol: interactions, users and questions of both splits, and how many items are ranked.
 
-    A question is a user and the held-out items that answer it. Most models are asked once a user; sequential models
-    are asked for every interaction, with the history before it, unless `ask_users_once` is set. The hash is of all
-    questions by the ids in the files, in no order: two runs that share it were asked the same.
+    A question is one ranking: a user, and the test items to find. Most models rank once per user; sequential models
+    rank for every interaction, with the history before it, unless `ask_users_once` is set. The hash is of all
+    questions by the ids in the files, in any order: two runs that share it are evaluated on the same interactions.
     """
     parts: dict[str, Any] = {"items": valid._dataset.item_num - 1}
     for name, loader in (("valid", valid), ("test", test)):

@@ -32,7 +32,7 @@ class Plan:
         -1.0, "number of GPUs of a trial, 0.5 for half of one (default: 1 where there is one)", low=-1
     )
     max_concurrent: int = parameter(0, "number of trials at a time (default: as many as there is room for)", low=0)
-    time_budget: float = parameter(0.0, "seconds after which no trial goes on (default: no limit)", low=0)
+    time_budget: float = parameter(0.0, "seconds after which all trials are stopped (default: no limit)", low=0)
     checkpoint_every: int = parameter(5, "number of validations from one checkpoint of a trial to the next", low=1)
     grace: int = parameter(5, "number of epochs before the scheduler may stop a trial", low=1)
     final_seeds: int = parameter(
@@ -51,7 +51,7 @@ def n_drawn(plan: Plan, space: Space) -> int:
     Raises
     ------
     InputError
-        A grid is asked for over a setting that has none, or Optuna and it is not installed.
+        A grid over a setting that has none, or Optuna where it is not installed.
     """
     if plan.search == "optuna" and importlib.util.find_spec("optuna") is None:
         raise InputError("--search=optuna needs optuna: pip install 'recbole-mm[optuna]'")

@@ -61,7 +61,7 @@ def read_space(file: Path) -> Space:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which yaml would take the last."""
+    """Refuses a duplicate key, of which yaml would take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -121,7 +121,7 @@ def _literal(where: str, text: str) -> list[Any]:
     try:
         values = ast.literal_eval(text.strip())
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise InputError(f"{where}: '{text}' are no values: quote words, such as ['adam', 'sgd']") from error
+        raise InputError(f"{where}: invalid values '{text}': quote words, such as ['adam', 'sgd']") from error
     return list(values) if isinstance(values, list | tuple) else [values]
 
 

@@ -37,7 +37,7 @@ def load(spec: SweepSpec) -> Shared:
 
 
 def run_trials(spec: SweepSpec, shared: Shared, store: Store, *, restore: bool, address: str, say: Line) -> None:
-    """Carry out a sweep, or go on with one; what comes of it is in the store.
+    """Carry out or resume a sweep; the results are in the store.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def run_trials(spec: SweepSpec, shared: Shared, store: Store, *, restore: bool, 
     Raises
     ------
     InputError
-        Ray cannot be had as it is asked for.
+        Ray cannot be started or joined with these options.
     """
     with ray_running(address):
         from ray import tune  # noqa: PLC0415 (heavy)

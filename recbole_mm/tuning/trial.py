@@ -1,4 +1,4 @@
-"""One trial of a sweep: a training that reports its validation after every epoch, and goes on where it stopped."""
+"""One trial of a sweep: a training that reports its validation after every epoch, and resumes where it stopped."""
 
 from __future__ import annotations
 
