@@ -269,7 +269,7 @@ def test_a_name_that_is_taken() -> None:
     taken = type("BPR", (BPR,), {"__module__": __name__})
     with pytest.raises(InputError, match=r"RecBole or the pack has a model BPR: rename the class$"):
         recbole_mm.register_model(taken)
-    with pytest.raises(InputError, match=r"^<class 'dict'>: not a recommender of RecBole"):
+    with pytest.raises(InputError, match=r"^builtins:dict: not a recommender of RecBole"):
         recbole_mm.register_model(dict)
 
 

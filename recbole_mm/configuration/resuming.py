@@ -28,11 +28,11 @@ def configure_resumed(request: Request) -> Config:
         A checkpoint that cannot be read, or a model, data set or setting that is not that of the checkpoint.
     """
     file = Path(request.resume)
-    if ":" in request.model:  # before the checkpoint is read: its model may have been moved there
-        request = replace(request, model=named(request.model))
-    saved = checkpoint.load(file, map_location="cpu")["config"]
     given = {key: value for each in request.config_files for key, value in read_yaml(each).items()}
     given |= request.settings or {}
+    if model := request.model or given.get("model"):  # before the checkpoint is read: its file may have been moved
+        request = replace(request, model=named(str(model), given.get("model_source")))
+    saved = checkpoint.load(file, map_location="cpu")["config"]
     for key in ("model", "dataset"):
         asked = getattr(request, key) or given.get(key, saved[key])
         if asked != saved[key]:
