@@ -95,6 +95,8 @@ def cached_arrays(
     files: Iterable[str | os.PathLike[str]] = (),
     parameters: Mapping[str, object] | None = None,
     version: int = 1,
+    *,
+    digests: Digests | None = None,
 ) -> Arrays:
     """Return ``compute()``, read from the cache when the same was computed before.
 
@@ -113,13 +115,16 @@ def cached_arrays(
         Everything else that changes the result, as values that json can write.
     version : int
         Version of the algorithm; raise it whenever the code gives other numbers.
+    digests : Digests, optional
+        Of the files, as far as they are known.
 
     Raises
     ------
     InputError
         If one of `files` cannot be read.
     """
-    key = hash_files(files, json.dumps({"parameters": parameters or {}, "version": version}, sort_keys=True))
+    what = json.dumps({"parameters": parameters or {}, "version": version}, sort_keys=True)
+    key = hash_files(files, what, digests)
     file = cache_folder() / f"{name}-{key}.npz"
     arrays = _read(file)
     if arrays is None:

@@ -54,7 +54,7 @@ def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     check_spec(name, spec)
     if "compute" in spec:
         options = {key: value for key, value in spec.items() if key not in ("compute", *_COMMON_KEYS)}
-        table = ml100k.compute(spec["compute"], folder.path, **options)
+        table = ml100k.compute(spec["compute"], folder.path, folder.digests, **options)
     else:
         file, form = folder.path / spec["file"], Path(spec["file"]).suffix
         if form in READERS:
@@ -130,7 +130,7 @@ def _check_table(name: str, table: FeatureTable) -> None:
 
 
 def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
-    matrix = READERS[file.suffix](file, spec.get("key"))
+    matrix = READERS[file.suffix](file, spec.get("key"), folder.digests)
     if "ids" in spec:
         source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder.encoding)
     elif matrix.ids is not None:
