@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -132,7 +133,7 @@ def _check_table(name: str, table: FeatureTable) -> None:
 def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
     matrix = READERS[file.suffix](file, spec.get("key"), folder.digests)
     if "ids" in spec:
-        source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder.encoding)
+        source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder)
     elif matrix.ids is not None:
         source, ids = "its array ids", list(matrix.ids)
     elif folder.item_file.is_file():
@@ -147,10 +148,10 @@ def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     return FeatureTable(str(file), ids, matrix.dim, matrix.read)
 
 
-def _read_ids(file: Path, encoding: str) -> list[str]:
+def _read_ids(file: Path, folder: DatasetFolder) -> list[str]:
     """Return the lines that are not blank."""
-    with errors_named(file, encoding):
-        text = file.read_text(encoding=encoding).removeprefix("\ufeff")
+    with errors_named(file, folder.encoding), folder.digests.reading(file) as stream:
+        text = io.TextIOWrapper(stream, encoding=folder.encoding).read().removeprefix("\ufeff")
     return [line for line in text.split("\n") if line.strip()]
 
 

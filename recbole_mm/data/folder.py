@@ -74,7 +74,7 @@ class DatasetFolder:
     def _rows(self, file: Path) -> Iterator[Row]:
         """Yield the header, and the rows that have anything in any cell."""
         with errors_named(file, self.encoding):
-            for number, cells in read_rows(file, self.field_separator, self.encoding):
+            for number, cells in read_rows(file, self.field_separator, self.encoding, self.digests):
                 if number == 1 or any(map(str.strip, cells)):
                     yield number, cells
 

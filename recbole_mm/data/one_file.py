@@ -59,7 +59,7 @@ def check_file(path: Path, config: Any) -> Content:
             if n_rows is not None:
                 digests_of(config).known[state] = file.sha.digest()
                 return replace(found, n_rows=n_rows)
-    rows = read_rows(path, separator, encoding)
+    rows = read_rows(path, separator, encoding, digests_of(config))
     _, head = next(rows, (1, [""]))
     columns = check_header(path, head, separator)
     return _check_rows(path, rows, columns, check_loaded(path, columns, config), config)
