@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.data.cache import Digests
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 
@@ -25,8 +27,12 @@ Columns = dict[str, str]  # field -> type, in the order of the file
 Row = tuple[int, list[str]]  # line number (from 1) and cells
 
 
-def read_rows(file: Path, separator: str = "\t", encoding: str = "utf-8") -> Iterator[Row]:
+def read_rows(
+    file: Path, separator: str = "\t", encoding: str = "utf-8", digests: Digests | None = None
+) -> Iterator[Row]:
     """Yield the header, then every line that is not blank, split as RecBole splits the one and pandas the others.
+
+    Whoever reads to the end, knows the digest of the file.
 
     Raises
     ------
@@ -35,7 +41,8 @@ def read_rows(file: Path, separator: str = "\t", encoding: str = "utf-8") -> Ite
     OSError, UnicodeDecodeError
         The file cannot be read.
     """
-    with file.open(encoding=encoding) as lines:
+    digests = Digests() if digests is None else digests
+    with digests.reading(file) as stream, io.TextIOWrapper(stream, encoding=encoding) as lines:
         for number, line in enumerate(lines, start=1):
             text = line.removesuffix("\n")
             if '"' in text and number > 1 and len(separator) == 1:

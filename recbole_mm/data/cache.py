@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,14 +42,38 @@ class Digests:
         try:
             state = state_of(path)
             if state not in self.known:
-                content = hashlib.sha256()
-                with open(path, "rb") as stream:
-                    while block := stream.read(_BLOCK):
-                        content.update(block)
-                self.known[state] = content.digest()
+                with self.reading(path) as stream:
+                    while stream.read(_BLOCK):
+                        pass
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
         return self.known[state]
+
+    @contextmanager
+    def reading(self, path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+        """Open a file to be read once from its beginning; the digest is known where it was read to its end."""
+        state = state_of(path)
+        with open(path, "rb", buffering=0) as stream:
+            hashed = _Hashed(stream)
+            yield io.BufferedReader(hashed, _BLOCK)
+            if hashed.ended:
+                self.known[state] = hashed.content.digest()
+
+
+class _Hashed(io.RawIOBase):
+    """A stream that hashes what is read of it."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self.stream, self.content, self.ended = stream, hashlib.sha256(), False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self.stream.readinto(buffer) or 0
+        self.content.update(memoryview(buffer)[:size])
+        self.ended = not size
+        return size
 
 
 def digests_of(config: Any) -> Digests:
@@ -95,6 +121,8 @@ def cached_arrays(
     files: Iterable[str | os.PathLike[str]] = (),
     parameters: Mapping[str, object] | None = None,
     version: int = 1,
+    *,
+    digests: Digests | None = None,
 ) -> Arrays:
     """Return ``compute()``, read from the cache when the same was computed before.
 
@@ -113,13 +141,16 @@ def cached_arrays(
         Everything else that changes the result, as values that json can write.
     version : int
         Version of the algorithm; raise it whenever the code gives other numbers.
+    digests : Digests, optional
+        Of the files, as far as they are known.
 
     Raises
     ------
     InputError
         If one of `files` cannot be read.
     """
-    key = hash_files(files, json.dumps({"parameters": parameters or {}, "version": version}, sort_keys=True))
+    what = json.dumps({"parameters": parameters or {}, "version": version}, sort_keys=True)
+    key = hash_files(files, what, digests)
     file = cache_folder() / f"{name}-{key}.npz"
     arrays = _read(file)
     if arrays is None:

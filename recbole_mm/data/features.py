@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_features(name: str, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     check_spec(name, spec)
     if "compute" in spec:
         options = {key: value for key, value in spec.items() if key not in ("compute", *_COMMON_KEYS)}
-        table = ml100k.compute(spec["compute"], folder.path, **options)
+        table = ml100k.compute(spec["compute"], folder.path, folder.digests, **options)
     else:
         file, form = folder.path / spec["file"], Path(spec["file"]).suffix
         if form in READERS:
@@ -130,9 +131,9 @@ def _check_table(name: str, table: FeatureTable) -> None:
 
 
 def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> FeatureTable:
-    matrix = READERS[file.suffix](file, spec.get("key"))
+    matrix = READERS[file.suffix](file, spec.get("key"), folder.digests)
     if "ids" in spec:
-        source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder.encoding)
+        source, ids = folder.path / spec["ids"], _read_ids(folder.path / spec["ids"], folder)
     elif matrix.ids is not None:
         source, ids = "its array ids", list(matrix.ids)
     elif folder.item_file.is_file():
@@ -147,10 +148,10 @@ def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> 
     return FeatureTable(str(file), ids, matrix.dim, matrix.read)
 
 
-def _read_ids(file: Path, encoding: str) -> list[str]:
+def _read_ids(file: Path, folder: DatasetFolder) -> list[str]:
     """Return the lines that are not blank."""
-    with errors_named(file, encoding):
-        text = file.read_text(encoding=encoding).removeprefix("\ufeff")
+    with errors_named(file, folder.encoding), folder.digests.reading(file) as stream:
+        text = io.TextIOWrapper(stream, encoding=folder.encoding).read().removeprefix("\ufeff")
     return [line for line in text.split("\n") if line.strip()]
 
 

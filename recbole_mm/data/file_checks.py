@@ -12,7 +12,8 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import files_and_gaps, interaction_files
-from recbole_mm.data.one_file import Content, check_file, is_ordered, is_sequential
+from recbole_mm.data.headers import is_ordered, is_sequential
+from recbole_mm.data.one_file import Content, check_file
 
 
 def check_files(config: Any) -> None:

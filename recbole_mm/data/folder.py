@@ -10,6 +10,7 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
+from recbole_mm.data.cache import Digests, digests_of
 
 PARTS = ("train", "valid", "test")  # of data that come split, as we write them
 
@@ -22,6 +23,8 @@ class DatasetFolder:
     ----------
     items : sequence of str or None
         The ids in the item file, where they are known already.
+    digests : Digests
+        Of files that are read.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class DatasetFolder:
     seq_separator: str = " "
     encoding: str = "utf-8"
     items: Sequence[str] | None = field(default=None, compare=False, repr=False)
+    digests: Digests = field(default_factory=Digests, compare=False, repr=False)
 
     @property
     def item_file(self) -> Path:
@@ -70,7 +74,7 @@ class DatasetFolder:
     def _rows(self, file: Path) -> Iterator[Row]:
         """Yield the header, and the rows that have anything in any cell."""
         with errors_named(file, self.encoding):
-            for number, cells in read_rows(file, self.field_separator, self.encoding):
+            for number, cells in read_rows(file, self.field_separator, self.encoding, self.digests):
                 if number == 1 or any(map(str.strip, cells)):
                     yield number, cells
 
@@ -84,6 +88,7 @@ def folder_of(config: Any) -> DatasetFolder:
         field_separator=config["field_separator"],
         seq_separator=config["seq_separator"],
         encoding=config["encoding"] or "utf-8",
+        digests=digests_of(config),
     )
 
 

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +16,7 @@ from numpy.lib import format as npy
 from safetensors import safe_open
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.data.cache import Digests, state_of
 from recbole_mm.data.table import Blocks, chunks
 
 ZIP = b"PK\x03\x04"  # how an archive begins
@@ -48,8 +50,8 @@ def intact(file: Path, form: str) -> Iterator[None]:
         ) from error
 
 
-def read_npy(file: Path, key: str | None = None) -> Matrix:
-    """Return the matrix of a ``.npy`` file, which is read in one go from its first block to the last."""
+def read_npy(file: Path, key: str | None = None, digests: Digests | None = None) -> Matrix:
+    """Return the matrix of a ``.npy`` file, which is read in one go from its first block to the last, and hashed."""
     with intact(file, ".npy"), file.open("rb") as stream:
         if stream.read(len(ZIP)) == ZIP:
             raise InputError(f"{file}: must hold one matrix of numbers, but holds an archive of arrays: name it .npz.")
@@ -69,8 +71,12 @@ def read_npy(file: Path, key: str | None = None) -> Matrix:
                     yield rows, whole[rows[0] : rows[-1] + 1]
             return
         with intact(file, ".npy"), file.open("rb") as stream:
-            stream.seek(start)
-            yield from _rows_of(stream, dtype, n_rows, dim)
+            state, total = state_of(file), sha256(stream.read(start))
+            for rows, values in _rows_of(stream, dtype, n_rows, dim):
+                total.update(values.reshape(-1).view(np.uint8).data)
+                yield rows, values
+            if digests is not None:
+                digests.known[state] = total.digest()
 
     return Matrix(n_rows, dim, read)
 
@@ -92,7 +98,7 @@ def _header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
     return shape, fortran, dtype
 
 
-def read_npz(file: Path, key: str | None = None) -> Matrix:
+def read_npz(file: Path, key: str | None = None, digests: Digests | None = None) -> Matrix:
     """Return the matrix named `key` of a ``.npz`` file, or its only one; an array `ids` has the ids of the rows."""
     with intact(file, ".npz"):
         with np.load(file, allow_pickle=False) as archive:
@@ -125,7 +131,7 @@ def _member(file: Path, name: str) -> Iterator[tuple[IO[bytes], tuple[tuple[int,
         yield stream, (shape, fortran, dtype)
 
 
-def read_safetensors(file: Path, key: str | None = None) -> Matrix:
+def read_safetensors(file: Path, key: str | None = None, digests: Digests | None = None) -> Matrix:
     """Return the matrix named `key` of a ``.safetensors`` file, or its only one; bfloat16 may be its type."""
     with intact(file, ".safetensors"), safe_open(file, framework="pt") as tensors:
         name = _picked(file, key, list(tensors.keys()))

@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import read_rows
-from recbole_mm.data.cache import Arrays, cached_arrays
+from recbole_mm.data.cache import Arrays, Digests, cached_arrays
 from recbole_mm.data.table import FeatureTable
 
 _VERSION = 2  # of the algorithms below: part of the cache key
@@ -59,7 +59,9 @@ def inputs(kind: str, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     return tuple(where / f"{where.name}.{suffix}" for suffix in _FILES[kind])
 
 
-def compute(kind: str, folder: str | os.PathLike[str], **options: object) -> FeatureTable:
+def compute(
+    kind: str, folder: str | os.PathLike[str], digests: Digests | None = None, /, **options: object
+) -> FeatureTable:
     """Return one modality of a dataset folder, from the cache where it was computed before.
 
     Parameters
@@ -71,6 +73,8 @@ def compute(kind: str, folder: str | os.PathLike[str], **options: object) -> Fea
         weighted by TF-IDF and reduced by SVD.
     folder : path
         The dataset folder.
+    digests : Digests, optional
+        Of its files, as far as they are known.
     **options
         ``dim`` (title, knowledge): width of the rows, default 64; narrower where the data has lower rank.
         ``encoder`` (title): ``tfidf`` (default), or ``sentence-transformers``, which replaces TF-IDF and SVD
@@ -95,6 +99,7 @@ def compute(kind: str, folder: str | os.PathLike[str], **options: object) -> Fea
         [*files, *_model_files(settings)],
         {**settings, "scikit-learn": sklearn.__version__},
         _VERSION,
+        digests=digests,
     )
     return FeatureTable.of(f"{kind} of {files[0]}", arrays["ids"].tolist(), arrays["rows"])
 

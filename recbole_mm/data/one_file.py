@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.base.intervals import check_interval
-from recbole_mm.data.atomic import (
-    MISSING,
-    TYPES,
-    Columns,
-    Row,
-    as_list,
-    is_given,
-    is_loaded,
-    parse_header,
-    read_rows,
-)
+from recbole_mm.base.errors import InputError
+from recbole_mm.data.atomic import MISSING, Columns, Row, read_rows
 from recbole_mm.data.by_columns import check_columns, plain_file
 from recbole_mm.data.cache import digests_of, state_of
+from recbole_mm.data.headers import check_header, check_loaded
 from recbole_mm.data.ids import mistake_in_id
 
-SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))
 
 
@@ -63,91 +51,18 @@ def check_file(path: Path, config: Any) -> Content:
     with plain_file(path) as file:
         cells = file.header(separator, encoding)
         if cells is not None:
-            columns = _check_header(path, cells, separator)
-            loaded = _check_columns(path, columns, config)
+            columns = check_header(path, cells, separator)
+            loaded = check_loaded(path, columns, config)
             ids, numbers, time = _fields(path, columns, loaded, config)
             found = Content(ids, set(), 0)
             n_rows = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=found.times)
             if n_rows is not None:
                 digests_of(config).known[state] = file.sha.digest()
                 return replace(found, n_rows=n_rows)
-    rows = read_rows(path, separator, encoding)
+    rows = read_rows(path, separator, encoding, digests_of(config))
     _, head = next(rows, (1, [""]))
-    columns = _check_header(path, head, separator)
-    return _check_rows(path, rows, columns, _check_columns(path, columns, config), config)
-
-
-def is_sequential(config: Any) -> bool:
-    """Tell whether the model is RecBole's kind of sequential model."""
-    return getattr(config["MODEL_TYPE"], "name", None) == "SEQUENTIAL"
-
-
-def is_ordered(config: Any) -> bool:
-    """Tell whether a split that RecBole makes, or the model, takes interactions in the order of time."""
-    args = config["eval_args"] or {}
-    return is_sequential(config) or args.get("order") == "TO" or "TS" in (args.get("split") or ())
-
-
-def _check_header(path: Path, head: Sequence[str], separator: str) -> Columns:
-    text = separator.join(head)
-    if not text.strip():
-        raise InputError(f"{path}, line 1: no header, such as user_id:token{separator}item_id:token")
-    if text.startswith("\ufeff"):
-        raise InputError(f"{path}, line 1: starts with a byte-order mark: set encoding: utf-8-sig")
-    columns, wrong = parse_header(head)
-    if wrong is None:
-        return columns
-    field, colon, kind = wrong.partition(":")
-    if kind in TYPES:
-        raise InputError(f"{path}, line 1: '{field}' is there twice")
-    other = next((other for other in SEPARATORS if other in text), None) if len(head) == 1 else None
-    if other is not None:
-        raise InputError(
-            f"{path}, line 1: looks {SEPARATORS[other]}-separated: set field_separator: {json.dumps(other)} "
-            f"or convert it to {SEPARATORS.get(separator, repr(separator))}s"
-        )
-    if not colon:
-        raise InputError(f"{path}, line 1: '{wrong}' has no type, write {wrong}:token")
-    raise InputError(f"{path}, line 1: '{wrong}' has no type of {', '.join(TYPES)}.{nearest(kind, TYPES)}")
-
-
-def _check_columns(path: Path, columns: Columns, config: Any) -> set[str]:
-    """Return the columns that RecBole loads."""
-    suffix, load_col = path.suffix[1:], config["load_col"]
-    if not is_loaded(suffix, config):
-        raise InputError(f"load_col has no '{suffix}': list there the columns to load of {path}")
-    asked = list(columns) if load_col is None or load_col[suffix] == "*" else as_list(load_col[suffix])
-    left_out = set(as_list((config["unload_col"] or {}).get(suffix)))
-    for field in _needed_fields(suffix, config):
-        _check_column(path, field, columns, "no column")
-        if field not in asked or field in left_out:
-            raise InputError(f"load_col and unload_col leave out '{field}' of {path}: it must be loaded")
-        what, kind = ("times", "float") if field == config["TIME_FIELD"] else ("ids", "token")
-        if columns[field] != kind:
-            raise InputError(f"{path}, line 1: '{field}:{columns[field]}' holds {what}, write {field}:{kind}")
-    # RecBole's defaults for some kinds of models ask for columns that a dataset need not have.
-    for field in asked if is_given(config, "load_col") else ():
-        _check_column(path, field, columns, f"no column for load_col.{suffix},")
-    for field in left_out:
-        _check_column(path, field, columns, f"no column for unload_col.{suffix},")
-    loaded = {field for field in asked if field in columns} - left_out
-    for field, value in (config["val_interval"] or {}).items():
-        if field in loaded and columns[field].startswith("float"):
-            check_interval(f"val_interval.{field}", value)
-    return loaded
-
-
-def _needed_fields(suffix: str, config: Any) -> list[str]:
-    user, item, time = config["USER_ID_FIELD"], config["ITEM_ID_FIELD"], config["TIME_FIELD"]
-    inter = [user, item, time] if is_ordered(config) and config["benchmark_filename"] is None else [user, item]
-    fields = {"inter": inter, "user": [user], "item": [item]}.get(suffix, [])
-    return [field for field in fields if field]
-
-
-def _check_column(path: Path, field: str, columns: Columns, problem: str) -> None:
-    if field not in columns:
-        there = ", ".join(columns)
-        raise InputError(f"{path}, line 1: {problem} '{field}'; the columns are {there}.{nearest(field, columns)}")
+    columns = check_header(path, head, separator)
+    return _check_rows(path, rows, columns, check_loaded(path, columns, config), config)
 
 
 def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[str], config: Any) -> Content:
