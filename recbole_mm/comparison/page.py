@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 
 from recbole_mm.base.metrics import key_of, spelled
 from recbole_mm.comparison import figures
-from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows
+from recbole_mm.comparison.cells import BEST, SECOND, Cell, caption, rows
 from recbole_mm.comparison.record import Benchmark
 from recbole_mm.comparison.significance import Difference, Paired
-from recbole_mm.html.markup import Markup, document, table
-from recbole_mm.html.plots import figure_html, script
+from recbole_mm.html.plots import plot_html, plotlyjs
+from recbole_mm.html.render import render
 
-HTML = Notation(
-    escape,
-    ranks={BEST: ("<strong>", "</strong>"), SECOND: ("<u>", "</u>")},
-    marks={BETTER: f"<sup>{BETTER}</sup>", WORSE: f"<sup>{WORSE}</sup>"},
-)
+TAGS = {BEST: "strong", SECOND: "u", 0: ""}
 TESTS = ("Wilcoxon p", "Holm p", "rank-biserial", "t-test p", "Holm p", "Cohen's d")
-STYLE = """<style>
-body { max-width: 72rem; }
-.wide { overflow-x: auto; } .wide td { white-space: nowrap; } .wide th { overflow-wrap: normal; }
-</style>
-"""
+PAIRS = {
+    "users": "A pair is a user, averaged over the seeds.",
+    "seeds": "A pair is a seed, averaged over the users.",
+}
 ENOUGH = 6  # pairs that all have the same sign have p = 2 ** (1 - pairs), 0.03 for these
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """The tests over users or over seeds; `n` is the fewest pairs that one of them has."""
+
+    over: str
+    pairs: str
+    n: int
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the page has of one dataset; a plot by its name as HTML."""
+
+    dataset: str
+    metric: str
+    several_seeds: bool
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    plots: Mapping[str, str]
+    tests: Sequence[Tests]
 
 
 def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment: Mapping[str, str | int]) -> str:
@@ -38,82 +58,58 @@ def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment:
         As `recbole_mm.base.environment.environment` returns it.
     """
     style = figures.styles(benchmarks)
-    parts = [f"<h1>{escape(title)}</h1>", *map(_results, benchmarks), *_failed(benchmarks)]
-    for place, benchmark in enumerate(benchmarks, start=1):
-        parts += _figures(benchmark, style, place)
-    for benchmark in benchmarks:
-        parts += _significance(benchmark)
-    versions = [(name, str(version)) for name, version in environment.items()]
-    parts += ["<h2>Command</h2>", f"<pre>{escape(command)}</pre>", table(("", "version"), versions, "Where it ran.")]
-    return document(title, parts, head=STYLE + script())
+    return render(
+        "comparison.html",
+        title=title,
+        parts=[_part(benchmark, style, place) for place, benchmark in enumerate(benchmarks, start=1)],
+        failed=[
+            (entry.label, benchmark.dataset, run.seed, run.error)
+            for benchmark in benchmarks
+            for entry in benchmark.entries
+            for run in entry.runs
+            if run.error
+        ],
+        command=command,
+        environment=environment,
+        tags=TAGS,
+        enough=ENOUGH,
+        plotlyjs=plotlyjs(),
+    )
 
 
-def _results(benchmark: Benchmark) -> str:
-    header = ("model", *map(spelled, benchmark.metrics))
-    cells = [[Markup(cell) for cell in HTML.row(row)] for row in rows(benchmark)]
-    return f"<h2>{escape(benchmark.dataset)}</h2>\n{_wide(table(header, cells, caption(benchmark)))}"
+def _part(benchmark: Benchmark, style: figures.Styles, place: int) -> Part:
+    return Part(
+        benchmark.dataset,
+        spelled(benchmark.valid_metric),
+        len(benchmark.seeds) > 1,
+        caption(benchmark),
+        ("model", *map(spelled, benchmark.metrics)),
+        [(Cell(row.label), *row.cells) for row in rows(benchmark)],
+        _plots(benchmark, style, place),
+        [found for over in PAIRS if (found := _tests(benchmark, over))],
+    )
 
 
-def _wide(html: str) -> str:
-    return f'<div class="wide">{html}</div>'
-
-
-def _failed(benchmarks: Sequence[Benchmark]) -> list[str]:
-    items = [
-        f'<li><span class="error">{escape(entry.label)}</span> on {escape(benchmark.dataset)}, seed {run.seed}:'
-        f"<pre>{escape(run.error)}</pre></li>"
-        for benchmark in benchmarks
-        for entry in benchmark.entries
-        for run in entry.runs
-        if run.error
-    ]
-    return ["<h2>Without a result</h2>", "<ul>", *items, "</ul>"] if items else []
-
-
-def _figures(benchmark: Benchmark, style: figures.Styles, place: int) -> list[str]:
+def _plots(benchmark: Benchmark, style: figures.Styles, place: int) -> dict[str, str]:
     runs = [run for entry in benchmark.entries for run in entry.finished]
     if not runs:
-        return []
-    bars = " Error bars: standard deviation over the seeds." if len(benchmark.seeds) > 1 else ""
-    hide = " A click on the legend hides an entry."
-    metric = spelled(benchmark.valid_metric)
-    drawn = [(figures.metrics, "metrics", f"The metrics of the test.{bars}")]
+        return {}
+    drawn = {"metrics": figures.metrics}
     if any(run.groups for run in runs):
-        text = (
-            f"{metric} in the test, by how many training interactions users and items have; for a group of items only "
-            f"they count as test interactions.{bars}{hide}"
-        )
-        drawn.append((figures.groups, "groups", text))
+        drawn["groups"] = figures.groups
     if any(key_of(benchmark.valid_metric) in (run.test or {}) for run in runs):
-        text = f"{metric} in the test against its cost: training time without validation, and trainable parameters."
-        drawn.append((figures.costs, "costs", f"{text}{bars}{hide}"))
+        drawn["costs"] = figures.costs
     if any(run.history for run in runs):
-        drawn.append((figures.learning_curves, "curves", f"{metric} in validation by epoch, a line a seed.{hide}"))
-    return [
-        f"<h2>Figures: {escape(benchmark.dataset)}</h2>",
-        *(figure_html(draw(benchmark, style), f"{name}-{place}", text) for draw, name, text in drawn),
-    ]
+        drawn["curves"] = figures.learning_curves
+    return {name: plot_html(draw(benchmark, style), f"{name}-{place}") for name, draw in drawn.items()}
 
 
-def _significance(benchmark: Benchmark) -> list[str]:
-    parts = []
-    for over, pairs in (
-        ("users", "A pair is a user, averaged over the seeds."),
-        ("seeds", "A pair is a seed, averaged over the users."),
-    ):
-        tests = [one for one in benchmark.differences if one.over == over]
-        if not tests:
-            continue
-        header = ("model", "compared with", "metric", "difference", over, "unequal", *TESTS)
-        text = f"Over {over}: paired, two-sided, {len(tests)} comparisons under Holm's correction. {pairs}"
-        n = min(one.n for one in tests)
-        if over == "seeds" and n < ENOUGH:
-            text += (
-                f" With fewer than {ENOUGH} seeds the Wilcoxon test cannot reach p < 0.05: with {n} its smallest p is "
-                f"{2.0 ** (1 - n):g}."
-            )
-        parts.append(_wide(table(header, map(_test, tests), text)))
-    return [f"<h2>Significance: {escape(benchmark.dataset)}</h2>", *parts] if parts else []
+def _tests(benchmark: Benchmark, over: str) -> Tests | None:
+    tests = [one for one in benchmark.differences if one.over == over]
+    if not tests:
+        return None
+    header = ("model", "compared with", "metric", "difference", over, "unequal", *TESTS)
+    return Tests(over, PAIRS[over], min(one.n for one in tests), header, [_test(one) for one in tests])
 
 
 def _test(one: Difference) -> list[str]:

@@ -17,16 +17,15 @@ DECADES = 2  # values that span more are drawn on a logarithmic axis
 ROW = 300  # pixels of one row of plots
 
 
-def script() -> str:
-    """Return plotly.js for the head of a page, which then needs no other file."""
-    return f"<script>{get_plotlyjs()}</script>\n"
+def plotlyjs() -> str:
+    """Return the JavaScript of plotly for the head of a page, which then needs no other file."""
+    return str(get_plotlyjs())
 
 
-def figure_html(figure: go.Figure, name: str, caption: str) -> str:
-    """Return the HTML of a figure; `name` is its id in the page, the caption plain text."""
+def plot_html(figure: go.Figure, name: str) -> str:
+    """Return the HTML of a plot; `name` is its id in the page."""
     config = {"displaylogo": False, "responsive": True}
-    html = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config)
-    return f"<figure>\n{html}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
+    return str(figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=config))
 
 
 def layout(height: float) -> dict[str, Any]:

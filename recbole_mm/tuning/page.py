@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from html import escape
 
-from recbole_mm.html.markup import document, table
-from recbole_mm.html.plots import figure_html, script
+from recbole_mm.html.plots import plot_html, plotlyjs
+from recbole_mm.html.render import render
 from recbole_mm.training.screen import duration
 from recbole_mm.tuning.figures import learning_curves, parallel_coordinates, settings_against_score, shown
 from recbole_mm.tuning.record import Sweep, Trial
@@ -17,10 +16,20 @@ STATUSES = ("finished", "stopped", "running", "failed")
 
 def page(sweep: Sweep) -> str:
     """Return the page: the best trials first, then the plots, then what failed."""
-    title = f"Sweep of {sweep.model} on {sweep.dataset}"
-    parts = [f"<h1>{escape(title)}</h1>", f"<p>{escape(summary(sweep))}</p>"]
-    parts += [*_best(sweep), *_curves(sweep), *_settings(sweep), *_failed(sweep)]
-    return document(title, parts, head=script())
+    return render(
+        "sweep.html",
+        sweep=sweep,
+        summary=summary(sweep),
+        header=("trial", "status", sweep.valid_metric, "best epoch", "epochs", "time", *sweep.settings),
+        best=[_row(sweep, trial) for trial in sweep.ranked[:SHOWN]],
+        plots=_plots(sweep),
+        failed=[
+            (trial.name, _values(trial), trial.error or "no error was recorded")
+            for trial in sweep.trials
+            if trial.status == "failed"
+        ],
+        plotlyjs=plotlyjs(),
+    )
 
 
 def summary(sweep: Sweep) -> str:
@@ -38,18 +47,6 @@ def summary(sweep: Sweep) -> str:
     return f"{line} {best}{f'; {default}' if default else ''}."
 
 
-def _best(sweep: Sweep) -> list[str]:
-    if sweep.best is None:
-        return []
-    header = ("trial", "status", sweep.valid_metric, "best epoch", "epochs", "time", *sweep.settings)
-    rows = [_row(sweep, trial) for trial in sweep.ranked[:SHOWN]]
-    caption = (
-        f"The best {len(rows)} of {len(sweep.ranked)} trials with a score, which is that of the best epoch. "
-        "All are in trials.csv."
-    )
-    return ["<h2>Best trials</h2>", table(header, rows, caption)]
-
-
 def _row(sweep: Sweep, trial: Trial) -> list[str]:
     score, epoch = trial.best_score(sweep.valid_metric), trial.best_epoch(sweep.valid_metric)
     values = [shown(trial.params[name]) if name in trial.params else "" for name in sweep.settings]
@@ -57,45 +54,14 @@ def _row(sweep: Sweep, trial: Trial) -> list[str]:
     return [trial.name, trial.status, f"{score:.4f}", str(epoch), *spent, *values]
 
 
-def _curves(sweep: Sweep) -> list[str]:
-    if not any(trial.epochs for trial in sweep.trials):
-        return []
-    caption = (
-        "A line a trial: the best in orange, finished ones solid, stopped ones grey and dashed, failed ones red and "
-        "dotted. A click on the legend hides a kind. The values of a trial are told where the pointer is on its line."
-    )
-    return ["<h2>Learning curves</h2>", figure_html(learning_curves(sweep), "curves", caption + _default_line(sweep))]
-
-
-def _settings(sweep: Sweep) -> list[str]:
-    if sweep.best is None or not sweep.settings:
-        return []
-    caption = "The best score of every trial. Star: the best; hollow: stopped, so that it might have become better."
-    lines = (
-        "A line a trial, coloured by its score. Drag along an axis to keep the trials within a range, drag its name to "
-        "move it."
-    )
-    return [
-        "<h2>Settings</h2>",
-        figure_html(settings_against_score(sweep), "settings", caption + _default_line(sweep)),
-        figure_html(parallel_coordinates(sweep), "parallel", lines),
-    ]
-
-
-def _default_line(sweep: Sweep) -> str:
-    return "" if sweep.default_score is None else " Dotted grey line: the best score with the default settings."
-
-
-def _failed(sweep: Sweep) -> list[str]:
-    failed = [trial for trial in sweep.trials if trial.status == "failed"]
-    if not failed:
-        return []
-    items = [
-        f'<li><span class="error">{escape(trial.name)}</span>: {escape(_values(trial))}'
-        f"<pre>{escape(trial.error or 'no error was recorded')}</pre></li>"
-        for trial in failed
-    ]
-    return ["<h2>Failed trials</h2>", "<ul>", *items, "</ul>"]
+def _plots(sweep: Sweep) -> dict[str, str]:
+    drawn = {}
+    if any(trial.epochs for trial in sweep.trials):
+        drawn["curves"] = learning_curves(sweep)
+    if sweep.best is not None and sweep.settings:
+        drawn["settings"] = settings_against_score(sweep)
+        drawn["parallel"] = parallel_coordinates(sweep)
+    return {name: plot_html(figure, name) for name, figure in drawn.items()}
 
 
 def _values(trial: Trial) -> str:

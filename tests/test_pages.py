@@ -1,0 +1,33 @@
+"""What all pages share: whatever the data say is shown and never read as HTML, and no template asks for too much."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+import pytest
+from jinja2 import UndefinedError
+
+from recbole_mm.html.render import render
+from recbole_mm.inspection.features import features
+from recbole_mm.inspection.page import page
+from recbole_mm.inspection.result import Inspection, Modality
+
+EVIL = "<script>alert('1')</script>&\""
+
+
+def test_an_inspection_escapes_names_of_datasets_models_users_and_modalities() -> None:
+    read = features(iter([(np.array([0, 1]), np.array([[2, 0], [1, 1]]))]), EVIL)
+    found = Inspection(EVIL, EVIL, modalities={EVIL: Modality(features=read)})
+    found.problems.add(f"user '{EVIL}' has no interactions", is_error=True)
+    found.problems.add(f"user '{EVIL}' has few interactions")
+    text = page(found)
+    shown = escape(EVIL).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+    assert "<script" not in text
+    assert text.count(shown) == 2 * 2 + 2 + 2  # the title and the heading, the problems, the table
+    assert "&amp;lt;" not in text  # nothing is escaped twice
+
+
+def test_a_value_that_a_template_does_not_get_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="summary"):
+        render("sweep.html", plotlyjs="", sweep=Inspection("toy", "MHCR"))
