@@ -9,6 +9,7 @@ from typing import Any
 from recbole.config import Config
 
 from recbole_mm import checkpoint
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.errors import InputError
 from recbole_mm.keys import PLACE
 from recbole_mm.report import to_json
@@ -43,6 +44,7 @@ def configure_resumed(request: Request) -> Config:
     config.expected = saved.expected
     if config.expected is None:
         raise InputError(f"--resume={file}: the checkpoint does not tell its data; train anew")
+    check_files(config)
     return config
 
 

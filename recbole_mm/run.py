@@ -18,7 +18,6 @@ from recbole.utils import init_logger, init_seed
 
 from recbole_mm import checks, report
 from recbole_mm.build import build_model, build_trainer, held_out, load_dataset, split_dataset
-from recbole_mm.data.file_checks import check_files
 from recbole_mm.data.identity import data_hash
 from recbole_mm.degenerate import degenerate_parts, warning
 from recbole_mm.device import without_gpu
@@ -62,20 +61,12 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     Interrupted
         At Ctrl-C during training.
     """
-    config = _configured(request)
+    config = configure_resumed(request) if request.resume else configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
     with alone_in(folder), _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, start, say)
-
-
-def _configured(request: Request) -> Config:
-    if not request.resume:
-        return configure(request)
-    config = configure_resumed(request)
-    check_files(config)
-    return config
 
 
 def _train_and_test(
