@@ -12,6 +12,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, read_yaml
 from recbole_mm.configuration.valid_names import PLACE
+from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.model_sources import named
 
@@ -46,6 +47,7 @@ def configure_resumed(request: Request) -> Config:
     config.expected = saved.expected
     if config.expected is None:
         raise InputError(f"--resume={file}: the checkpoint does not tell its data; train anew")
+    check_files(config)
     return config
 
 

@@ -23,7 +23,6 @@ from recbole_mm.base.memory import peak_memory
 from recbole_mm.base.metrics import best_epoch
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.resuming import configure_resumed
-from recbole_mm.data.file_checks import check_files
 from recbole_mm.data.identity import data_hash
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
@@ -69,20 +68,12 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     Interrupted
         At Ctrl-C during training.
     """
-    config = _configured(request)
+    config = configure_resumed(request) if request.resume else configure(request)
     folder = Path(request.resume).parent if request.resume else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
     with folder_lock(folder), _logged(config), computing(read_config(Engine, config)):
         return _train_and_test(config, request, folder, start, say)
-
-
-def _configured(request: Request) -> Config:
-    if not request.resume:
-        return configure(request)
-    config = configure_resumed(request)
-    check_files(config)
-    return config
 
 
 def _train_and_test(
