@@ -106,3 +106,21 @@ def test_the_documentation_lists_every_change() -> None:
     page = (ROOT / "docs" / "recbole.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
     assert rows == [target for patch in (*table.modules(), *table.attributes()) for target in patch.targets[:1]]
+
+
+def test_child_processes_of_recbole_import_the_pack(tmp_path: Path) -> None:
+    """They fail for want of a GPU, and not because RecBole does not know the model."""
+    (tmp_path / "main.py").write_text(
+        "from recbole.quick_start import run\n"
+        "if __name__ == '__main__':\n"
+        "    import recbole_mm\n"  # which a child does not execute
+        f"    data = {{'data_path': {str(ROOT / 'dataset')!r}, 'gpu_id': ''}}\n"
+        "    run('MHCR', 'microvideo', config_dict=data, nproc=1, world_size=1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "main.py"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "ProcessRaisedException" in done.stderr, done.stderr[-2000:]
+    assert "recbole_bridge/device.py" in done.stderr  # replaces RecBole's choice of the device
+    assert "init_process_group" in done.stderr  # which it reaches after it has found model and settings

@@ -123,7 +123,7 @@ def test_compare(mine: str, tmp_path: Path) -> None:
     models = [f"--models={mine},BPR", f"--ablations={mine}", "--seeds=1", "--out=out"]
     data = ["--datasets=microvideo", *DATA[1:]]
     assert cli.main(["compare", *models, *data, "--jobs=2"]) == 0
-    trained = json.loads((tmp_path / "out" / "result.json").read_text())["cells"]
+    trained = json.loads((tmp_path / "out" / "result.json").read_text())["runs"]
     found = {cell["row"]: (cell["baseline"], cell["error"]) for cell in trained}
     assert found == {"MyModel": (False, ""), "MyModel without features": (False, ""), "BPR": (True, "")}
     cells = {file.parents[2].name for file in (tmp_path / "out" / "cells").rglob("result.json")}
@@ -154,7 +154,7 @@ def test_tune(mine: str, tmp_path: Path) -> None:
         (("--model=gone.it:MyModel",), "gone.it:MyModel: there is no module gone: install it, put its folder on "),
         (("--model=:MyModel",), "':MyModel' does not name a model: write --model=path/to/mine.py:MyModel or "),
         (("--model=mine.py:MyParameters",), "{folder}/mine.py:MyParameters: not a recommender of RecBole: "),
-        (("--model=mine.py:MyModel", "--feature_wait=1"), "command line: 'feature_wait' is no setting of RecBole or "),
+        (("--model=mine.py:MyModel", "--feature_wait=1"), "command line: unknown setting 'feature_wait' for RecBole or "),
         (("--model=mine.py:MyModel", "--n_layers=-1"), "the configuration: n_layers must be at least 0, not -1"),
         (("--model=bad.py:MyModel",), "bad.py:MyModel, line 2: cannot be imported: ZeroDivisionError: "),
         (("--model=syntax.py:MyModel",), "syntax.py:MyModel, line 1: cannot be imported: SyntaxError: "),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from recbole_mm.recbole_bridge import own_models, stack
+from recbole_mm.recbole_bridge import children, own_models, stack
 from recbole_mm.recbole_bridge.applying import Patch, patch_attributes, patch_modules
 
 GENERAL, SEQUENTIAL = "recbole.model.general_recommender", "recbole.model.sequential_recommender"
@@ -49,9 +49,10 @@ def modules() -> tuple[Patch, ...]:
               "Series.agg(len) is one number", "pandas 3", PANDAS_3),
         Patch((TRAINER, f"{SEQUENTIAL}.s3rec", f"{CONTEXT}.kd_dagfm", *_models(GENERAL, "convncf nais ract neumf")),
               stack.checkpoints, "checkpoints cannot be loaded: UnpicklingError", "torch 2.6"),
-        Patch(("recbole.quick_start.quick_start",), stack.run_of_checkpoint,
+        Patch((children.QUICK_START,), stack.run_of_checkpoint,
               "load_data_and_model gives weights to other ids, and another split, without a word"),
-        Patch(("recbole.quick_start.quick_start",), stack.tune_report,
+        Patch((children.QUICK_START,), children.found_here, "child processes of nproc do not import the pack"),
+        Patch((children.QUICK_START,), stack.tune_report,
               "tune.report takes no keywords: TypeError", "ray 2.40"),
         Patch(("recbole.data.utils",), stack.no_stale_caches,
               "pickled data sets and loaders are reused after files or split changed"),
