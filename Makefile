@@ -16,6 +16,7 @@ TEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 test: $(VENV)/.installed
 	$(TEST)
 
+# everything but the tests that start processes or train for seconds: under a minute
 quick: $(VENV)/.installed
 	$(TEST) -m "not slow"
 

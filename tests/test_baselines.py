@@ -17,6 +17,9 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.model.base import MultimodalRecommender
 from recbole_mm.training.trainer import run_trainer
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
 N_USERS, N_ITEMS = 7, 9
 PAIRS = np.array(

@@ -36,6 +36,8 @@ from benchmarks import (
 from benchmarks.histories_table import markdown
 from recbole_mm.graphs.products import SparseGraph
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
 
 def test_a_size_has_what_it_says(tmp_path: Path) -> None:
     size = problem.SIZES["small"]

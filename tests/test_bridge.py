@@ -15,6 +15,9 @@ import pytest
 import recbole_mm
 from recbole_mm.recbole_bridge import table
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 ROOT = Path(recbole_mm.__file__).parents[1]
 
 FOREIGN = """

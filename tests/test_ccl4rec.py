@@ -25,6 +25,8 @@ from recbole_mm.model.parts.views import Views, make_views
 from recbole_mm.model.sequential_recommender import ccl4rec
 from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
 
 @pytest.fixture(scope="module")
 def data() -> tuple[Any, Any]:

@@ -25,6 +25,9 @@ from recbole_mm.comparison.running import in_processes
 from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 DATA = ["--datasets=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--MAX_ITEM_LIST_LENGTH=5", "--use_gpu=False"]
 HIDDEN = {"hidden_size": 8, "inner_size": 8, "n_layers": 1, "n_heads": 1}
 

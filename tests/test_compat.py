@@ -36,6 +36,9 @@ from recbole.utils import get_trainer
 
 from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 Outcomes = dict[str, Any]
 NAN = math.nan
 PAD = -9223372036854775808

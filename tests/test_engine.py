@@ -24,6 +24,8 @@ from recbole_mm.graphs import products as sparse
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
 
 @pytest.mark.parametrize("model", ["BPR", "LightGCN", "NGCF", "SGL", "SpectralCF", "MHCR"])
 def test_models_train_as_on_recboles_own_parts(model: str, monkeypatch: pytest.MonkeyPatch) -> None:

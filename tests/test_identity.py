@@ -23,6 +23,9 @@ from recbole.utils.case_study import full_sort_scores, full_sort_topk
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 BY_TIME = {"split": {"LS": "valid_and_test"}, "order": "TO", "mode": "full"}
 ITEMS = 12
 

@@ -26,6 +26,9 @@ from recbole_mm.model.general_recommender import mhcr
 from recbole_mm.model.general_recommender.mhcr import MHCR
 from recbole_mm.model.parts import losses
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 SMALL = Path(__file__).parent / "fixtures" / "mhcr_small.npz"
 # A bias before a BatchNorm, at once or through another linear layer, is subtracted again with the mean.
 BEFORE_BATCH_NORM = frozenset(

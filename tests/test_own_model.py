@@ -30,6 +30,9 @@ from recbole_mm.data.dataset import MultimodalDataset, MultimodalSequentialDatas
 from recbole_mm.recbole_bridge.model_sources import load_model
 from recbole_mm.recbole_bridge.models import Place, is_proposed, registered, source_of
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 ROOT = DATASETS.parent
 PAGE = (ROOT / "docs" / "own_model.md").read_text(encoding="utf-8")
 (CODE,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -154,7 +157,9 @@ def test_tune(mine: str, tmp_path: Path) -> None:
         (("--model=gone.it:MyModel",), "gone.it:MyModel: there is no module gone: install it, put its folder on "),
         (("--model=:MyModel",), "':MyModel' does not name a model: write --model=path/to/mine.py:MyModel or "),
         (("--model=mine.py:MyParameters",), "{folder}/mine.py:MyParameters: not a recommender of RecBole: "),
-        (("--model=mine.py:MyModel", "--feature_wait=1"), "command line: unknown setting 'feature_wait' for RecBole or "),
+        (("--model=mine.py:MyModel", "--feature_wait=1"), "command line: unknown setting 'feature_wait' for RecBole"),
+        ("--model=mine.py:MyModel", "--feature_wait=1"),
+        "command line: unknown setting 'feature_wait' for RecBole or ",
         (("--model=mine.py:MyModel", "--n_layers=-1"), "the configuration: n_layers must be at least 0, not -1"),
         (("--model=bad.py:MyModel",), "bad.py:MyModel, line 2: cannot be imported: ZeroDivisionError: "),
         (("--model=syntax.py:MyModel",), "syntax.py:MyModel, line 1: cannot be imported: SyntaxError: "),

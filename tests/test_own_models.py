@@ -32,6 +32,9 @@ from recbole.quick_start import load_data_and_model
 from recbole.trainer import hyper_tuning
 from recbole.utils import InputType, get_model
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 SMALL: dict[str, Any] = {
     "embedding_size": 4,
     "hidden_size": 8,

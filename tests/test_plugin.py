@@ -22,6 +22,9 @@ from recbole_mm.data.dataset import MultimodalDataset
 from recbole_mm.model.general_recommender.mhcr import MHCR, MHCRParameters
 from recbole_mm.recbole_bridge import plugin
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 # A user's program; it prints what it found as json.
 PROGRAM = """
 import json, math, sys

@@ -19,6 +19,9 @@ from recbole_mm.base.files import folder_lock
 from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.checkpoint import load
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 ROOT = DATASETS.parent
 BPR = ["run", "--model=BPR", "--dataset=microvideo", f"--data_path={DATASETS}"]
 RUN = [*BPR, "--learning_rate=0.01", "--embedding_size=8", "--train_batch_size=512"]

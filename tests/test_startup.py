@@ -14,6 +14,9 @@ from recbole_mm.commands import cli
 from recbole_mm.commands.arguments import compare, convert, inspect, run, split, tune
 from recbole_mm.commands.parser import Parser
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "pandas", "numpy", "ray", "matplotlib", "plotly", "recbole")
 LOADED = f"import sys; sys.stderr.write(repr([name for name in {HEAVY} if name in sys.modules]))"

@@ -30,6 +30,9 @@ from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.sweep import load
 from recbole_mm.tuning.tune import Unfinished
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 EPOCHS = 30
 SETTINGS = {"epochs": EPOCHS, "stopping_step": EPOCHS, "embedding_size": 16, "threads": 1}
 

@@ -33,6 +33,9 @@ from recbole_mm.tuning.spec import read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
 
+pytestmark = pytest.mark.slow  # left out by `make quick`
+
+
 OPEN = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}  # by default a cluster wants a token
 
 
