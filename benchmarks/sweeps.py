@@ -12,13 +12,13 @@ from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
 from recbole_mm.configuration.request import Request
-from recbole_mm.tuning.plan import SCHEDULERS, Plan
-from recbole_mm.tuning.record import Sweep
 from recbole_mm.tuning.results import read_sweep
+from recbole_mm.tuning.searching import SCHEDULERS, Plan
 from recbole_mm.tuning.space_files import default_space, read_space
 from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.store import Store
 from recbole_mm.tuning.sweep import load, run_trials
+from recbole_mm.tuning.trials import Sweep
 
 
 def say(line: str) -> None:

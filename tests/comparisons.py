@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recbole_mm.comparison.record import Benchmark, Entry, Run
+from recbole_mm.comparison.benchmark import Benchmark, Entry, Run
 from recbole_mm.comparison.significance import Difference, Paired
 
 SEEDS = (2020, 2021, 2022)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import save_file
 
-from recbole_mm.data.table import FeatureTable
+from recbole_mm.data.feature_table import FeatureTable
 
 
 def rows_of(table: FeatureTable) -> np.ndarray:

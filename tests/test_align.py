@@ -10,9 +10,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data import table as module
+from recbole_mm.data import feature_table as module
 from recbole_mm.data.align import align, normalize_rows
-from recbole_mm.data.table import FeatureTable
+from recbole_mm.data.feature_table import FeatureTable
 
 
 class TestAlign:

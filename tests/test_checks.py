@@ -24,11 +24,11 @@ from recbole.utils import EvaluatorType, get_model, get_trainer, init_seed
 from benchmarks import setting_names
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration import valid_names as keys
-from recbole_mm.configuration.checks import check_config
+from recbole_mm.configuration.setting_checks import check_config
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.own_names import MODELS
 from recbole_mm.settings.names import properties_folder
-from recbole_mm.training import checks
+from recbole_mm.training import data_checks
 
 
 class Settings(dict[str, Any]):
@@ -161,11 +161,11 @@ def test_an_unknown_key_is_refused_where_it_stands() -> None:
 
 def test_topk_above_the_catalogue_is_refused() -> None:
     dataset = SimpleNamespace(item_num=16)  # with [PAD]
-    assert message(checks.check_catalogue, Settings(topk=[5, 20], dataset="ml"), dataset) == (
+    assert message(data_checks.check_catalogue, Settings(topk=[5, 20], dataset="ml"), dataset) == (
         "topk asks for 20 items but 'ml' has 15 after filtering: lower topk to 15 or less"
     )
-    checks.check_catalogue(Settings(topk=[15]), dataset)
-    checks.check_catalogue(Settings(topk=[20], eval_type=EvaluatorType.VALUE), dataset)
+    data_checks.check_catalogue(Settings(topk=[15]), dataset)
+    data_checks.check_catalogue(Settings(topk=[20], eval_type=EvaluatorType.VALUE), dataset)
 
 
 def loader(n_rows: int) -> SimpleNamespace:
@@ -173,24 +173,24 @@ def loader(n_rows: int) -> SimpleNamespace:
 
 
 def test_an_empty_split_is_refused() -> None:
-    assert message(checks.check_splits, loader(80), loader(0), loader(2)) == (
+    assert message(data_checks.check_splits, loader(80), loader(0), loader(2)) == (
         "the valid split is empty (train 80, valid 0, test 2 interactions): "
         "raise its share in eval_args.split, or keep users with more interactions"
     )
-    assert message(checks.check_splits, loader(80), loader(0), loader(0)).startswith(
+    assert message(data_checks.check_splits, loader(80), loader(0), loader(0)).startswith(
         "the valid and test split is empty (train 80, valid 0, test 0 interactions)"
     )
-    checks.check_splits(loader(1), loader(1), loader(1))
+    data_checks.check_splits(loader(1), loader(1), loader(1))
 
 
 def test_nan_and_infinite_scores_are_refused() -> None:
     nan, inf = float("nan"), float("inf")
-    assert message(checks.refuse_nan, torch.tensor([[nan, 1, -inf], [inf, nan, 0]]), "MHCR") == (
+    assert message(data_checks.refuse_nan, torch.tensor([[nan, 1, -inf], [inf, nan, 0]]), "MHCR") == (
         "MHCR: 3 of 6 scores are NaN or infinite: lower learning_rate, and look for NaN or huge values in the features"
     )
-    checks.refuse_nan(torch.tensor([[-inf, -inf], [-inf, 2]]), "MHCR")
-    checks.refuse_nan(torch.full((2, 2), -inf), "MHCR")
-    checks.refuse_nan(torch.empty(0, 3), "MHCR")
+    data_checks.refuse_nan(torch.tensor([[-inf, -inf], [-inf, 2]]), "MHCR")
+    data_checks.refuse_nan(torch.full((2, 2), -inf), "MHCR")
+    data_checks.refuse_nan(torch.empty(0, 3), "MHCR")
 
 
 @pytest.fixture
@@ -227,9 +227,9 @@ def test_a_good_run_of_recbole_passes_every_check(tiny: Any) -> None:
     run = tiny("BPR")
     check_config(run.config)
     check_files(run.config)
-    checks.check_catalogue(run.config, run.dataset)
-    checks.check_splits(*run.loaders)
-    checks.check_scores(run.trainer, run.loaders[1])
+    data_checks.check_catalogue(run.config, run.dataset)
+    data_checks.check_splits(*run.loaders)
+    data_checks.check_scores(run.trainer, run.loaders[1])
 
 
 @pytest.mark.parametrize("mode", ["full", "uni3"])
@@ -245,7 +245,7 @@ def test_check_scores_changes_nothing(tiny: Any, mode: str) -> None:
 
     model.forward = noted
     before = random_states(valid)
-    checks.check_scores(run.trainer, valid)
+    data_checks.check_scores(run.trainer, valid)
     assert modes == [False]
     assert model.training
     assert model.restore_user_e is None
@@ -263,7 +263,7 @@ def test_check_scores_refuses_a_model_that_gives_nan(tiny: Any, model: str, mode
     run = tiny(model, eval_args={"mode": mode})
     with torch.no_grad():
         next(iter(run.trainer.model.parameters())).fill_(float("nan"))
-    text = message(checks.check_scores, run.trainer, run.loaders[1])
+    text = message(data_checks.check_scores, run.trainer, run.loaders[1])
     assert text.startswith(f"{model}: ")
     assert text.endswith(
         "scores are NaN or infinite: lower learning_rate, and look for NaN or huge values in the features"
@@ -281,18 +281,18 @@ def test_the_default_data_of_recbole_passes() -> None:
 
 def test_check_scores_passes_over_models_that_only_fit_gives_scores(tiny: Any) -> None:
     run = tiny("Pop", train_neg_sample_args=None)
-    checks.check_scores(run.trainer, run.loaders[1])
+    data_checks.check_scores(run.trainer, run.loaders[1])
 
 
 def test_check_scores_of_a_sequential_model(tiny: Any) -> None:
     columns = {"inter": ["user_id", "item_id", "timestamp"]}
     run = tiny("SASRec", MAX_ITEM_LIST_LENGTH=4, load_col=columns)
     check_files(run.config)
-    checks.check_scores(run.trainer, run.loaders[1])
+    data_checks.check_scores(run.trainer, run.loaders[1])
 
 
 def test_the_splits_of_recbole_can_be_empty(tiny: Any) -> None:
     run = tiny("BPR", eval_args={"split": {"RS": [1, 0, 0]}})
-    assert message(checks.check_splits, *run.loaders).startswith(
+    assert message(data_checks.check_splits, *run.loaders).startswith(
         "the valid and test split is empty (train 48, valid 0, test 0 interactions)"
     )

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 from comparisons import FAILED, SEEDS, benchmark, difference, entry, run, values
 
-from recbole_mm.comparison import figures
-from recbole_mm.comparison.page import page
-from recbole_mm.comparison.record import Benchmark, Entry, Run
+from recbole_mm.comparison import compare_plots
+from recbole_mm.comparison.benchmark import Benchmark, Entry, Run
+from recbole_mm.comparison.compare_page import page
 
 EVIL = "<script>alert(1)</script>&%{x}"
 VERSIONS = {"python": "3.11.9", "threads": 2}
@@ -145,27 +145,27 @@ def test_few_seeds(n: int, smallest: str) -> None:
 
 
 def test_bars_of_metrics() -> None:
-    traces, layout = drawn(figures.metrics(ALL, figures.styles([ALL])))
+    traces, layout = drawn(compare_plots.metrics(ALL, compare_plots.styles([ALL])))
     assert [each["text"] for each in layout["annotations"]] == ["Recall@10", "NDCG@10"]
     recall, ndcg = traces
     assert ndcg["y"] == layout["yaxis"]["categoryarray"] == ["BPR", "SEA", "BM3"]
     assert ndcg["x"] == pytest.approx([0.2, 0.3, 0.6])
     assert ndcg["error_x"]["array"] == pytest.approx([0, 0.1, 0.5**0.5 / 5])
     assert ndcg["hovertext"][2] == "BM3 (2 of 3 seeds)<br>NDCG@10 0.6000 ± 0.1414"
-    assert recall["marker"]["color"] == list(figures.COLOURS[:3])
+    assert recall["marker"]["color"] == list(compare_plots.COLOURS[:3])
 
 
 def test_one_seed_has_no_error_bars() -> None:
     one = benchmark(Entry("BPR", "", True, BPR.runs[:1]), seeds=(2020,))
-    style = figures.styles([one])
-    assert drawn(figures.metrics(one, style))[0][0]["error_x"]["array"] == [None]
-    assert drawn(figures.groups(one, style))[0][0]["error_y"]["array"] == [None]
+    style = compare_plots.styles([one])
+    assert drawn(compare_plots.metrics(one, style))[0][0]["error_x"]["array"] == [None]
+    assert drawn(compare_plots.groups(one, style))[0][0]["error_y"]["array"] == [None]
     assert "Error bars" not in written(one)
     assert "Error bars" in written(ALL)
 
 
 def test_groups() -> None:
-    traces, layout = drawn(figures.groups(ALL, figures.styles([ALL])))
+    traces, layout = drawn(compare_plots.groups(ALL, compare_plots.styles([ALL])))
     assert [each["name"] for each in traces] == ["BPR", "SEA", "BM3"] * 2
     users, items = traces[1], traces[4]
     assert users["x"] == ["few, 1-9"]  # no cold user was evaluated
@@ -181,7 +181,7 @@ def test_groups() -> None:
 
 
 def test_costs() -> None:
-    traces, layout = drawn(figures.costs(ALL, figures.styles([ALL])))
+    traces, layout = drawn(compare_plots.costs(ALL, compare_plots.styles([ALL])))
     assert [each["text"] for each in traces] == [["BPR"], ["SEA"], ["BM3"]] * 2
     assert [each["x"] for each in traces] == [[1.0], [200.0], [10.0], [1000], [3000], [1000]]
     assert [each["y"][0] for each in traces] == pytest.approx([0.2, 0.3, 0.6] * 2)
@@ -192,30 +192,30 @@ def test_costs() -> None:
 
 
 def test_learning_curves() -> None:
-    traces, _ = drawn(figures.learning_curves(ALL, figures.styles([ALL])))
+    traces, _ = drawn(compare_plots.learning_curves(ALL, compare_plots.styles([ALL])))
     assert [each["name"] for each in traces] == ["BPR"] * 3 + ["SEA"] * 3 + ["BM3"] * 2
     assert [each["legendgroup"] for each in traces] == [each["name"] for each in traces]
     assert [each["showlegend"] for each in traces] == [True, False, False] * 2 + [True, False]
     assert [(each["x"], each["y"]) for each in traces[3:6]] == [([0, 2], [0.1, last]) for last in (0.2, 0.3, 0.4)]
-    assert {each["line"]["color"] for each in traces[3:6]} == {figures.COLOURS[1]}
+    assert {each["line"]["color"] for each in traces[3:6]} == {compare_plots.COLOURS[1]}
     assert "seed 2021" in traces[4]["hovertemplate"]
 
 
 def test_an_entry_looks_alike_in_all_figures() -> None:
     other = benchmark(SEA, BPR, HALF, dataset="tiktok")
-    style = figures.styles([ALL, other])
+    style = compare_plots.styles([ALL, other])
     for one in (ALL, other):
-        bars = drawn(figures.metrics(one, style))[0][0]
+        bars = drawn(compare_plots.metrics(one, style))[0][0]
         seen = set(zip(bars["y"], bars["marker"]["color"], strict=True))
-        seen |= {(each["name"], each["marker"]["color"]) for each in drawn(figures.groups(one, style))[0]}
-        seen |= {(each["name"], each["marker"]["color"]) for each in drawn(figures.costs(one, style))[0]}
-        seen |= {(each["name"], each["line"]["color"]) for each in drawn(figures.learning_curves(one, style))[0]}
-        assert seen == {(label, figures.COLOURS[place]) for place, label in enumerate(("BPR", "SEA", "BM3"))}
+        seen |= {(each["name"], each["marker"]["color"]) for each in drawn(compare_plots.groups(one, style))[0]}
+        seen |= {(each["name"], each["marker"]["color"]) for each in drawn(compare_plots.costs(one, style))[0]}
+        seen |= {(each["name"], each["line"]["color"]) for each in drawn(compare_plots.learning_curves(one, style))[0]}
+        assert seen == {(label, compare_plots.COLOURS[place]) for place, label in enumerate(("BPR", "SEA", "BM3"))}
 
 
 def test_many_entries_stay_apart() -> None:
     many = benchmark(*(entry(str(n), values("ndcg@10", 0.1)) for n in range(70)))
-    style = list(figures.styles([many]).values())
+    style = list(compare_plots.styles([many]).values())
     assert len({each.colour for each in style[:14]}) == 14
     for kind in ("dash", "symbol", "pattern"):
         assert len({(each.colour, getattr(each, kind)) for each in style}) == 70
@@ -234,8 +234,8 @@ def test_everything_of_the_data_is_escaped() -> None:
     assert "<script>alert" not in text
     assert tags.tags.count("script") == 1 + len(PLOTS)
     assert [f"{EVIL} (2 of 3 seeds)", EVIL] == [tags.rows[1][0], tags.rows[3][0]]
-    style = figures.styles([bad])
-    for draw in (figures.metrics, figures.groups, figures.costs, figures.learning_curves):
+    style = compare_plots.styles([bad])
+    for draw in (compare_plots.metrics, compare_plots.groups, compare_plots.costs, compare_plots.learning_curves):
         shown = json.dumps(drawn(draw(bad, style)))
         assert "<script>" not in shown
         assert "&lt;script&gt;" in shown

@@ -13,10 +13,10 @@ from model_contract import DATASETS
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.comparison.benchmark import Entry, Run
+from recbole_mm.comparison.compare_progress import Progress
 from recbole_mm.comparison.differences import best_baseline, differences, pairs_of
-from recbole_mm.comparison.plan import PlannedRun, Row, configure_row, planned_run, read_rows
-from recbole_mm.comparison.progress import Progress
-from recbole_mm.comparison.record import Entry, Run
+from recbole_mm.comparison.planned_runs import PlannedRun, Row, configure_row, planned_run, read_rows
 from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read
 

@@ -10,9 +10,9 @@ import pytest
 from comparisons import benchmark, difference, entry, run, values
 
 from recbole_mm.base.metrics import sign, spelled
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry
 from recbole_mm.comparison.cells import BEST, SECOND, Cell, caption, mark, ordered, rows, text
-from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry
-from recbole_mm.comparison.tables import csv_text, differences_csv, escape_latex, escape_markdown, latex, markdown
+from recbole_mm.comparison.text_tables import csv_text, differences_csv, escape_latex, escape_markdown, latex, markdown
 
 EVIL = r"a_b%c&d#e$f{g}h~i^j\k|l<m>[n]*`"
 

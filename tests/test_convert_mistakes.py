@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from recbole_mm.commands import cli
-from recbole_mm.conversion import staging, tables, writer
+from recbole_mm.conversion import record_batches, staging, writer
 from recbole_mm.conversion.source import Source
 
 TWO = np.ones((2, 3), dtype=np.float32)
@@ -249,7 +249,7 @@ def test_an_interruption_leaves_nothing(
 
 
 def test_an_interruption_between_two_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_BLOCK", 40)
+    monkeypatch.setattr(record_batches, "_BLOCK", 40)
     rows = [f"u{row},{row},{row}\n" for row in range(50)]
     source = make(tmp_path / "source", {"log.csv": "user,item,timestamp\n" + "".join(rows)})
     seen: list[list[str]] = []
@@ -308,7 +308,7 @@ def test_nothing_is_left_if_the_old_set_is_being_removed(tmp_path: Path, monkeyp
 def test_lines_are_those_of_the_file_in_later_blocks_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_BLOCK", 64)
+    monkeypatch.setattr(record_batches, "_BLOCK", 64)
     rows = [f"u{row},{row % 5},{row}\n" + "\n" * (row % 3 == 0) for row in range(100)]
     rows[80] = "u80,0,late\n"
     make(tmp_path / "source", {"log.csv": "user,item,timestamp\n" + "".join(rows)})
@@ -319,7 +319,7 @@ def test_lines_are_those_of_the_file_in_later_blocks_too(
 def test_a_large_file_has_a_progress_bar(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_SHOWN_FROM", 0)
+    monkeypatch.setattr(record_batches, "_SHOWN_FROM", 0)
     table = {"user": ["a"], "item": [1]}
     source = make(tmp_path / "source", {**CSV, "other.parquet": table})
     assert cli.main(["convert", "table", str(source / "log.csv"), "--out=dataset/toy"]) == 0

@@ -10,10 +10,10 @@ import pytest
 from tables import rows_of
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data import table as module
+from recbole_mm.data import feature_table as module
+from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.data.features import feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder
-from recbole_mm.data.table import FeatureTable
 
 ITEMS = "item_id:token\tprice:float\nc\t1\na\t2\n007\t3\n"
 ROWS = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)

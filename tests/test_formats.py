@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from tables import FORMS, rows_of, write_features
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.data import feature_table as module
 from recbole_mm.data import records
-from recbole_mm.data import table as module
 from recbole_mm.data.features import feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder
 

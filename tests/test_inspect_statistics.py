@@ -7,10 +7,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from recbole_mm.data.table import FeatureTable
+from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.inspection import coconsumption
 from recbole_mm.inspection.coconsumption import CoConsumption, co_consumption, share_a_user
-from recbole_mm.inspection.features import features, number_type
+from recbole_mm.inspection.feature_numbers import features, number_type
 from recbole_mm.inspection.statistics import (
     Distribution,
     Pairs,

@@ -16,8 +16,8 @@ from tables import rows_of
 from recbole_mm.base.errors import InputError
 from recbole_mm.data import ml100k
 from recbole_mm.data.cache import cache_folder, cached_arrays, hash_files
+from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.data.ml100k import compute, inputs
-from recbole_mm.data.table import FeatureTable
 
 ITEM = """item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq
 7\tThe Long Journey\t1990\tDrama War

@@ -158,8 +158,6 @@ def test_tune(mine: str, tmp_path: Path) -> None:
         (("--model=:MyModel",), "':MyModel' does not name a model: write --model=path/to/mine.py:MyModel or "),
         (("--model=mine.py:MyParameters",), "{folder}/mine.py:MyParameters: not a recommender of RecBole: "),
         (("--model=mine.py:MyModel", "--feature_wait=1"), "command line: unknown setting 'feature_wait' for RecBole"),
-        ("--model=mine.py:MyModel", "--feature_wait=1"),
-        "command line: unknown setting 'feature_wait' for RecBole or ",
         (("--model=mine.py:MyModel", "--n_layers=-1"), "the configuration: n_layers must be at least 0, not -1"),
         (("--model=bad.py:MyModel",), "bad.py:MyModel, line 2: cannot be imported: ZeroDivisionError: "),
         (("--model=syntax.py:MyModel",), "syntax.py:MyModel, line 1: cannot be imported: SyntaxError: "),

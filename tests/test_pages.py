@@ -9,9 +9,9 @@ import pytest
 from jinja2 import UndefinedError
 
 from recbole_mm.html.render import render
-from recbole_mm.inspection.features import features
-from recbole_mm.inspection.page import page
-from recbole_mm.inspection.result import Inspection, Modality
+from recbole_mm.inspection.feature_numbers import features
+from recbole_mm.inspection.found import Inspection, Modality
+from recbole_mm.inspection.inspect_page import page
 
 EVIL = "<script>alert('1')</script>&\""
 

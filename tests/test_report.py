@@ -18,7 +18,7 @@ import torch
 import recbole_mm  # noqa: F401  (makes RecBole importable)
 from recbole_mm.base import environment, files, memory
 from recbole_mm.base.metrics import best_epoch
-from recbole_mm.training import curve, result, screen
+from recbole_mm.training import curve, result_files, run_screen
 
 
 class Colour(enum.Enum):
@@ -26,7 +26,7 @@ class Colour(enum.Enum):
 
 
 def test_metrics_table_has_a_row_a_metric_and_blanks_what_is_missing() -> None:
-    table = screen.metrics_table({"recall@10": 0.1, "ndcg@10": 0.25}, {"recall@10": 0.3, "mrr@10": 0.5})
+    table = run_screen.metrics_table({"recall@10": 0.1, "ndcg@10": 0.25}, {"recall@10": 0.3, "mrr@10": 0.5})
     assert [line.split() for line in table.splitlines()] == [
         ["metric", "valid", "test"],
         ["---------", "-------", "------"],
@@ -76,7 +76,7 @@ def test_peak_memory_is_of_this_process_alone() -> None:
 
 
 def test_write_result_is_sorted_plain_json(tmp_path: Path) -> None:
-    path = result.write_result(
+    path = result_files.write_result(
         tmp_path / "new" / "folder",
         {
             "z": float("nan"),
@@ -117,21 +117,21 @@ def test_write_result_is_sorted_plain_json(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_result_and_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = result.write_result(tmp_path, {"run": 1})
+    path = result_files.write_result(tmp_path, {"run": 1})
 
     def fail(source: object, target: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        result.write_result(tmp_path, {"run": 2})
+        result_files.write_result(tmp_path, {"run": 2})
     assert json.loads(path.read_text()) == {"run": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_resolved_config_is_plain() -> None:
     config = type("Config", (), {"final_config_dict": {"device": torch.device("cpu"), "topk": (5, 10)}})()
-    assert result.resolved_config(config) == {"device": "cpu", "topk": [5, 10]}
+    assert result_files.resolved_config(config) == {"device": "cpu", "topk": [5, 10]}
 
 
 def entry(epoch: int, score: float | None) -> dict[str, float | int | None]:
@@ -195,9 +195,9 @@ def test_plot_curve_of_one_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_users_come_back_by_their_own_ids(tmp_path: Path) -> None:
     tokens = np.array(["[PAD]", "b", "10", "9", "a"])
     dataset = SimpleNamespace(uid_field="user", id2token=lambda field, ids: tokens[ids])
-    assert result.write_users(tmp_path, dataset, None) is None
-    assert [len(part) for part in result.read_users(tmp_path)] == [0, 0]
-    result.write_users(tmp_path, dataset, (np.array([1, 2, 4]), {"recall@10": np.array([0.1, 0.2, 0.3])}))
-    users, values = result.read_users(tmp_path)
+    assert result_files.write_users(tmp_path, dataset, None) is None
+    assert [len(part) for part in result_files.read_users(tmp_path)] == [0, 0]
+    result_files.write_users(tmp_path, dataset, (np.array([1, 2, 4]), {"recall@10": np.array([0.1, 0.2, 0.3])}))
+    users, values = result_files.read_users(tmp_path)
     assert users.tolist() == ["10", "a", "b"]
     assert {name: each.tolist() for name, each in values.items()} == {"recall@10": [0.2, 0.3, 0.1]}

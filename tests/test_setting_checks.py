@@ -12,7 +12,7 @@ from test_checks import Settings, message
 
 from recbole_mm.base.intervals import check_interval
 from recbole_mm.configuration import valid_names as keys
-from recbole_mm.configuration.checks import check_config
+from recbole_mm.configuration.setting_checks import check_config
 
 
 @pytest.mark.parametrize(

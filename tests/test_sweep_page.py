@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from recbole_mm.tuning.figures import Axis, axis_of
-from recbole_mm.tuning.page import duration, page, summary
-from recbole_mm.tuning.record import Sweep, Trial, trials_csv
 from recbole_mm.tuning.space import Domain
+from recbole_mm.tuning.sweep_page import duration, page, summary
+from recbole_mm.tuning.sweep_plots import Axis, axis_of
+from recbole_mm.tuning.trials import Sweep, Trial, trials_csv
 
 EVIL = "<script>alert(1)</script>&%{x}"
 PLOTS = ("curves", "settings", "parallel")

@@ -25,7 +25,7 @@ from recbole_mm.parallel.devices import devices_of_trial
 from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
-from recbole_mm.tuning.plan import Plan
+from recbole_mm.tuning.searching import Plan
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import SweepSpec, sweep_spec
 from recbole_mm.tuning.sweep import load

@@ -24,13 +24,13 @@ from sweeping import DATA, RATES, environment, trials, tune, write_space
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.request import Request
-from recbole_mm.tuning import progress
-from recbole_mm.tuning.plan import Plan, n_drawn
-from recbole_mm.tuning.record import Sweep, Trial
+from recbole_mm.tuning import sweep_progress
 from recbole_mm.tuning.scheduling import keep_restorable, lasting
+from recbole_mm.tuning.searching import Plan, n_drawn
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, around, within
+from recbole_mm.tuning.trials import Sweep, Trial
 from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
@@ -229,20 +229,20 @@ SHOWN = [
 
 
 def test_the_table_has_running_trials_first_and_then_the_best() -> None:
-    head, names, _, *rows = progress.table(SHOWN, 16, "NDCG@10").splitlines()
+    head, names, _, *rows = sweep_progress.table(SHOWN, 16, "NDCG@10").splitlines()
     assert head == "3 of 16 trials ended; best NDCG@10 0.4000"
     assert names.split() == ["trial", "status", "epoch", "NDCG@10", "x"]
     assert [row.split()[:2] for row in rows] == [
         ["2", "running"], ["3", "stopped"], ["1", "finished"], ["4", "failed"],
     ]  # fmt: skip
     assert rows[1].split()[2:] == ["5", "0.4000", "1"]
-    assert progress.table(SHOWN, 16, "RMSE").startswith("3 of 16 trials ended; best RMSE 0.0500")
+    assert sweep_progress.table(SHOWN, 16, "RMSE").startswith("3 of 16 trials ended; best RMSE 0.0500")
 
 
 def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS)})
-    reporter = progress.progress(sweep_spec(request, RATES, Plan()), said.append)
+    reporter = sweep_progress.progress(sweep_spec(request, RATES, Plan()), said.append)
     assert reporter.should_report(SHOWN)
     reporter.report(SHOWN, False)
     assert [line.split(":")[0] for line in said] == [

@@ -11,8 +11,8 @@ from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.comparison.compare import Unfinished, compare
 from recbole_mm.comparison.options import Plan
-from recbole_mm.comparison.plan import read_rows
-from recbole_mm.comparison.tables import markdown
+from recbole_mm.comparison.planned_runs import read_rows
+from recbole_mm.comparison.text_tables import markdown
 from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.conversion import matrices, microlens, mmrec, table
+from recbole_mm.conversion import interaction_table, matrices, microlens, mmrec
 from recbole_mm.conversion.layouts import KINDS, USUAL
 from recbole_mm.conversion.source import Source
 from recbole_mm.conversion.staging import staged
@@ -35,7 +35,7 @@ def main(arguments: Arguments, say: Say) -> int:
 def _read(known: argparse.Namespace) -> Source:
     columns = {role: getattr(known, role) for role in USUAL if getattr(known, role)}
     if known.kind == "table":
-        return table.read(known.source, columns, _features(known.features))
+        return interaction_table.read(known.source, columns, _features(known.features))
     if known.kind not in KINDS:
         raise InputError(f"unknown kind '{known.kind}'; choose from {', '.join(KINDS)}.{nearest(known.kind, KINDS)}")
     if columns or known.features:

@@ -8,8 +8,8 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.request import Request
-from recbole_mm.inspection.page import page
-from recbole_mm.inspection.screen import screen
+from recbole_mm.inspection.inspect_page import page
+from recbole_mm.inspection.inspect_screen import screen
 from recbole_mm.inspection.walk import inspect
 
 

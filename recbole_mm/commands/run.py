@@ -14,7 +14,7 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.training.run import Interrupted, run
-from recbole_mm.training.screen import metrics_table
+from recbole_mm.training.run_screen import metrics_table
 
 
 def main(arguments: Arguments, say: Say) -> int:

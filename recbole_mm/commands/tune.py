@@ -14,7 +14,7 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, check_command
 from recbole_mm.settings.parameters import read
-from recbole_mm.tuning.plan import Plan
+from recbole_mm.tuning.searching import Plan
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import declared_space, default_space, read_space
 from recbole_mm.tuning.tune import Unfinished, resume, tune

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from recbole_mm.base.metrics import sign, spelled
-from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry
 from recbole_mm.comparison.significance import Difference
 
 ALPHA = 0.05

@@ -14,18 +14,18 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
 from recbole_mm.base.metrics import key_of
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry, Run
+from recbole_mm.comparison.compare_progress import Progress
 from recbole_mm.comparison.differences import differences
 from recbole_mm.comparison.options import Plan
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.plan import PlannedRun, Row, check_once, configure_row, planned_run
-from recbole_mm.comparison.progress import Progress
-from recbole_mm.comparison.record import NOT_TRAINED, Benchmark, Entry, Run
+from recbole_mm.comparison.planned_runs import PlannedRun, Row, check_once, configure_row, planned_run
 from recbole_mm.comparison.running import in_processes, in_ray
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparison.training import read_run
 from recbole_mm.configuration.request import Request, read_yaml
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.training.screen import duration
+from recbole_mm.training.run_screen import duration
 
 Say = Callable[[str], object]
 

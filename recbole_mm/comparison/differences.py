@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from recbole_mm.base.metrics import sign
-from recbole_mm.comparison.record import Entry, Run
+from recbole_mm.comparison.benchmark import Entry, Run
 from recbole_mm.comparison.significance import Difference, compare_paired, corrected
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from recbole_mm.base.environment import environment
 from recbole_mm.base.files import replace_text
-from recbole_mm.comparison import tables
-from recbole_mm.comparison.page import page
-from recbole_mm.comparison.plan import PlannedRun
-from recbole_mm.comparison.record import NOT_TRAINED, Benchmark
+from recbole_mm.comparison import text_tables
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark
+from recbole_mm.comparison.compare_page import page
+from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import read_run
-from recbole_mm.training.result import write_result
+from recbole_mm.training.result_files import write_result
 
 TOLD = ("valid", "test", "best_epoch", "epochs", "seconds_per_epoch", "n_parameters", "peak_memory_mib", "folder")
 
@@ -35,10 +35,10 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequ
     """
     found = environment()
     title = f"Comparison on {', '.join(one.dataset for one in benchmarks)}"
-    replace_text(out / "table.md", tables.markdown(benchmarks))
-    replace_text(out / "table.tex", tables.latex(benchmarks))
-    replace_text(out / "table.csv", tables.csv_text(benchmarks))
-    replace_text(out / "differences.csv", tables.differences_csv(benchmarks))
+    replace_text(out / "table.md", text_tables.markdown(benchmarks))
+    replace_text(out / "table.tex", text_tables.latex(benchmarks))
+    replace_text(out / "table.csv", text_tables.csv_text(benchmarks))
+    replace_text(out / "differences.csv", text_tables.differences_csv(benchmarks))
     replace_text(out / "compare.html", page(title, benchmarks, command, found))
     write_result(
         out,

@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from recbole_mm.comparison.options import Plan
-from recbole_mm.comparison.plan import PlannedRun
+from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import train_alone, train_run, write_error
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept, devices_of_trial

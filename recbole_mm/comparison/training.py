@@ -14,9 +14,9 @@ from multiprocessing import parent_process
 from typing import Any
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.comparison.plan import PlannedRun
-from recbole_mm.comparison.record import Run
-from recbole_mm.training.result import read_users
+from recbole_mm.comparison.benchmark import Run
+from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.training.result_files import read_users
 from recbole_mm.training.run import run
 
 LOG, ERROR = "log.txt", "error.txt"

@@ -15,7 +15,7 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.configuration.checks import check_config
+from recbole_mm.configuration.setting_checks import check_config
 from recbole_mm.configuration.valid_names import check_keys, check_model
 from recbole_mm.data.atomic import files_and_gaps
 from recbole_mm.data.cache import FileState, digests_of, state_of

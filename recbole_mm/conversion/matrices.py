@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.conversion.features import look_all
+from recbole_mm.conversion.feature_files import look_all
 from recbole_mm.conversion.folders import files_in, some_files
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.sparse import read_matrix

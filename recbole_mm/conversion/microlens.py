@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.conversion.features import look_all
+from recbole_mm.conversion.feature_files import look_all
 from recbole_mm.conversion.folders import files_in, only_file, some_files
+from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column
 from recbole_mm.conversion.source import Source
-from recbole_mm.conversion.tables import Field, checked_batches, column_names, find_column
 from recbole_mm.conversion.values import Times, ids
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recbole_mm.conversion.features import look_all
+from recbole_mm.conversion.feature_files import look_all
 from recbole_mm.conversion.folders import only_file, some_files
+from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.conversion.source import Source, Stream
-from recbole_mm.conversion.tables import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.conversion.values import Times, ids, labels, numbers
 from recbole_mm.data.folder import PARTS
 

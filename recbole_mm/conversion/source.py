@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from recbole_mm.data.feature_table import Blocks, FeatureTable
 from recbole_mm.data.folder import PARTS
-from recbole_mm.data.table import Blocks, FeatureTable
 
 FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 

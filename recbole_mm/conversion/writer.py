@@ -15,7 +15,7 @@ import pyarrow.csv
 import yaml
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.conversion.features import number_rows
+from recbole_mm.conversion.feature_files import number_rows
 from recbole_mm.conversion.source import FIELDS, FeatureFile, Source
 
 _ATOMIC = pa.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")

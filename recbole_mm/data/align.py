@@ -9,8 +9,8 @@ import scipy.linalg
 import torch
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.data.feature_table import FeatureTable, chunks
 from recbole_mm.data.features import NORMALIZE, check_choice, some
-from recbole_mm.data.table import FeatureTable, chunks
 
 MISSING = ("mean", "zero", "error")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data import ml100k
+from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.data.folder import DatasetFolder, errors_named
 from recbole_mm.data.formats import READERS
 from recbole_mm.data.records import read_atomic, read_parquet
-from recbole_mm.data.table import FeatureTable
 
 NORMALIZE = ("none", "l2", "standard")
 _COMMON_KEYS = ("normalize", "pca")  # of every modality

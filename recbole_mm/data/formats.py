@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.cache import Digests, state_of
-from recbole_mm.data.table import Blocks, chunks
+from recbole_mm.data.feature_table import Blocks, chunks
 
 ZIP = b"PK\x03\x04"  # how an archive begins
 FLOATS = {"F16", "F32", "F64", "BF16"}  # number types of a .safetensors file

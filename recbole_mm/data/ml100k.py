@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits  # scikit-learn requires it
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays, Digests, cached_arrays
-from recbole_mm.data.table import FeatureTable
+from recbole_mm.data.feature_table import FeatureTable
 
 _VERSION = 2  # of the algorithms below: part of the cache key
 _FILES = {"title": ("item",), "genre": ("item",), "knowledge": ("kg", "link")}

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.data.feature_table import BLOCK, Blocks, FeatureTable
 from recbole_mm.data.folder import DatasetFolder, place_of
 from recbole_mm.data.formats import intact
-from recbole_mm.data.table import BLOCK, Blocks, FeatureTable
 
 
 def read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:

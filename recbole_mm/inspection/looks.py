@@ -15,9 +15,9 @@ from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import folder_of
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
-from recbole_mm.inspection.features import features, number_type
+from recbole_mm.inspection.feature_numbers import features, number_type
+from recbole_mm.inspection.found import Inspection, Modality
 from recbole_mm.inspection.loading import described_modalities, line_of
-from recbole_mm.inspection.result import Inspection, Modality
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
 from recbole_mm.recbole_bridge.models import is_multimodal
 

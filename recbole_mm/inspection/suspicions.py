@@ -9,7 +9,7 @@ import numpy as np
 
 from recbole_mm.data.features import some
 from recbole_mm.inspection.coconsumption import CoConsumption
-from recbole_mm.inspection.features import Features
+from recbole_mm.inspection.feature_numbers import Features
 from recbole_mm.inspection.statistics import Counts, Pairs, Split, leaked, repeated
 
 LOW_COVERAGE = 0.5  # share of the items

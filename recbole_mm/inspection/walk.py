@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from recbole_mm.configuration.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.data.file_checks import mistakes_in_files
+from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.loading import load_readable, pairs_of, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
-from recbole_mm.inspection.result import Inspection
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.recbole_bridge.models import is_multimodal
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training import checks
+from recbole_mm.training import data_checks
 from recbole_mm.training.build import build_model, build_trainer, load_dataset, split_dataset
 
 
@@ -102,12 +102,12 @@ def _split(config: Any, dataset: Any, found: Inspection) -> Any:
     """Return the loaders of the splits, None where there are none."""
     loaders = None
     with found.problems.collected("reading the settings"):
-        checks.check_catalogue(config, dataset)
+        data_checks.check_catalogue(config, dataset)
     with found.problems.collected("splitting the dataset"):
         loaders = split_dataset(config, dataset)
     with found.problems.collected("splitting the dataset"):
         if loaders is not None:
-            checks.check_splits(*loaders)
+            data_checks.check_splits(*loaders)
     return loaders
 
 
@@ -118,7 +118,7 @@ def _check_model(config: Any, loaders: Any, found: Inspection) -> None:
         with _elsewhere(config["checkpoint_dir"]):
             trainer = build_trainer(config, model)
             trainer.tensorboard.close()
-        checks.check_scores(trainer, loaders[1])
+        data_checks.check_scores(trainer, loaders[1])
 
 
 @contextmanager

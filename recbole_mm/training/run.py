@@ -28,14 +28,14 @@ from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training import checks
+from recbole_mm.training import data_checks
 from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
 from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, warning
 from recbole_mm.training.groups import Groups
 from recbole_mm.training.history import read_history
-from recbole_mm.training.result import resolved_config, write_result, write_users
-from recbole_mm.training.screen import groups_table, metrics_table
+from recbole_mm.training.result_files import resolved_config, write_result, write_users
+from recbole_mm.training.run_screen import groups_table, metrics_table
 
 
 class Interrupted(Exception):
@@ -127,14 +127,14 @@ def _train_and_test(
 def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple[Any, Any, Any]]:
     """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
     dataset = load_dataset(config)
-    checks.check_catalogue(config, dataset)
+    data_checks.check_catalogue(config, dataset)
     loaders = split_dataset(config, dataset)
-    checks.check_splits(*loaders)
+    data_checks.check_splits(*loaders)
     trainer = build_trainer(config, build_model(config, loaders[0]))
     trainer.saved_model_file = str(folder / f"{config['model']}.pth")
     if request.resume:
         _resume(trainer, Path(request.resume))
-    checks.check_scores(trainer, loaders[1])
+    data_checks.check_scores(trainer, loaders[1])
     return trainer, loaders
 
 

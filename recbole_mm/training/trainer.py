@@ -13,7 +13,7 @@ from tqdm import tqdm
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.metrics import best_epoch
 from recbole_mm.recbole_bridge.resumable import Resumable
-from recbole_mm.training.checks import refuse_nan
+from recbole_mm.training.data_checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.training.trees import TreesRunTrainer
 

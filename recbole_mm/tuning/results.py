@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recbole_mm.parallel.cluster import ray_silent
-from recbole_mm.tuning.record import Sweep, Trial
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store
+from recbole_mm.tuning.trials import Sweep, Trial
 
 PREFIX = "valid_"
 

@@ -19,7 +19,7 @@ from recbole_mm.configuration.valid_names import check_keys
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.settings.names import DATA_PATH, dataset_yaml
 from recbole_mm.settings.parameters import read
-from recbole_mm.tuning.plan import Plan, n_drawn
+from recbole_mm.tuning.searching import Plan, n_drawn
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import space_of
 

@@ -12,11 +12,11 @@ from recbole_mm.base.metrics import sign
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.tuning.data import Shared, prepare
-from recbole_mm.tuning.plan import Plan, sampled, searcher
-from recbole_mm.tuning.progress import Line, progress
 from recbole_mm.tuning.scheduling import name_of, scheduler
+from recbole_mm.tuning.searching import Plan, sampled, searcher
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store, around
+from recbole_mm.tuning.sweep_progress import Line, progress
 from recbole_mm.tuning.trial import train_trial
 
 KEPT = 2  # checkpoints of a trial: the newest, and the one before while Ray has not noted it

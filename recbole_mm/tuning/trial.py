@@ -17,7 +17,7 @@ from recbole_mm.parallel.devices import devices_of_trial
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training import checks
+from recbole_mm.training import data_checks
 from recbole_mm.training.build import build_model, build_trainer
 from recbole_mm.tuning.data import Shared, prepare
 from recbole_mm.tuning.spec import SweepSpec
@@ -45,7 +45,7 @@ def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> N
         train, valid = (prepare(config) if data_keys() & set(values) else shared).loaders(config)
         trainer = build_trainer(config, build_model(config, train))
         if not _resumed(trainer, tune.get_checkpoint()):
-            checks.check_scores(trainer, valid)
+            data_checks.check_scores(trainer, valid)
 
         def report(epoch: int, score: float) -> None:
             told = _told(trainer.history[-1], config)

@@ -19,15 +19,15 @@ from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import Interrupted, run
-from recbole_mm.tuning.page import page
-from recbole_mm.tuning.plan import Plan
-from recbole_mm.tuning.progress import Line
-from recbole_mm.tuning.record import Sweep, trials_csv
 from recbole_mm.tuning.results import read_sweep
+from recbole_mm.tuning.searching import Plan
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.spec import SweepSpec, read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, within
 from recbole_mm.tuning.sweep import load, run_trials
+from recbole_mm.tuning.sweep_page import page
+from recbole_mm.tuning.sweep_progress import Line
+from recbole_mm.tuning.trials import Sweep, trials_csv
 
 SPEC, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
 

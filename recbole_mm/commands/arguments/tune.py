@@ -6,7 +6,7 @@ import argparse
 
 from recbole_mm.commands.arguments.run import add_model_and_dataset
 from recbole_mm.commands.parser import Parser
-from recbole_mm.tuning.plan import Plan
+from recbole_mm.tuning.searching import Plan
 
 
 def parser() -> Parser:

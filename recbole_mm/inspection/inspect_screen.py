@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tabulate import tabulate
 
-from recbole_mm.inspection.result import Inspection
-from recbole_mm.inspection.tables import (
+from recbole_mm.inspection.found import Inspection
+from recbole_mm.inspection.inspect_tables import (
     Table,
     co_consumption_table,
     counts_table,

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from recbole_mm.base.metrics import key_of, spelled
+from recbole_mm.comparison.benchmark import Benchmark, Entry
 from recbole_mm.comparison.cells import ordered, text, title
-from recbole_mm.comparison.record import Benchmark, Entry
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.training.groups import title as group_title
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 
 from recbole_mm.html.render import render
-from recbole_mm.inspection.figures import co_consumption_figure, history_figure, norms_figure
-from recbole_mm.inspection.result import Inspection
-from recbole_mm.inspection.tables import (
+from recbole_mm.inspection.found import Inspection
+from recbole_mm.inspection.inspect_plots import co_consumption_figure, history_figure, norms_figure
+from recbole_mm.inspection.inspect_tables import (
     Table,
     co_consumption_table,
     counts_table,

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from recbole_mm.base.metrics import spelled
+from recbole_mm.comparison.benchmark import Benchmark, Entry
 from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows
-from recbole_mm.comparison.record import Benchmark, Entry
 
 LATEX_TEXT = {
     "\\": r"\textbackslash{}",

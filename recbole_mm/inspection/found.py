@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recbole_mm.inspection.coconsumption import CoConsumption
-from recbole_mm.inspection.features import Features
+from recbole_mm.inspection.feature_numbers import Features
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.statistics import Counts, Split
 

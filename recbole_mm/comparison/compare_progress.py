@@ -8,8 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from recbole_mm.comparison.plan import PlannedRun
-from recbole_mm.training.screen import duration
+from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.training.run_screen import duration
 
 
 class Progress:

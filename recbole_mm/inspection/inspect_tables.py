@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_mm.inspection.result import Inspection, Modality
+from recbole_mm.inspection.found import Inspection, Modality
 from recbole_mm.inspection.statistics import Counts, Split, distribution
 
 

@@ -20,7 +20,7 @@ from recbole_mm.data.cache import digests_of
 from recbole_mm.recbole_bridge.model_sources import named, source_hash
 from recbole_mm.recbole_bridge.models import is_proposed
 from recbole_mm.settings.names import DATA_PATH
-from recbole_mm.training.result import resolved_config
+from recbole_mm.training.result_files import resolved_config
 
 
 @dataclass(frozen=True, slots=True)

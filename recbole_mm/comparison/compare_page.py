@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recbole_mm.base.metrics import key_of, spelled
-from recbole_mm.comparison import figures
+from recbole_mm.comparison import compare_plots
+from recbole_mm.comparison.benchmark import Benchmark
 from recbole_mm.comparison.cells import BEST, SECOND, Cell, caption, rows
-from recbole_mm.comparison.record import Benchmark
 from recbole_mm.comparison.significance import Difference, Paired
 from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
@@ -57,7 +57,7 @@ def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment:
     environment : mapping
         As `recbole_mm.base.environment.environment` returns it.
     """
-    style = figures.styles(benchmarks)
+    style = compare_plots.styles(benchmarks)
     return render(
         "comparison.html",
         title=title,
@@ -77,7 +77,7 @@ def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment:
     )
 
 
-def _part(benchmark: Benchmark, style: figures.Styles, place: int) -> Part:
+def _part(benchmark: Benchmark, style: compare_plots.Styles, place: int) -> Part:
     return Part(
         benchmark.dataset,
         spelled(benchmark.valid_metric),
@@ -90,17 +90,17 @@ def _part(benchmark: Benchmark, style: figures.Styles, place: int) -> Part:
     )
 
 
-def _plots(benchmark: Benchmark, style: figures.Styles, place: int) -> dict[str, str]:
+def _plots(benchmark: Benchmark, style: compare_plots.Styles, place: int) -> dict[str, str]:
     runs = [run for entry in benchmark.entries for run in entry.finished]
     if not runs:
         return {}
-    drawn = {"metrics": figures.metrics}
+    drawn = {"metrics": compare_plots.metrics}
     if any(run.groups for run in runs):
-        drawn["groups"] = figures.groups
+        drawn["groups"] = compare_plots.groups
     if any(key_of(benchmark.valid_metric) in (run.test or {}) for run in runs):
-        drawn["costs"] = figures.costs
+        drawn["costs"] = compare_plots.costs
     if any(run.history for run in runs):
-        drawn["curves"] = figures.learning_curves
+        drawn["curves"] = compare_plots.learning_curves
     return {name: plot_html(draw(benchmark, style), f"{name}-{place}") for name, draw in drawn.items()}
 
 

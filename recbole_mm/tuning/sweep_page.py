@@ -6,9 +6,9 @@ from collections import Counter
 
 from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
-from recbole_mm.training.screen import duration
-from recbole_mm.tuning.figures import learning_curves, parallel_coordinates, settings_against_score, shown
-from recbole_mm.tuning.record import Sweep, Trial
+from recbole_mm.training.run_screen import duration
+from recbole_mm.tuning.sweep_plots import learning_curves, parallel_coordinates, settings_against_score, shown
+from recbole_mm.tuning.trials import Sweep, Trial
 
 SHOWN = 10  # best trials in the table
 STATUSES = ("finished", "stopped", "running", "failed")

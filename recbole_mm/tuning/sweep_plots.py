@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from recbole_mm.base.metrics import sign
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
-from recbole_mm.tuning.record import Sweep, Trial, is_number
+from recbole_mm.tuning.trials import Sweep, Trial, is_number
 
 BEST, GREY = "#c8541b", "#888888"
 COLOURS = {"finished": "#1f5fa8", "stopped": "#9a9a9a", "running": "#2a8f6a", "failed": "#d33333"}

@@ -12,9 +12,9 @@ from typing import Any
 from tabulate import tabulate
 
 from recbole_mm.base.metrics import sign
-from recbole_mm.tuning.figures import shown
 from recbole_mm.tuning.results import numbered, status_of
 from recbole_mm.tuning.spec import SweepSpec
+from recbole_mm.tuning.sweep_plots import shown
 
 Line = Callable[[str], object]
 EVERY = 2.0  # seconds between two tables

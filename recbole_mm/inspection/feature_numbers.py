@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_mm.data.table import Blocks, FeatureTable
+from recbole_mm.data.feature_table import Blocks, FeatureTable
 
 
 @dataclass(frozen=True, slots=True)
