@@ -1,4 +1,4 @@
-"""A small data set with every column and file that a model of RecBole asks for: the committed one, and more drawn."""
+"""A small dataset with every column and file that a model of RecBole asks for: the committed one, and more drawn."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PRETRAINED = {  # what GRU4RecKG and KSR need beyond
 
 
 def write(out: Path) -> Path:
-    """Write the data set into a folder `all-columns` in `out` and return that; each call writes the same."""
+    """Write the dataset into a folder `all-columns` in `out` and return that; each call writes the same."""
     rng, folder, source = np.random.default_rng(0), out / NAME, COMMITTED / "microvideo"
     shutil.copytree(source, folder)
     settings = yaml.safe_load((folder / "microvideo.yaml").read_text(encoding="utf-8"))

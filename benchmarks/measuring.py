@@ -59,9 +59,9 @@ def prepare(
     Parameters
     ----------
     name, dataset : str
-        Of the model and the data set.
+        Of the model and the dataset.
     change : callable
-        Receives RecBole's data set before it is split.
+        Receives RecBole's dataset before it is split.
     **settings
         What differs from the defaults.
     """
@@ -83,7 +83,7 @@ def build(
     Parameters
     ----------
     name, dataset : str
-        Of the model and the data set.
+        Of the model and the dataset.
     way : callable
         Gives the context in which the model is built and makes its steps.
     **settings

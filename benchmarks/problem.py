@@ -1,4 +1,4 @@
-"""Data sets of the benchmarks: generated graphs of a named size, and interactions with times."""
+"""Datasets of the benchmarks: generated graphs of a named size, and interactions with times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAND_IN = 10  # rows of the training part that stand in for validation and test
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a data set is; `modalities` holds the width of each."""
+    """How large a dataset is; `modalities` holds the width of each."""
 
     users: int
     items: int
@@ -41,7 +41,7 @@ def write(name: str, out: Path, size: Size | None = None, held_out: float = 0.0,
     Parameters
     ----------
     name : str
-        Of the data set.
+        Of the dataset.
     out : path
         RecBole's `data_path`.
     size : Size, optional
@@ -49,7 +49,7 @@ def write(name: str, out: Path, size: Size | None = None, held_out: float = 0.0,
     held_out : float
         Share of the interactions in the validation part, and again in the test part; at 0 all are in the training part.
     seed : int
-        The same seed gives the same data set.
+        The same seed gives the same dataset.
     """
     wanted, rng = size or SIZES[name], np.random.default_rng(seed)
     folder = out / name
@@ -98,7 +98,7 @@ def _write_ids(file: Path, header: str, rows: np.ndarray) -> None:
 
 
 def find_sequences(name: str, out: Path) -> dict[str, str]:
-    """Return the settings by which RecBole finds a data set of `SEQUENCES`; a generated one is written into `out`."""
+    """Return the settings by which RecBole finds a dataset of `SEQUENCES`; a generated one is written into `out`."""
     if name == "ml-100k":
         return {}
     if name == "microvideo":

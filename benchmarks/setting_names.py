@@ -16,7 +16,7 @@ import yaml
 from recbole.utils import argument_list
 
 from recbole_mm.base.files import replace_text
-from recbole_mm.configuration.valid_names import TABLE, losses_in, read_in, recbole_folder
+from recbole_mm.configuration.valid_names import NAMES_FILE, losses_in, read_in, recbole_folder
 
 # Packages of RecBole that read the configuration of every run; models are read one by one.
 CORE_PACKAGES = ("config", "data", "trainer", "evaluator", "sampler", "utils", "quick_start")
@@ -46,7 +46,7 @@ def names() -> dict[str, Any]:
 
 def write() -> Path:
     """Write the table into the package."""
-    return replace_text(TABLE, json.dumps(names(), indent=1) + "\n")
+    return replace_text(NAMES_FILE, json.dumps(names(), indent=1) + "\n")
 
 
 def _common(recbole: Path) -> set[str]:

@@ -13,11 +13,11 @@ from tabulate import tabulate
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
 from recbole_mm.configuration.request import Request
 from recbole_mm.tuning.results import read_sweep
-from recbole_mm.tuning.searching import SCHEDULERS, Plan
+from recbole_mm.tuning.searching import SCHEDULERS, SweepOptions
 from recbole_mm.tuning.space_files import default_space, read_space
 from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.store import Store
-from recbole_mm.tuning.sweep import load, run_trials
+from recbole_mm.tuning.sweep import load_shared, run_trials
 from recbole_mm.tuning.trials import Sweep
 
 
@@ -32,9 +32,9 @@ def bench(request: Request, trials: int, schedulers: Sequence[str], threads: int
         about = machine()
         space = read_space(default_space(request.model) or Path(f"{request.model}.yaml"))
         for scheduler in schedulers:
-            spec, store = sweep_spec(request, space, Plan(trials, scheduler)), Store(str(folder / scheduler))
+            spec, store = sweep_spec(request, space, SweepOptions(trials, scheduler)), Store(str(folder / scheduler))
             start = perf_counter()
-            run_trials(spec, load(spec), store, restore=False, address="", say=say)
+            run_trials(spec, load_shared(spec), store, restore=False, address="", say=say)
             found[scheduler] = summary(read_sweep(spec, store, perf_counter() - start))
     return {"machine": about, "model": request.model, "dataset": request.dataset, "trials": trials, "sweeps": found}
 

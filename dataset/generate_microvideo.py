@@ -1,4 +1,4 @@
-"""Write a micro-video data set of known structure in RecBole's format: image, audio, text, time, cold items.
+"""Write a micro-video dataset of known structure in RecBole's format: image, audio, text, time, cold items.
 
 Items mix a few latent topics. A user likes topics, drifts slowly from one mix to another, and follows
 popular items a little. Every modality is a noisy linear view of the topics of the item, so that content
@@ -52,7 +52,7 @@ def generate(
     noise: float = 0.05,
     seed: int = 2024,
 ) -> dict[str, int]:
-    """Write the data set into the folder ``out/name`` and return its counts.
+    """Write the dataset into the folder ``out/name`` and return its counts.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def generate(
     Raises
     ------
     ValueError
-        On numbers that make no data set.
+        On numbers that make no dataset.
     """
     warm = items - cold_items
     most = interactions_per_user + interactions_per_user // 2
@@ -180,7 +180,7 @@ def _write(file: Path, lines: list[str] | np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default=Path(__file__).resolve().parent, type=Path, help="folder of data sets")
+    parser.add_argument("--out", default=Path(__file__).resolve().parent, type=Path, help="folder of datasets")
     parser.add_argument("--name", default="microvideo", help="name of the set and its folder")
     parser.add_argument("--users", default=300, type=int)
     parser.add_argument("--items", default=240, type=int, help="all items, cold ones included")

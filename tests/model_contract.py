@@ -43,7 +43,7 @@ class StandInConfig(dict[str, Any]):
 
 
 class StandInDataset:
-    """The data set that a model sees, for problems small enough to compute densely.
+    """The dataset that a model sees, for problems small enough to compute densely.
 
     Parameters
     ----------

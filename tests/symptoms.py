@@ -34,7 +34,7 @@ class Attack:
 
 
 def write(folder: Path, rows: list[tuple[str, str]], item: str | None = None) -> None:
-    """Write the data set `toy`: its interactions, one a second, and its item file."""
+    """Write the dataset `toy`: its interactions, one a second, and its item file."""
     (folder / "toy").mkdir(parents=True, exist_ok=True)
     lines = [f"{user}\t{name}\t{time}\n" for time, (user, name) in enumerate(rows)]
     (folder / "toy" / "toy.inter").write_text(HEADER + "".join(lines))
@@ -51,7 +51,7 @@ def configuration(folder: Path, model: str = "BPR", **settings: Any) -> Any:
 
 
 def load(folder: Path, model: str = "BPR", **settings: Any) -> Any:
-    """Return the data set `toy`."""
+    """Return the dataset `toy`."""
     from recbole.data import create_dataset
 
     return create_dataset(configuration(folder, model, **settings))
@@ -240,7 +240,7 @@ def evil_caches(folder: Path) -> list[bool]:
     for name in ("toy-Dataset", "toy-for-BPR-dataloader"):
         (folder / "saved" / f"{name}.pth").write_bytes(pickle.dumps(Attack(folder / name)))
     for use in (load, lambda folder: load_split_dataloaders(configuration(folder))):
-        with contextlib.suppress(AttributeError, TypeError):  # what the pickle gives is no data set
+        with contextlib.suppress(AttributeError, TypeError):  # what the pickle gives is no dataset
             use(folder)
     return [(folder / name).exists() for name in ("toy-Dataset", "toy-for-BPR-dataloader")]
 

@@ -51,7 +51,7 @@ class TestAlign:
         assert features.tolist() == [[0, 0], [-1, 0], [0, 0], [1, 0]]
 
     def test_standard_of_a_constant_column_is_zero(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "BLOCK", 100)
+        monkeypatch.setattr(module, "BLOCK_VALUES", 100)
         features = np.full((1001, 1), 0.1, dtype=np.float32)
         normalize_rows(features, np.arange(1001), "standard")
         assert not features.any()
@@ -59,9 +59,9 @@ class TestAlign:
     def test_chunks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         rows = np.random.default_rng(0).normal(size=(3, 4))
         for normalize in ("none", "l2", "standard"):
-            monkeypatch.setattr(module, "BLOCK", 2**20)
+            monkeypatch.setattr(module, "BLOCK_VALUES", 2**20)
             whole, _ = self.align(rows, "bca", normalize=normalize)
-            monkeypatch.setattr(module, "BLOCK", 1)
+            monkeypatch.setattr(module, "BLOCK_VALUES", 1)
             by_rows, _ = self.align(rows, "bca", normalize=normalize)
             torch.testing.assert_close(by_rows, whole)
 
@@ -87,7 +87,7 @@ class TestAlign:
         rows = np.random.default_rng(0).normal(size=(40, 6)) @ np.diag([5, 4, 3, 2, 1, 0.5]) + 1000
         self.tokens = np.array(["[PAD]", *map(str, range(40))], dtype=object)
         for block in (2**20, 18):
-            monkeypatch.setattr(module, "BLOCK", block)
+            monkeypatch.setattr(module, "BLOCK_VALUES", block)
             table = FeatureTable.of("x.npy", self.tokens[1:].tolist(), rows)
             features, _ = align(
                 table, self.tokens, set(self.tokens), missing="mean", normalize="none", name="x", width=3

@@ -1,9 +1,10 @@
-"""Rooms: each imports only what stands below it, so that none of them goes in a circle."""
+"""Rooms import only what stands below them, in no circle; a name means one thing in the whole pack."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,29 @@ def test_the_documentation_has_the_same_floors() -> None:
     assert {(int(floor), room) for floor, room in rows} == {
         (number, room) for number, rooms in enumerate(FLOORS) for room in rooms
     }
+
+
+# What every command, format of conversion and arguments module has, and what the package itself gives.
+ALIKE = {"main", "parser", "read", "register_model"}
+
+
+def test_a_name_means_one_thing() -> None:
+    homes: dict[str, set[str]] = defaultdict(set)
+    for file in PACK.rglob("*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            names += [node.name] if isinstance(node, ast.ClassDef | ast.FunctionDef) else []
+            for name in names:
+                homes[name].add(str(file.relative_to(PACK)))
+    twice = {name: files for name, files in homes.items() if len(files) > 1 and not name.startswith("_")}
+    assert {name: files for name, files in twice.items() if name not in ALIKE} == {}
+
+
+def test_a_module_has_a_name_of_its_own() -> None:
+    rooms: dict[str, set[str]] = defaultdict(set)
+    for file in PACK.rglob("*.py"):
+        if file.stem not in LOOSE:
+            rooms[file.stem].add(file.relative_to(PACK).parts[0])
+    # A command's module is named like the command, and like the module that does its work.
+    assert {name: found for name, found in rooms.items() if len(found - {"commands"}) > 1} == {}

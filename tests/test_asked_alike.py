@@ -13,7 +13,7 @@ from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison import together
-from recbole_mm.comparison.planned_runs import Row, configure_row, planned_run
+from recbole_mm.comparison.planned_runs import PlannedRow, configure_row, planned_run
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
 from recbole_mm.configuration import request
 from recbole_mm.configuration.request import Request, configure
@@ -216,7 +216,7 @@ def test_a_run_does_not_check_again_what_the_comparison_has_checked(
 ) -> None:
     folder = tmp_path / "data" / "microvideo"
     shutil.copytree(DATASETS / "microvideo", folder)
-    row = Row("SEA", "SEA")
+    row = PlannedRow("SEA", "SEA")
     asked = configure_row(row, "microvideo", Request(settings=SMALL | {"data_path": str(folder.parent)}))
     hashes, _ = load_alike({"SEA": asked[1]})
     planned = planned_run(row, asked, data_hash=hashes["SEA"], seed=1, out=tmp_path, threads=1)

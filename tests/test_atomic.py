@@ -290,7 +290,7 @@ def test_the_load_col_of_a_data_set_s_own_yaml_counts_as_the_user_s(tmp_path: Pa
         ("1\t 2\t3", "line 5: item_id ' 2' has blanks around it: remove them"),
         ("[PAD]\t2\t3", "line 5: user_id '[PAD]' is RecBole's own name for padding: rename it, e.g. 'id_PAD'"),
         ("1\t[PAD]\t3", "line 5: item_id '[PAD]' is RecBole's own name for padding: rename it, e.g. 'id_PAD'"),
-        ("1\t2\tgood", "line 5: rating has 'good', which is no number"),
+        ("1\t2\tgood", "line 5: invalid number 'good' in rating"),
         ('1\t"2\t3', 'line 5: a quote (") at the start of a field is never closed: remove it'),
         ('1\t"2"b\t3', "line 5: '\t' expected after '\"': remove the quotes (\")"),
     ],
@@ -314,17 +314,17 @@ def folder_of(tmp_path: Path) -> Settings:
 @pytest.mark.parametrize(
     ("time", "expected"),
     [
-        ("", "is empty: fill it in, or remove the line"),
-        ("NA", "has 'NA', which is no finite number: correct it, or remove the line"),
-        ("nan", "has 'nan', which is no finite number: correct it, or remove the line"),
-        ("inf", "has 'inf', which is no finite number: correct it, or remove the line"),
-        ("1e999", "has '1e999', which is no finite number: correct it, or remove the line"),
-        ("noon", "has 'noon', which is no finite number: correct it, or remove the line"),
+        ("", "rating is empty: fill it in, or remove the line"),
+        ("NA", "invalid time 'NA' in rating: write a finite number, or remove the line"),
+        ("nan", "invalid time 'nan' in rating: write a finite number, or remove the line"),
+        ("inf", "invalid time 'inf' in rating: write a finite number, or remove the line"),
+        ("1e999", "invalid time '1e999' in rating: write a finite number, or remove the line"),
+        ("noon", "invalid time 'noon' in rating: write a finite number, or remove the line"),
     ],
 )
 def test_a_time_that_is_none_is_refused(tmp_path: Path, time: str, expected: str) -> None:
     config = folder(tmp_path, {"inter": f"{INTER}3\t7\t{time}\n"}, TIME_FIELD="rating")
-    assert refusal(config) == f"DIR/ml.inter, line 4: rating {expected}"
+    assert refusal(config) == f"DIR/ml.inter, line 4: {expected}"
     config["load_col"] = {"inter": ["user_id", "item_id"]}
     check_files(config)
 
@@ -382,7 +382,7 @@ def test_an_interval_of_numbers_is_checked_and_a_list_of_words_is_not(tmp_path: 
 def test_text_in_a_float_list_is_refused(tmp_path: Path, value: str) -> None:
     files = {"inter": INTER, "item": f"item_id:token\tx:float_seq\n5\t1 2\n6\t{value}\n"}
     word = "x" if "x" in value else "NA"
-    assert refusal(folder(tmp_path, files)) == f"DIR/ml.item, line 3: x has '{word}', which is no number"
+    assert refusal(folder(tmp_path, files)) == f"DIR/ml.item, line 3: invalid number '{word}' in x"
 
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_item_vectors_are_embedding_and_projected_modalities(data: tuple[Any, An
     ids_only, features_only = small(data, use_modalities=False), small(data, use_ids=False)
     torch.testing.assert_close(ids_only.embeddings()[0], ids_only.item_embedding.weight)
     assert features_only.item_embedding.weight.numel() == 0
-    with pytest.raises(InputError, match="nothing tells one item from another"):
+    with pytest.raises(InputError, match="items could not be told apart"):
         small(data, use_ids=False, use_modalities=False)
 
 

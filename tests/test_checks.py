@@ -195,7 +195,7 @@ def test_nan_and_infinite_scores_are_refused() -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Any:
-    """Return a function that makes RecBole's config, data set, dataloaders and trainer of a model."""
+    """Return a function that makes RecBole's config, dataset, dataloaders and trainer of a model."""
     rng = random.Random(0)
     (tmp_path / "tiny").mkdir()
     pairs = [(user, item) for user in range(8) for item in rng.sample(range(12), 6)]

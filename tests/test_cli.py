@@ -191,7 +191,7 @@ def test_bad_files_are_one_line_before_training(
     ("time", "arguments", "words"),
     [
         ("", [], ["toy.inter", "line 2", "timestamp is empty"]),
-        ("inf", [], ["toy.inter", "line 2", "timestamp has 'inf'"]),
+        ("inf", [], ["toy.inter", "line 2", "invalid time 'inf' in timestamp"]),
         ("5", ["--model=SASRec", "--train_neg_sample_args=None"], ["all 132 interactions", "timestamp 5"]),
         ("5", ["--load_col={'inter': ['user_id', 'item_id', 'rating']}"], ["load_col.inter", "'rating'"]),
     ],
@@ -309,10 +309,10 @@ def test_ccl4rec_runs(arguments: list[str], tmp_path: Path) -> None:
 
 def test_a_weight_for_no_modality_is_one_line_before_training(capsys: pytest.CaptureFixture[str]) -> None:
     line = mistake(capsys, "--model=SEA", *MICROVIDEO, "--graph_weights={'image': 0.5, 'audoi': 0.5}")
-    assert "graph_weights: 'audoi' is no modality of image, audio, text" in line
+    assert "graph_weights: unknown modality 'audoi'; there are image, audio, text" in line
     assert "audio" in line
     line = mistake(capsys, "--model=SEA", *MICROVIDEO, "--modalities={'image': {'file': 'image.npy'}}")
-    assert "SEA aligns two or more modalities and the data set has image alone" in line
+    assert "SEA aligns two or more modalities and the dataset has image alone" in line
 
 
 def test_a_package_that_a_model_needs_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

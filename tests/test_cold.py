@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from model_contract import DATASETS
+from recbole.utils import get_model
 
 from recbole_mm.commands.cli import main
 from recbole_mm.model.parts.cold_items import ColdItems, cold_to_trained
+from recbole_mm.recbole_bridge.own_names import MODELS
+from recbole_mm.settings.parameters import defaults
 
 TRAINED = np.array([True, True, True, False, False, False])
 IMAGE = torch.tensor([[1.0, 0], [0, 2], [-1, 0], [3, 4], [0, 0], [1, 1]])  # items 3, 4 and 5 are cold
@@ -47,17 +50,28 @@ def test_nothing_to_replace(trained: np.ndarray) -> None:
     torch.testing.assert_close(cold(items), items)
 
 
-@pytest.mark.parametrize(("model", "rate"), [("MHCR", 0.01), ("SEA", 0.001)])
-def test_cold_items_are_recommended(model: str, rate: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "rate", "rule"), [("MHCR", 0.01, "neighbours"), ("SEA", 0.001, "own")])
+def test_cold_items_are_recommended(model: str, rate: float, rule: str, tmp_path: Path) -> None:
     """A user's cold items are among the first 20 of 240 more than twice as often as by chance."""
     shutil.copytree(DATASETS / "microvideo", tmp_path / "microvideo")
     assert main(["split", "microvideo", "--cold-items=0.1", f"--data_path={tmp_path}"]) == 0
     command = ["run", f"--model={model}", "--dataset=microvideo", f"--data_path={tmp_path}", "--epochs=20"]
     split = f"--config_files={tmp_path / 'microvideo/cold_items_0_1.yaml'}"
     keys = ["--metrics=['Recall']", "--topk=[20]", "--valid_metric=Recall@20", f"--learning_rate={rate}"]
-    assert main([*command, split, *keys, "--embedding_size=32"]) == 0
+    assert main([*command, split, *keys, "--embedding_size=32", f"--cold_items={rule}"]) == 0
     (file,) = tmp_path.rglob("result.json")
     cold = json.loads(file.read_text())["test_groups"]["items"][0]
     assert cold["group"] == "cold"
     assert cold["evaluated"] > 100
     assert cold["metrics"]["recall@20"] > 2 * 20 / 240
+
+
+def test_all_models_score_cold_items_by_the_same_rule_by_default() -> None:
+    """A comparison of cold items favours no model."""
+    rules = {}
+    for model in MODELS:
+        declared = defaults(get_model(model).parameter_class)
+        if "cold_items" in declared:
+            rules[model] = declared["cold_items"]
+    assert set(rules.values()) == {"own"}
+    assert set(MODELS) - set(rules) == {"CCL4Rec"}  # has no embedding of an item to replace

@@ -20,7 +20,7 @@ from sweeping import PATIENCE, environment
 
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
-from recbole_mm.comparison.planned_runs import PlannedRun, Row
+from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun
 from recbole_mm.comparison.running import in_processes
 from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request
@@ -211,7 +211,8 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
     """As at Ctrl-C, of which a training itself takes no notice."""
     request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS), "epochs": 100_000, "learner": "none"})
     cells = [
-        PlannedRun(Row("BPR", "BPR"), "microvideo", 2020, request, tmp_path / name) for name in ("broken", "endless")
+        PlannedRun(PlannedRow("BPR", "BPR"), "microvideo", 2020, request, tmp_path / name)
+        for name in ("broken", "endless")
     ]
     settings = {**(request.settings or {}), "checkpoint_dir": str(cells[1].folder), "learner": "adam"}
     cells[1] = replace(cells[1], request=replace(request, settings=settings))

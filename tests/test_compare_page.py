@@ -12,7 +12,7 @@ from comparisons import FAILED, SEEDS, benchmark, difference, entry, run, values
 
 from recbole_mm.comparison import compare_plots
 from recbole_mm.comparison.benchmark import Benchmark, Entry, Run
-from recbole_mm.comparison.compare_page import page
+from recbole_mm.comparison.compare_page import comparison_html
 
 EVIL = "<script>alert(1)</script>&%{x}"
 VERSIONS = {"python": "3.11.9", "threads": 2}
@@ -79,7 +79,7 @@ class Page(HTMLParser):
 
 def written(*benchmarks: Benchmark, **changed: Any) -> str:
     given = {"title": "Comparison", "command": "recbole-mm compare", "environment": VERSIONS}
-    return page(benchmarks=benchmarks, **{**given, **changed})
+    return comparison_html(benchmarks=benchmarks, **{**given, **changed})
 
 
 def drawn(figure: go.Figure) -> tuple[list[dict[str, Any]], dict[str, Any]]:

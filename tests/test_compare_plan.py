@@ -15,16 +15,16 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.benchmark import Entry, Run
 from recbole_mm.comparison.compare_progress import Progress
-from recbole_mm.comparison.differences import best_baseline, differences, pairs_of
-from recbole_mm.comparison.planned_runs import PlannedRun, Row, configure_row, planned_run, read_rows
+from recbole_mm.comparison.differences import best_baseline, differences, entry_pairs
+from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun, configure_row, planned_rows, planned_run
 from recbole_mm.configuration.request import Request
-from recbole_mm.settings.parameters import read
+from recbole_mm.settings.parameters import read_parameters
 
 COMMON = Request(settings={"data_path": str(DATASETS), "use_gpu": False})
 
 
 def test_rows_are_models_with_their_ablations_under_them() -> None:
-    rows = read_rows(["BPR", "SEA", "LightGCN"], [], ["SEA", "CCL4Rec"], None)
+    rows = planned_rows(["BPR", "SEA", "LightGCN"], [], ["SEA", "CCL4Rec"], None)
     assert [row.label for row in rows] == [
         "BPR",
         "SEA",
@@ -39,14 +39,14 @@ def test_rows_are_models_with_their_ablations_under_them() -> None:
     ]
     assert [row.label for row in rows if row.baseline] == ["BPR", "LightGCN"]
     assert {row.ablation_of for row in rows} == {"", "SEA", "CCL4Rec"}
-    assert [row.label for row in read_rows(["BPR", "SEA"], [], [], ["SEA"]) if row.baseline] == ["SEA"]
+    assert [row.label for row in planned_rows(["BPR", "SEA"], [], [], ["SEA"]) if row.baseline] == ["SEA"]
 
 
 def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Path) -> None:
     for name, text in (("a", "alpha: 0.2"), ("b", "alpha: 0.3\ndataset: tiktok"), ("c", "model: MHCR\ncl_loss: 0.5")):
         (tmp_path / f"{name}.yaml").write_text(text)
     files = [f"MHCR={tmp_path}/a.yaml", f"MHCR={tmp_path}/b.yaml", f"MHCR, more contrast={tmp_path}/c.yaml"]
-    whole, *ablations, other = read_rows(["MHCR"], files, ["MHCR"], None)
+    whole, *ablations, other = planned_rows(["MHCR"], files, ["MHCR"], None)
     assert (other.label, other.model, other.baseline) == ("MHCR, more contrast", "MHCR", False)
     assert len(ablations) == 5
     config = {row.label: configure_row(row, "microvideo", COMMON)[1] for row in (whole, ablations[0], other)}
@@ -72,17 +72,17 @@ def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Pat
 )
 def test_mistakes_in_rows(arguments: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read_rows(*arguments)
+        planned_rows(*arguments)
 
 
 def test_a_file_is_of_its_model(tmp_path: Path) -> None:
     (tmp_path / "best.yaml").write_text("model: SEA\nureg: 0.1\n")
     (tmp_path / "none.yaml").write_text("ureg: 0.1\n")
     with pytest.raises(InputError, match=r"best.yaml is of SEA, not of MHCR"):
-        read_rows(["MHCR"], [f"MHCR={tmp_path}/best.yaml"], [], None)
+        planned_rows(["MHCR"], [f"MHCR={tmp_path}/best.yaml"], [], None)
     with pytest.raises(InputError, match=r"mine is not among the models, and .*none.yaml names no model"):
-        read_rows(["MHCR"], [f"mine={tmp_path}/none.yaml"], [], None)
-    row = Row("MHCR", "MHCR", files=(f"{tmp_path}/none.yaml",))
+        planned_rows(["MHCR"], [f"mine={tmp_path}/none.yaml"], [], None)
+    row = PlannedRow("MHCR", "MHCR", files=(f"{tmp_path}/none.yaml",))
     with pytest.raises(InputError, match=r"MHCR on microvideo: .*unknown setting 'ureg'"):
         configure_row(row, "microvideo", COMMON)
 
@@ -91,16 +91,16 @@ def test_a_file_is_of_its_model(tmp_path: Path) -> None:
 def test_every_ablation_is_another_model(model: str) -> None:
     """Its settings are declared ones, within their ranges, and differ from the defaults."""
     declaration = get_model(model).parameter_class
-    whole = read(declaration, {})
+    whole = read_parameters(declaration, {})
     assert get_model(model).ablations
     for name, changes in get_model(model).ablations.items():
-        changed = read(declaration, changes)
+        changed = read_parameters(declaration, changes)
         assert all(getattr(changed, key) != getattr(whole, key) for key in changes), name
 
 
 def folder_of(seed: int = 2020, data_hash: str = "x", threads: int = 1, **settings: Any) -> Path:
     common = Request(settings={**(COMMON.settings or {}), "epochs": 3, **settings})
-    row = Row("SEA without alignment", "SEA", changes={"alpha_contrast": 0.0})
+    row = PlannedRow("SEA without alignment", "SEA", changes={"alpha_contrast": 0.0})
     asked = configure_row(row, "microvideo", common)
     cell = planned_run(row, asked, data_hash=data_hash, seed=seed, out=Path("/out"), threads=threads)
     assert (cell.request.settings or {})["alpha_contrast"] == 0
@@ -134,7 +134,7 @@ def test_validation_chooses_the_best_baseline_and_the_test_has_no_say() -> None:
     part = with_valid("MHCR without x", 0.1, 0.5, 0.5, 0.5, baseline=False, ablation_of="MHCR")
 
     def labels(*entries: Entry) -> list[tuple[str, str]]:
-        return [(one.label, other.label) for one, other in pairs_of(entries, "ndcg@10")]
+        return [(one.label, other.label) for one, other in entry_pairs(entries, "ndcg@10")]
 
     assert labels(ours, part, low, best, failed) == [("MHCR", "BPR"), ("MHCR without x", "MHCR")]
     assert labels(low, best) == [("LightGCN", "BPR")]
@@ -184,14 +184,14 @@ def test_all_tests_over_users_on_a_data_set_are_one_family() -> None:
 
 def test_the_time_left_goes_by_the_row_then_by_the_data_set() -> None:
     def cell(label: str, seed: int, dataset: str = "a") -> PlannedRun:
-        return PlannedRun(Row(label, label), dataset, seed, Request(), Path())
+        return PlannedRun(PlannedRow(label, label), dataset, seed, Request(), Path())
 
     cells = [cell("BPR", 1), cell("SEA", 1), cell("BPR", 2), cell("SEA", 2), cell("NGCF", 1), cell("BPR", 1, "b")]
     progress = Progress(cells, 0)
     progress.ended(cells[0], 10, "")
     assert progress.time_left(10) == 10 * 5
     progress.ended(cells[1], 100, "")
-    # BPR 10, SEA 100, NGCF as the mean of its data set, and the other data set as that of all; two side by side.
+    # BPR 10, SEA 100, NGCF as the mean of its dataset, and the other dataset as that of all; two side by side.
     assert progress.time_left(55) == (10 + 100 + 55 + 55) / 2
     progress.ended(cells[2], 0, "failed, which tells nothing")
     assert progress.time_left(55) == (100 + 55 + 55) / 2

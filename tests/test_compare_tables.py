@@ -11,7 +11,7 @@ from comparisons import benchmark, difference, entry, run, values
 
 from recbole_mm.base.metrics import sign, spelled
 from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry
-from recbole_mm.comparison.cells import BEST, SECOND, Cell, caption, mark, ordered, rows, text
+from recbole_mm.comparison.cells import BEST, SECOND, TableCell, caption, mark, ordered, table_rows, text
 from recbole_mm.comparison.text_tables import csv_text, differences_csv, escape_latex, escape_markdown, latex, markdown
 
 EVIL = r"a_b%c&d#e$f{g}h~i^j\k|l<m>[n]*`"
@@ -128,12 +128,12 @@ def test_text_is_escaped() -> None:
 )
 def test_places(means: tuple[float, ...], places: list[int]) -> None:
     entries = [entry(str(place), values("ndcg@10", mean)) for place, mean in enumerate(means)]
-    assert [row.cells[0].rank for row in rows(benchmark(*entries))] == places
+    assert [row.cells[0].rank for row in table_rows(benchmark(*entries))] == places
 
 
 def test_a_small_value_may_be_better() -> None:
     entries = (entry("a", values("rmse", 0.1)), entry("b", values("rmse", 0.2)), entry("c", values("rmse", 0.3)))
-    found = rows(benchmark(*entries, metrics=("rmse",)))
+    found = table_rows(benchmark(*entries, metrics=("rmse",)))
     assert [row.cells[0].rank for row in found] == [BEST, SECOND, 0]
     assert [sign(metric) for metric in ("ndcg@10", "RMSE", "GiniIndex@5")] == [1, -1, -1]
 
@@ -158,8 +158,8 @@ def test_marks(changed: dict[str, Any], expected: str) -> None:
 def test_only_tests_over_users_mark() -> None:
     one = entry("SEA", values("ndcg@10", 0.2))
     by_seeds, by_users = difference("SEA", -0.1, over="seeds"), difference("SEA", 0.1)
-    assert rows(benchmark(one, differences=(by_seeds,)))[0].cells == (Cell("0.2000", BEST),)
-    assert rows(benchmark(one, differences=(by_users, by_seeds)))[0].cells == (Cell("0.2000", BEST, "*"),)
+    assert table_rows(benchmark(one, differences=(by_seeds,)))[0].cells == (TableCell("0.2000", BEST),)
+    assert table_rows(benchmark(one, differences=(by_users, by_seeds)))[0].cells == (TableCell("0.2000", BEST, "*"),)
 
 
 def test_ablations_stand_under_their_model() -> None:

@@ -34,7 +34,7 @@ from recbole.model.loss import BPRLoss
 from recbole.quick_start import load_data_and_model, quick_start, run_recbole
 from recbole.utils import get_trainer
 
-from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
+from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 

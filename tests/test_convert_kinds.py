@@ -1,4 +1,4 @@
-"""Every kind of source becomes the data set that it was, to the letter, and trains."""
+"""Every kind of source becomes the dataset that it was, to the letter, and trains."""
 
 from __future__ import annotations
 

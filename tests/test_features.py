@@ -144,7 +144,7 @@ def test_wrong_description(name: Any, spec: Any, message: str, folder: DatasetFo
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (np.array([[1, None]] * 3), r"x.npy: is no .npy file of numbers.*Python objects.*array of floats"),
+        (np.array([[1, None]] * 3), r"x.npy: not a complete .npy file of numbers.*Python objects.*array of floats"),
         (
             np.array([["1"]] * 3),
             r"x.npy: must hold one matrix of numbers, an item a row, but holds <U1 \(3, 1\)",
@@ -153,8 +153,8 @@ def test_wrong_description(name: Any, spec: Any, message: str, folder: DatasetFo
         (np.ones((3, 2, 1)), r"must hold one matrix.*\(3, 2, 1\)"),
         (np.ones((3, 1), dtype=complex), "must hold one matrix.*complex128"),
         (np.ones((2, 1)), r"x.npy has 2 rows but .*toy.item has 3 items"),
-        ("no array", "x.npy: is no .npy file of numbers"),
-        ("", "x.npy: is no .npy file of numbers"),
+        ("no array", "x.npy: not a complete .npy file of numbers"),
+        ("", "x.npy: not a complete .npy file of numbers"),
     ],
 )
 def test_malformed_npy(rows: Any, message: str, folder: DatasetFolder) -> None:
@@ -169,7 +169,7 @@ def test_pickles_and_archives_under_the_name_npy(folder: DatasetFolder) -> None:
     with pytest.raises(InputError, match=r"x.npy: must hold one matrix.*archive"):
         read_features("x", {"file": "x.npy"}, folder)
     np.ones((3, 1)).dump(folder.path / "x.npy")
-    with pytest.raises(InputError, match=r"x.npy: is no .npy file"):
+    with pytest.raises(InputError, match=r"x.npy: not a complete .npy file"):
         read_features("x", {"file": "x.npy"}, folder)
 
 
@@ -204,7 +204,7 @@ def test_many_repeated_ids_are_counted(folder: DatasetFolder) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
 def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 2)  # a row at a time
+    monkeypatch.setattr(module, "BLOCK_VALUES", 2)  # a row at a time
     rows = np.ones((3, 2))
     rows[1, 1] = rows[2, 0] = rows[2, 1] = value
     write(folder, "x.npy", rows)
@@ -228,7 +228,7 @@ def test_not_finite(value: float, folder: DatasetFolder, monkeypatch: pytest.Mon
         ("item_id\temb\na\t1\n", "toy.text, line 1: column 'item_id' is not NAME:TYPE"),
         ("item_id:token,emb:float_seq\na,1\n", r"column 'item_id:token,emb:float_seq' is not.*between '\\t'"),
         ("", "toy.text, line 1: column '' is not NAME:TYPE"),
-        ("emb:float_seq\temb:float_seq\n1\t1\n", "line 1: column 'emb:float_seq' is not.*or stands there twice"),
+        ("emb:float_seq\temb:float_seq\n1\t1\n", "line 1: column 'emb:float_seq' is not.*or a duplicate"),
         ("item_id:token\temb:float\na\t1\n", "toy.text: needs one float_seq column.*it has none"),
         ("item_id:token\tx:float_seq\ty:float_seq\na\t1\t1\n", "`field:` to pick one; it has x, y"),
         ("item:token\tuser:token\tx:float_seq\na\tb\t1\n", "no column item_id:token.*item, user"),
@@ -248,7 +248,7 @@ def test_field_that_is_not_there(folder: DatasetFolder) -> None:
 
 def test_binary_file_in_place_of_text(folder: DatasetFolder) -> None:
     (folder.path / "toy.x").write_bytes(b"PK\x03\x04\xff\xfe\n")
-    with pytest.raises(InputError, match=r"toy.x: is no text in utf-8.*\.npy, .npz, .safetensors or .parquet"):
+    with pytest.raises(InputError, match=r"toy.x: not valid utf-8.*\.npy, .npz, .safetensors or .parquet"):
         read_features("x", {"file": "toy.x"}, folder)
 
 

@@ -34,8 +34,8 @@ def folder(tmp_path: Path) -> DatasetFolder:
 
 @pytest.fixture
 def one_row_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 2)
-    monkeypatch.setattr(records, "BLOCK", 2)
+    monkeypatch.setattr(module, "BLOCK_VALUES", 2)
+    monkeypatch.setattr(records, "BLOCK_VALUES", 2)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

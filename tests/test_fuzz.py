@@ -1,4 +1,4 @@
-"""Broken files of a data set: one line that says what is wrong, or every row of features with its own item."""
+"""Broken files of a dataset: one line that says what is wrong, or every row of features with its own item."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.histories import training_pairs
 from recbole_mm.settings.execution import read_groups
-from recbole_mm.training.groups import GroupCollector, GroupEvaluator, names
+from recbole_mm.training.groups import GroupCollector, GroupEvaluator, group_names
 from recbole_mm.training.trainer import run_trainer
 
 
@@ -128,8 +128,8 @@ def test_against_a_plain_restatement(case: dict[str, Any]) -> None:
 
 
 def test_names() -> None:
-    assert names([1, 10]) == [("cold", "0"), ("few", "1-9"), ("many", "10+")]
-    assert names([1, 2, 5]) == [("0", "0"), ("1", "1"), ("2-4", "2-4"), ("5+", "5+")]
+    assert group_names([1, 10]) == [("cold", "0"), ("few", "1-9"), ("many", "10+")]
+    assert group_names([1, 2, 5]) == [("0", "0"), ("1", "1"), ("2-4", "2-4"), ("5+", "5+")]
 
 
 @pytest.mark.parametrize("edges", [[2, 2], [3, 1]])

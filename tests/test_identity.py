@@ -190,7 +190,7 @@ def test_weights_of_other_ids_are_refused_whoever_loads_them(tmp_path: Path) -> 
             load()
     for ask in (full_sort_scores, lambda *given: full_sort_topk(*given, k=2)):
         ask(np.array([1]), model, test)
-        with pytest.raises(InputError, match="BPR has the ids of another data set"):
+        with pytest.raises(InputError, match="BPR has the ids of another dataset"):
             ask(np.array([1]), before, test)
 
 
@@ -241,6 +241,6 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
     file.write_bytes(content)
     assert torch.load(file, weights_only=True)  # torch does not see it
     with pytest.raises(InputError, match="damaged"):
-        checkpoint.load(file)
+        checkpoint.load_checkpoint(file)
     with pytest.raises(InputError, match="damaged"):
         load_data_and_model(str(file))

@@ -28,7 +28,7 @@ modalities:
 """
 
 
-Toy = Path  # the folder of the data set
+Toy = Path  # the folder of the dataset
 
 
 def interactions() -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
 @pytest.fixture
 def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the page, whose plots take longer than the rest."""
-    monkeypatch.setattr("recbole_mm.commands.inspect.page", lambda found: "")
+    monkeypatch.setattr("recbole_mm.commands.inspect.inspection_html", lambda found: "")
 
 
 def look(*arguments: str) -> Problems:
@@ -120,9 +120,9 @@ def test_everything_at_once(toy: Toy) -> None:
     (toy / "toy.item").write_text((toy / "toy.item").read_text() + "NA\n")
     found = texts(look("--learner=adm", "--hyper_num=0"), is_error=True)
     for words in (
-        ["learner 'adm'", "'adam'"],
+        ["unknown learner 'adm'", "'adam'"],
         ["hyper_num must be at least 1"],
-        ["image.npy: is no .npy file", "save it as an array"],
+        ["image.npy: not a complete .npy file", "save it as an array"],
         ["audio.npy: item 'i4' has nan in column 1", "1 of 12 rows", "remove them"],
         ["toy.inter, line 122: 2 fields, but the header has 3"],
         ["toy.item, line 18: item_id 'NA'", "rename it"],

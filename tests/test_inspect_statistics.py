@@ -14,7 +14,7 @@ from recbole_mm.inspection.feature_numbers import features, number_type
 from recbole_mm.inspection.statistics import (
     Distribution,
     Pairs,
-    Split,
+    SplitCounts,
     at_least,
     distribution,
     interactions,
@@ -57,10 +57,10 @@ def test_cold_users_and_items_of_each_split() -> None:
     valid = pairs((1, 3), (2, 3), (4, 1), (4, 2))  # item 3 and user 4 are cold
     test = pairs((3, 1), (1, 1))
     assert split_sizes({"train": TRAIN, "valid": valid, "test": test, "none": pairs()}) == (
-        Split("train", 4, 3, 2, 0, 0.0, 0, 0.0),
-        Split("valid", 4, 3, 3, 1, 0.5, 1, 0.5),
-        Split("test", 2, 2, 1, 0, 0.0, 0, 0.0),
-        Split("none", 0, 0, 0, 0, 0.0, 0, 0.0),
+        SplitCounts("train", 4, 3, 2, 0, 0.0, 0, 0.0),
+        SplitCounts("valid", 4, 3, 3, 1, 0.5, 1, 0.5),
+        SplitCounts("test", 2, 2, 1, 0, 0.0, 0, 0.0),
+        SplitCounts("none", 0, 0, 0, 0, 0.0, 0, 0.0),
     )
 
 

@@ -104,7 +104,7 @@ def test_a_key_without_used_values_is_an_error() -> None:
 class TestFeaturesInBatches:
     @pytest.fixture
     def with_genres(self, tmp_path: Path) -> dict[str, Any]:
-        """Return the settings of a data set whose users and items have a column beside their id."""
+        """Return the settings of a dataset whose users and items have a column beside their id."""
         (tmp_path / "films").mkdir()
         pairs = [f"u{user}\ti{(user * step) % 17}" for user in range(1, 21) for step in (1, 2, 3, 5, 7)]
         films = [f"i{item}\t{('comedy', 'drama')[item % 2]}" for item in range(17)]

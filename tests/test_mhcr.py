@@ -429,7 +429,7 @@ def test_a_data_set_without_modalities_is_an_error() -> None:
         def num(self, field: str) -> int:
             return 3
 
-    with pytest.raises(InputError, match="MHCR needs a multimodal data set"):
+    with pytest.raises(InputError, match="MHCR needs a multimodal dataset"):
         MHCR(StandInConfig(), Plain())
 
 

@@ -127,14 +127,14 @@ def test_compare(mine: str, tmp_path: Path) -> None:
     data = ["--datasets=microvideo", *DATA[1:]]
     assert cli.main(["compare", *models, *data, "--jobs=2"]) == 0
     trained = json.loads((tmp_path / "out" / "result.json").read_text())["runs"]
-    found = {cell["row"]: (cell["baseline"], cell["error"]) for cell in trained}
+    found = {one["row"]: (one["baseline"], one["error"]) for one in trained}
     assert found == {"MyModel": (False, ""), "MyModel without features": (False, ""), "BPR": (True, "")}
-    cells = {file.parents[2].name for file in (tmp_path / "out" / "cells").rglob("result.json")}
+    before = {file.parents[2].name for file in (tmp_path / "out" / "runs").rglob("result.json")}
     (tmp_path / "mine.py").write_text(CODE + "\n# edited\n", encoding="utf-8")
     assert cli.main(["compare", *models, *data]) == 0
-    now = {file.parents[2].name for file in (tmp_path / "out" / "cells").rglob("result.json")}
-    assert len(cells) == 3
-    assert len(now - cells) == 2  # the edited model's
+    now = {file.parents[2].name for file in (tmp_path / "out" / "runs").rglob("result.json")}
+    assert len(before) == 3
+    assert len(now - before) == 2  # the edited model's
 
 
 def test_tune(mine: str, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 class Popular(BPR):
-    """RecBole's BPR, which looks at the features of its data set."""
+    """RecBole's BPR, which looks at the features of its dataset."""
 
     multimodal = True
 

@@ -49,7 +49,7 @@ LATE = {"val_interval": {"timestamp": "[8000,inf)"}}
 
 @pytest.fixture(scope="module")
 def data_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return where the data set with all columns lies."""
+    """Return where the dataset with all columns lies."""
     return str(all_columns.write(tmp_path_factory.mktemp("data")).parent)
 
 

@@ -11,7 +11,7 @@ from jinja2 import UndefinedError
 from recbole_mm.html.render import render
 from recbole_mm.inspection.feature_numbers import features
 from recbole_mm.inspection.found import Inspection, Modality
-from recbole_mm.inspection.inspect_page import page
+from recbole_mm.inspection.inspect_page import inspection_html
 
 EVIL = "<script>alert('1')</script>&\""
 
@@ -21,7 +21,7 @@ def test_an_inspection_escapes_names_of_datasets_models_users_and_modalities() -
     found = Inspection(EVIL, EVIL, modalities={EVIL: Modality(features=read)})
     found.problems.add(f"user '{EVIL}' has no interactions", is_error=True)
     found.problems.add(f"user '{EVIL}' has few interactions")
-    text = page(found)
+    text = inspection_html(found)
     shown = escape(EVIL).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
     assert "<script" not in text
     assert text.count(shown) == 2 * 2 + 2 + 2  # the title and the heading, the problems, the table

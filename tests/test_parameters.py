@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.inspection.walk import inspect
-from recbole_mm.settings.parameters import defaults, parameter, read
+from recbole_mm.settings.parameters import defaults, parameter, read_parameters
 from recbole_mm.training.run import run
 
 
@@ -29,7 +29,7 @@ class Declared:
 
 def refused(**given_: Any) -> str:
     with pytest.raises(InputError) as caught:
-        read(Declared, given_, where="mine.yaml")
+        read_parameters(Declared, given_, where="mine.yaml")
     return str(caught.value)
 
 
@@ -44,21 +44,21 @@ def test_defaults() -> None:
         "edges": [1, 10],
     }
     assert defaults(Declared) == expected
-    assert read(Declared, {}) == Declared()
+    assert read_parameters(Declared, {}) == Declared()
 
 
 def test_none_means_the_default_and_unknown_keys_are_not_read() -> None:
-    assert read(Declared, {"size": None, "rate": None, "epochs": "x"}) == Declared()
+    assert read_parameters(Declared, {"size": None, "rate": None, "epochs": "x"}) == Declared()
 
 
 def test_given_values_win_and_those_that_look_empty_are_given() -> None:
-    values = read(Declared, {"size": 1, "rate": 0.0, "frozen": True, "reading": "released", "name": "x"})
+    values = read_parameters(Declared, {"size": 1, "rate": 0.0, "frozen": True, "reading": "released", "name": "x"})
     assert values == Declared(1, 0.0, True, "released", "x")
-    assert read(Declared, {"frozen": False, "name": ""}) == Declared()
+    assert read_parameters(Declared, {"frozen": False, "name": ""}) == Declared()
 
 
 def test_a_whole_number_is_a_number() -> None:
-    rate = read(Declared, {"rate": 1}).rate
+    rate = read_parameters(Declared, {"rate": 1}).rate
     assert rate == 1.0
     assert type(rate) is float
 
@@ -76,8 +76,8 @@ def test_a_whole_number_is_a_number() -> None:
         ("rate", False, "a number"),
         ("frozen", 1, "true or false"),
         ("frozen", "yes", "true or false"),
-        ("reading", 1, "a word"),
-        ("name", True, "a word"),
+        ("reading", 1, "text"),
+        ("name", True, "text"),
     ],
 )
 def test_a_wrong_type_names_key_place_and_value(key: str, value: Any, kind: str) -> None:
@@ -87,7 +87,7 @@ def test_a_wrong_type_names_key_place_and_value(key: str, value: Any, kind: str)
 
 
 def test_entries_of_a_list_are_checked_one_by_one() -> None:
-    assert read(Declared, {"edges": [3]}).edges == [3]
+    assert read_parameters(Declared, {"edges": [3]}).edges == [3]
     assert refused(edges=[1, "2"]).startswith("mine.yaml: edges must be a whole number, not '2'")
     assert refused(edges=[0, 2]).startswith("mine.yaml: edges must be at least 1, not 0")
 
@@ -110,7 +110,7 @@ def test_a_value_out_of_range_names_key_place_and_range(key: str, value: float, 
 
 @pytest.mark.parametrize(("key", "value"), [("size", 1), ("rate", 0.0), ("rate", 1.0), ("slope", 2.0)])
 def test_the_ends_of_a_range_belong_to_it(key: str, value: float) -> None:
-    assert getattr(read(Declared, {key: value}), key) == value
+    assert getattr(read_parameters(Declared, {key: value}), key) == value
 
 
 def test_an_unknown_choice_names_the_choices_and_the_nearest() -> None:
@@ -122,14 +122,14 @@ def test_an_unknown_choice_names_the_choices_and_the_nearest() -> None:
 
 def test_without_a_place_the_configuration_is_named() -> None:
     with pytest.raises(InputError, match=r"^the configuration: size must be at least 1, not 0 "):
-        read(Declared, {"size": 0})
+        read_parameters(Declared, {"size": 0})
 
 
 @settings(deadline=None, max_examples=25)
 @given(rate=st.floats(allow_nan=True, allow_infinity=True))
 def test_only_numbers_within_the_range_get_through(rate: float) -> None:
     try:
-        assert read(Declared, {"rate": rate}).rate == rate
+        assert read_parameters(Declared, {"rate": rate}).rate == rate
         accepted = True
     except InputError:
         accepted = False
@@ -142,15 +142,15 @@ class ByModality:
 
 
 def test_values_by_modality() -> None:
-    assert read(ByModality, {"weights": {"image": 1, "text": 0.25}}).weights == {"image": 1.0, "text": 0.25}
-    assert read(ByModality, {"weights": {}}).weights == {}
-    assert read(ByModality, {}).weights == defaults(ByModality)["weights"] == {"image": 0.5}
+    assert read_parameters(ByModality, {"weights": {"image": 1, "text": 0.25}}).weights == {"image": 1.0, "text": 0.25}
+    assert read_parameters(ByModality, {"weights": {}}).weights == {}
+    assert read_parameters(ByModality, {}).weights == defaults(ByModality)["weights"] == {"image": 0.5}
 
 
 def test_a_default_by_modality_is_nobody_s_to_change() -> None:
-    read(ByModality, {}).weights["image"] = 3.0
+    read_parameters(ByModality, {}).weights["image"] = 3.0
     defaults(ByModality)["weights"]["text"] = 3.0
-    assert read(ByModality, {}).weights == {"image": 0.5}
+    assert read_parameters(ByModality, {}).weights == {"image": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_a_default_by_modality_is_nobody_s_to_change() -> None:
 )
 def test_values_by_modality_are_checked_one_by_one(given_: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(ByModality, {"weights": given_}, where="mine.yaml")
+        read_parameters(ByModality, {"weights": given_}, where="mine.yaml")
     assert message in str(caught.value)
 
 
@@ -174,7 +174,7 @@ class WordOrNumber:
 
 @pytest.mark.parametrize("value", ["all", "batch", 1, 512])
 def test_a_word_or_a_number(value: int | str) -> None:
-    assert read(WordOrNumber, {"negatives": value}).negatives == value
+    assert read_parameters(WordOrNumber, {"negatives": value}).negatives == value
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_word_or_a_number(value: int | str) -> None:
 )
 def test_neither_that_word_nor_that_number(value: Any, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(WordOrNumber, {"negatives": value}, where="mine.yaml")
+        read_parameters(WordOrNumber, {"negatives": value}, where="mine.yaml")
     assert str(caught.value).startswith(f"mine.yaml: {message}")
 
 

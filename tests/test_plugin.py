@@ -1,4 +1,4 @@
-"""`import recbole_mm` is enough: RecBole's own functions find the pack's models, data sets and properties."""
+"""`import recbole_mm` is enough: RecBole's own functions find the pack's models, datasets and properties."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_second_register_changes_nothing() -> None:
     assert all(after[name] is value for name, value in before.items())
 
 
-# Properties: overall < model < data set < model on data set < the data set's own folder < user
+# Properties: overall < model < dataset < model on dataset < the dataset's own folder < user
 
 LEVELS = (
     "overall.yaml",
@@ -171,7 +171,7 @@ LEVELS = (
 
 @pytest.fixture
 def properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of properties, of the pack and of the data set `toy`; level n sets the keys n, n + 1, ..."""
+    """Return a folder of properties, of the pack and of the dataset `toy`; level n sets the keys n, n + 1, ..."""
     monkeypatch.setattr(plugin, "properties_folder", lambda: tmp_path)
     for level, name in enumerate(LEVELS[:-1]):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -17,7 +17,7 @@ from model_contract import DATASETS
 
 from recbole_mm.base.files import folder_lock
 from recbole_mm.commands import cli
-from recbole_mm.recbole_bridge.checkpoint import load
+from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -96,7 +96,7 @@ def test_what_only_touches_speed_may_change(tmp_path: Path) -> None:
 
 
 def toy(folder: Path, shift: int = 0) -> list[str]:
-    """Write a data set of the same shape, whatever `shift`."""
+    """Write a dataset of the same shape, whatever `shift`."""
     (folder / "toy").mkdir(parents=True, exist_ok=True)
     rows = [f"u{user}\ti{(user * place + shift) % 17}" for user in range(1, 31) for place in range(1, 9)]
     (folder / "toy" / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token", *dict.fromkeys(rows)]) + "\n")
@@ -119,7 +119,7 @@ def test_a_finished_run_resumed_twice_counts_right(tmp_path: Path) -> None:
     for _ in range(2):
         assert cli.main(["run", f"--resume={file}"]) == 0
         again = result(tmp_path / "run")
-        assert load(file)["epoch"] == 3
+        assert load_checkpoint(file)["epoch"] == 3
         assert epochs(again) == epochs(first)
         assert (again["valid"], again["test"]) == (first["valid"], first["test"])
     assert cli.main(["run", f"--resume={file}", "--epochs=6"]) == 0
@@ -154,7 +154,7 @@ def test_a_killed_run_keeps_its_history_and_has_one_writer(tmp_path: Path, capsy
     killed = result(tmp_path / "run")
     assert killed["status"] == "running"
     assert [one["epoch"] for one in killed["history"]] == list(range(killed["epochs"]))
-    best = int(load(file)["epoch"])
+    best = int(load_checkpoint(file)["epoch"])
     assert cli.main(["run", f"--resume={file}", f"--epochs={best + 3}"]) == 0
     done = result(tmp_path / "run")
     assert done["status"] == "finished"

@@ -281,7 +281,7 @@ def test_any_number_of_modalities_from_two(n_modalities: int, pairing: str) -> N
 
 
 def test_one_modality_is_refused() -> None:
-    with pytest.raises(InputError, match=r"SEA aligns two or more modalities and the data set has m0 alone.*MHCR"):
+    with pytest.raises(InputError, match=r"SEA aligns two or more modalities and the dataset has m0 alone.*MHCR"):
         small(1)
 
 
@@ -290,12 +290,12 @@ def test_one_modality_is_refused() -> None:
     [
         ({"graph_weights": {"m0": 0.5, "m1": 0.6}}, "sum to 1"),
         ({"graph_weights": {"m0": 1.0}}, "must name m0, m1"),
-        ({"graph_weights": {"m0": 0.5, "n1": 0.5}}, "graph_weights: 'n1' is no modality of m0, m1"),
+        ({"graph_weights": {"m0": 0.5, "n1": 0.5}}, "graph_weights: unknown modality 'n1'; there are m0, m1"),
         ({"graph_weights": {"m0": 1.5, "m1": -0.5}}, "graph_weights must be at least 0"),
         ({"graph_weights": [0.5, 0.5]}, "graph_weights must be a mapping"),
         ({"widths": {"m0": 5}}, "widths of m0: must be even"),
         ({"widths": {"m0": 4.0}}, "widths must be a whole number"),
-        ({"widths": {"mo": 4}}, "'mo' is no modality"),
+        ({"widths": {"mo": 4}}, "unknown modality 'mo'"),
         ({"distancing": "clob"}, "distancing must be one of club, mse"),
         ({"club_steps": 0}, "club_steps must be at least 1"),
     ],

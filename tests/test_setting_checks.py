@@ -20,7 +20,7 @@ from recbole_mm.configuration.setting_checks import check_config
     [
         (
             {"learner": "adma"},
-            "learner 'adma' is none of adam, adamw, sgd, adagrad, rmsprop, sparse_adam. Did you mean 'adam'?",
+            "unknown learner 'adma'; choose from adam, adamw, sgd, adagrad, rmsprop, sparse_adam. Did you mean 'adam'?",
         ),
         ({"learning_rate": 0}, "learning_rate is 0: it must be a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: it must be a number above 0"),

@@ -18,7 +18,7 @@ import recbole_mm  # noqa: F401 (its models)
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.valid_names import known_keys, recbole_folder
 from recbole_mm.settings.names import properties_folder
-from recbole_mm.settings.parameters import defaults, read
+from recbole_mm.settings.parameters import defaults, read_parameters
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.space_files import default_space, read_space
 
@@ -229,7 +229,7 @@ def test_a_number_beyond_any_float_is_none() -> None:
         ("x uniform 0", ", line 1: uniform needs [low, high], not [0]"),
         ("x uniform 'a',1", ", line 1: invalid number 'a'"),
         ("x loguniform 'a',1", ", line 1: invalid number 'a'"),
-        ("x loguniform 0,1000", ", line 1: bounds of loguniform are natural logarithms here, and e^1000 is none"),
+        ("x loguniform 0,1000", ", line 1: bounds of loguniform are natural logarithms here, and e^1000 is not finite"),
     ],
 )  # fmt: skip
 def test_text_messages(text: str, message: str) -> None:
@@ -270,7 +270,7 @@ def test_a_default_space_has_settings_that_its_model_knows_and_takes(file: Path)
     declaration = getattr(model, "parameter_class", None)
     for name, domain in space.items() if declaration else ():
         for value in domain.values[:2] if domain.kind == "quniform" else domain.values:
-            read(declaration, {name: value}, where=file.name)
+            read_parameters(declaration, {name: value}, where=file.name)
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)

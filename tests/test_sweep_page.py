@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recbole_mm.tuning.space import Domain
-from recbole_mm.tuning.sweep_page import duration, page, summary
+from recbole_mm.tuning.sweep_page import duration, sweep_html, sweep_summary
 from recbole_mm.tuning.sweep_plots import Axis, axis_of
 from recbole_mm.tuning.trials import Sweep, Trial, trials_csv
 
@@ -113,20 +113,20 @@ def test_trials_csv_comes_back() -> None:
 
 
 def test_summary() -> None:
-    assert summary(sweep(*THREE, default_score=0.35)) == (
+    assert sweep_summary(sweep(*THREE, default_score=0.35)) == (
         "3 trials in 1 h 2 min: 1 finished, 1 stopped, 1 failed. Best validation NDCG@10 0.4000, of t1 after epoch 1; "
         "0.3500 with the default settings."
     )
-    assert summary(sweep(THREE[2], seconds=2)) == "1 trial in 2.0 s: 1 failed. None has a score."
-    assert summary(sweep(THREE[2], seconds=None)) == "1 trial: 1 failed. None has a score."
-    assert summary(sweep(seconds=0, default_score=0.1)) == (
+    assert sweep_summary(sweep(THREE[2], seconds=2)) == "1 trial in 2.0 s: 1 failed. None has a score."
+    assert sweep_summary(sweep(THREE[2], seconds=None)) == "1 trial: 1 failed. None has a score."
+    assert sweep_summary(sweep(seconds=0, default_score=0.1)) == (
         "0 trials in 0.0 s. None has a score; 0.1000 with the default settings."
     )
     assert [duration(seconds) for seconds in (59.4, 60, 3599.6)] == ["59.4 s", "1 min 0 s", "1 h 0 min"]
 
 
 def test_the_page_needs_no_other_file() -> None:
-    text = page(sweep(*THREE))
+    text = sweep_html(sweep(*THREE))
     tags = Tags(text)
     assert tags.addresses == []
     assert text.count("plotly.js v") == 1
@@ -135,7 +135,7 @@ def test_the_page_needs_no_other_file() -> None:
 
 
 def test_learning_curves_tell_how_a_trial_ended() -> None:
-    traces, layout = plot(page(sweep(*THREE, default_score=0.2)), "curves")
+    traces, layout = plot(sweep_html(sweep(*THREE, default_score=0.2)), "curves")
     scores, losses = traces[::2], traces[1::2]
     assert [(each["name"], each["line"]["dash"]) for each in scores] == [
         ("finished", "solid"), ("failed", "dot"), ("best", "dash"),
@@ -149,7 +149,7 @@ def test_learning_curves_tell_how_a_trial_ended() -> None:
 
 
 def test_settings_against_score() -> None:
-    traces, layout = plot(page(sweep(*THREE)), "settings")
+    traces, layout = plot(sweep_html(sweep(*THREE)), "settings")
     assert [each["x"] for each in traces] == [[0.001, 0.5], [2, 3], ["{'image': 64}", "None"]]
     assert [each["y"] for each in traces] == [[0.3, 0.4]] * 3
     assert traces[0]["marker"]["symbol"] == ["circle", "star"]
@@ -159,7 +159,7 @@ def test_settings_against_score() -> None:
 
 
 def test_parallel_coordinates() -> None:
-    (trace,), _ = plot(page(sweep(*THREE)), "parallel")
+    (trace,), _ = plot(sweep_html(sweep(*THREE)), "parallel")
     rate, layers, widths, score = trace["dimensions"]
     assert rate["values"] == pytest.approx([-3, math.log10(0.5)])
     assert rate["range"] == pytest.approx([-3, math.log10(0.5)])
@@ -202,7 +202,7 @@ def test_a_choice_of_numbers_is_a_choice() -> None:
 def test_everything_of_the_data_is_escaped() -> None:
     bad = trial(EVIL, 0.1, status="failed", error=EVIL, **{EVIL: EVIL})
     good = trial(EVIL, 0.2, **{EVIL: {EVIL: EVIL}})
-    text = page(sweep(bad, good, model=EVIL, dataset=EVIL, valid_metric=EVIL))
+    text = sweep_html(sweep(bad, good, model=EVIL, dataset=EVIL, valid_metric=EVIL))
     assert "<script>alert" not in text
     assert Tags(text).tags.count("script") == 1 + len(PLOTS)
     assert any(EVIL in part for part in Tags(text).texts)
@@ -215,7 +215,7 @@ def test_everything_of_the_data_is_escaped() -> None:
 
 def test_losses_that_are_no_numbers_are_gaps() -> None:
     one = Trial("t", {"x": 1}, "finished", "", epochs(0.1, loss=math.nan) + epochs(math.inf, loss=math.inf))
-    score, loss = plot(page(sweep(one)), "curves")[0]
+    score, loss = plot(sweep_html(sweep(one)), "curves")[0]
     assert score["y"] == [0.1]
     assert loss["y"] == [None, None]
 
@@ -233,14 +233,14 @@ def test_losses_that_are_no_numbers_are_gaps() -> None:
     ],
 )
 def test_a_page_of_little(trials: tuple[Trial, ...], plots: list[str]) -> None:
-    text = page(sweep(*trials))
+    text = sweep_html(sweep(*trials))
     assert [name for name in PLOTS if f'id="{name}"' in text] == plots
     assert ("Failed trials" in text) == any(one.status == "failed" for one in trials)
     assert ("no error was recorded" in text) == any(one.status == "failed" for one in trials)
 
 
 def test_the_best_ten_are_in_the_table() -> None:
-    text = page(sweep(*(trial(f"t{n}", n / 100, learning_rate=n * 0.1) for n in range(12))))
+    text = sweep_html(sweep(*(trial(f"t{n}", n / 100, learning_rate=n * 0.1) for n in range(12))))
     table = text[text.index("<table>") : text.index("</table>")]
     assert table.count("<tr>") == 11
     first = "".join(f"<td>{cell}</td>" for cell in ("t11", "finished", "0.1100", "0", "1", "1.5 s", "1.1"))

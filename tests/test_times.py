@@ -48,7 +48,7 @@ def write(root: Path, rows: Sequence[Row], stem: str = "toy") -> None:
 
 
 def parts(root: Path, model: str, **changes: Any) -> list[Any]:
-    """Return the data sets of training, validation and test."""
+    """Return the datasets of training, validation and test."""
     keys = {"data_path": str(root), "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "gpu_id": ""}
     config = Config(model=model, dataset="toy", config_dict={**keys, **changes})
     return [loader._dataset for loader in data_preparation(config, create_dataset(config))]

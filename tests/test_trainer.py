@@ -17,7 +17,7 @@ from recbole.trainer import Trainer
 from recbole.utils import get_model, get_trainer, init_seed
 
 from recbole_mm.base.randomness import gumbel
-from recbole_mm.recbole_bridge.checkpoint import load as load_checkpoint
+from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
 from recbole_mm.recbole_bridge.resumable import Resumable
 from recbole_mm.training.trainer import run_trainer
 

@@ -25,10 +25,10 @@ from recbole_mm.parallel.devices import devices_of_trial
 from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
-from recbole_mm.tuning.searching import Plan
+from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import SweepSpec, sweep_spec
-from recbole_mm.tuning.sweep import load
+from recbole_mm.tuning.sweep import load_shared
 
 SMALL = {"data_path": str(DATASETS), "epochs": 2, "train_batch_size": 4096, "embedding_size": 8}
 HISTORIES = {"MAX_ITEM_LIST_LENGTH": 5}
@@ -46,7 +46,9 @@ MODELS: dict[str, dict[str, Any]] = {
 
 def spec_of(model: str, every: int = 2, **settings: Any) -> SweepSpec:
     request = Request(model, "microvideo", settings=SMALL | MODELS[model] | settings)
-    return sweep_spec(request, {"train_batch_size": Domain("choice", (2048, 4096))}, Plan(checkpoint_every=every))
+    return sweep_spec(
+        request, {"train_batch_size": Domain("choice", (2048, 4096))}, SweepOptions(checkpoint_every=every)
+    )
 
 
 class Session:
@@ -78,7 +80,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "RaCT"])
 def test_a_trial_is_a_run_that_tells_of_every_epoch(model: str, session: Session) -> None:
     spec = spec_of(model)
-    trial.train_trial({"train_batch_size": 2048}, spec, load(spec))
+    trial.train_trial({"train_batch_size": 2048}, spec, load_shared(spec))
     plain = run(Request(model, "microvideo", settings={**spec.settings, "train_batch_size": 2048}))
     *epochs, last = session.reports
     assert [(one["epoch"], one["score"], one["train_loss"]) for one in epochs] == [
@@ -91,7 +93,7 @@ def test_a_trial_is_a_run_that_tells_of_every_epoch(model: str, session: Session
 
 def test_a_trial_goes_on_from_its_checkpoint(session: Session) -> None:
     spec = spec_of("MHCR", epochs=5)
-    shared = load(spec)
+    shared = load_shared(spec)
     trial.train_trial({}, spec, shared)
     straight, session.reports = session.reports, []
     assert len(session.checkpoints) == 2
@@ -110,7 +112,7 @@ def test_a_trial_goes_on_from_its_checkpoint(session: Session) -> None:
 
 def test_a_trial_on_another_machine_needs_no_files(session: Session) -> None:
     spec = spec_of("MHCR", epochs=1)
-    shared = load(spec)
+    shared = load_shared(spec)
     there = replace(spec, settings=spec.settings | {"data_path": "/nowhere"})
     for one in (spec, there):
         trial.train_trial({}, one, shared)
@@ -120,14 +122,14 @@ def test_a_trial_on_another_machine_needs_no_files(session: Session) -> None:
 
 def test_epochs_without_validation_are_not_reported(session: Session) -> None:
     spec = spec_of("LightGCN", eval_step=2)
-    trial.train_trial({}, spec, load(spec))
+    trial.train_trial({}, spec, load_shared(spec))
     assert [(one["epoch"], one["finished"]) for one in session.reports] == [(2, False), (2, True)]
 
 
 def test_a_training_without_any_validation_is_refused(session: Session) -> None:
     spec = spec_of("RaCT", train_stage="actor_pretrain", pretrain_epochs=1)
     with pytest.raises(InputError, match="RaCT was trained without a validation"):
-        trial.train_trial({}, spec, load(spec))
+        trial.train_trial({}, spec, load_shared(spec))
     with pytest.raises(InputError, match="eval_step is 0"):
         spec_of("LightGCN", eval_step=0)
 
@@ -136,7 +138,7 @@ def test_values_that_change_the_data_make_a_trial_load_its_own(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = spec_of("SASRec", epochs=1)
-    shared, loaded = load(spec), []
+    shared, loaded = load_shared(spec), []
     prepare = trial.prepare
     monkeypatch.setattr(
         trial, "prepare", lambda config: loaded.append(config["MAX_ITEM_LIST_LENGTH"]) or prepare(config)
@@ -156,7 +158,7 @@ def test_a_trial_keeps_the_devices_that_ray_gives(
     monkeypatch.setattr(ray, "get_gpu_ids", lambda: gpus)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     spec = spec_of("LightGCN", gpu_id="0", use_gpu=True)
-    load(spec)
+    load_shared(spec)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == visible  # what Ray is started with
     config = spec.config(devices_of_trial())
     assert (config["use_gpu"], config["gpu_id"]) == expected
@@ -192,7 +194,7 @@ def test_no_trial_sees_test_data(model: str) -> None:
     config = spec.config({})
     init_seed(config["seed"], config["reproducibility"])
     test = next(pairs(load_dataset(config).build()[2].inter_feat, set()))
-    shared = load(spec)
+    shared = load_shared(spec)
     loaders = shared.loaders(config)
     seen = [one for thing in (pickle.loads(pickle.dumps(shared)), loaders) for one in pairs(thing, set())]
     train = next(pairs(shared.train.inter_feat, set()))
@@ -205,7 +207,7 @@ def test_no_trial_sees_test_data(model: str) -> None:
 def test_the_shared_data_are_those_of_a_run() -> None:
     spec = spec_of("SASRec")
     config = spec.config({})
-    shared = load(spec)
+    shared = load_shared(spec)
     train, valid = shared.loaders(config)
     before = [batch["item_id"].tolist() for batch in train]
     again, _ = shared.loaders(config)

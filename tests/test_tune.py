@@ -19,16 +19,15 @@ import pytest
 from model_contract import DATASETS
 from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tune, write_space
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import run
-from recbole_mm.tuning.searching import Plan
+from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import sweep_spec
-from recbole_mm.tuning.sweep import load
-from recbole_mm.tuning.tune import Unfinished
+from recbole_mm.tuning.sweep import load_shared
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -191,10 +190,12 @@ def test_mistakes_are_one_line_before_any_trial(
 
 def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(DATASETS / "microvideo", tmp_path / "data" / "microvideo")
-    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, Plan())
+    spec = sweep_spec(
+        Request("BPR", "microvideo", settings={"data_path": str(tmp_path / "data")}), RATES, SweepOptions()
+    )
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.yaml").write_text(
-        replace(spec, data_hash=data_hash(load(spec).whole)).to_yaml(), encoding="utf-8"
+        replace(spec, data_hash=data_hash(load_shared(spec).whole)).to_yaml(), encoding="utf-8"
     )
     (file,) = (tmp_path / "data").glob("*/*.inter")
     file.write_text(file.read_text(encoding="utf-8").rpartition("\n")[0].rpartition("\n")[0] + "\n", encoding="utf-8")
@@ -204,7 +205,7 @@ def test_a_sweep_does_not_go_on_with_other_data(tmp_path: Path, capsys: pytest.C
 
 def test_a_stopped_sweep_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def stopped(folder: str, *_: Any, **__: Any) -> None:
-        raise Unfinished(folder, "after 1 of 4 trials")
+        raise Unfinished("after 1 of 4 trials", folder)
 
     monkeypatch.setattr("recbole_mm.commands.tune.resume", stopped)
     assert cli.main(["tune", "--resume=/a b", "--address=auto", "--final-seeds=3"]) == 130
@@ -232,4 +233,4 @@ def test_a_folder_without_a_sweep_is_one_line(capsys: pytest.CaptureFixture[str]
 )
 def test_a_value_that_a_setting_cannot_have_is_refused_before_any_trial(space: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        sweep_spec(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, Plan())
+        sweep_spec(Request("MHCR", "microvideo", settings={"data_path": str(DATASETS)}), space, SweepOptions())

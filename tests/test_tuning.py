@@ -22,16 +22,16 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from ray.tune import schedulers
 from sweeping import DATA, RATES, environment, trials, tune, write_space
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.configuration.request import Request
 from recbole_mm.tuning import sweep_progress
 from recbole_mm.tuning.scheduling import keep_restorable, lasting
-from recbole_mm.tuning.searching import Plan, n_drawn
+from recbole_mm.tuning.searching import SweepOptions, n_drawn
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.trials import Sweep, Trial
-from recbole_mm.tuning.tune import Unfinished, _report, finals_table, verdict
+from recbole_mm.tuning.tune import _report, finals_table, verdict
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -116,7 +116,7 @@ def test_what_was_asked_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     settings = {"data_path": "dataset", "topk": "[5,10]", "loss_type": "CE"}
     request = Request("SASRec", "microvideo", [str(tmp_path / "a.yaml")], settings)
     space = {"n_layers": Domain("randint", (1, 2)), "hidden_size": Domain("choice", (8, 16))}
-    spec = sweep_spec(request, space, Plan(num_samples=3, cpus_per_trial=2.0))
+    spec = sweep_spec(request, space, SweepOptions(num_samples=3, cpus_per_trial=2.0))
     again = read_spec(spec.to_yaml(), "sweep.yaml")
     assert again == spec
     monkeypatch.chdir(tmp_path)  # neither the files nor the folder are spec again
@@ -137,10 +137,10 @@ def test_what_tells_of_no_sweep_is_refused(text: str) -> None:
 
 def test_number_of_trials() -> None:
     space = {"a": Domain("choice", (1, 2, 3)), "b": Domain("randint", (1, 2))}
-    assert n_drawn(Plan(), space) == 16
-    assert n_drawn(Plan(num_samples=5, search="random"), space) == 5
-    assert n_drawn(Plan(search="grid"), space) == 6
-    assert n_drawn(Plan(num_samples=2, search="grid"), space) == 12
+    assert n_drawn(SweepOptions(), space) == 16
+    assert n_drawn(SweepOptions(num_samples=5, search="random"), space) == 5
+    assert n_drawn(SweepOptions(search="grid"), space) == 6
+    assert n_drawn(SweepOptions(num_samples=2, search="grid"), space) == 12
 
 
 @pytest.mark.parametrize("kept", [("checkpoint_000004", "checkpoint_000005"), ()])
@@ -242,7 +242,7 @@ def test_the_table_has_running_trials_first_and_then_the_best() -> None:
 def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     request = Request("BPR", "microvideo", settings={"data_path": str(DATASETS)})
-    reporter = sweep_progress.progress(sweep_spec(request, RATES, Plan()), said.append)
+    reporter = sweep_progress.progress(sweep_spec(request, RATES, SweepOptions()), said.append)
     assert reporter.should_report(SHOWN)
     reporter.report(SHOWN, False)
     assert [line.split(":")[0] for line in said] == [
@@ -263,7 +263,9 @@ def test_the_table_is_drawn_anew_on_a_terminal_and_elsewhere_a_trial_is_a_line(m
 
 
 def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) -> None:
-    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
+    spec = sweep_spec(
+        Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, SweepOptions(num_samples=1)
+    )
     store = Store(str(tmp_path / "sweep"))
 
     def chosen(status: str) -> dict[str, Any]:
@@ -283,7 +285,9 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
 
 
 def test_a_sweep_in_which_all_trials_fail_says_why(tmp_path: Path) -> None:
-    spec = sweep_spec(Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, Plan(num_samples=1))
+    spec = sweep_spec(
+        Request("BPR", "microvideo", settings={"data_path": str(DATASETS)}), RATES, SweepOptions(num_samples=1)
+    )
     trial = Trial("0001", {"learning_rate": 1e30}, "failed", "the loss is NaN", ())
     found = Sweep("BPR", "microvideo", "MRR@10", (trial,), None, 1.0)
     with pytest.raises(InputError, match=r"no trial has a score: the loss is NaN; trials\.csv in .* has all errors"):

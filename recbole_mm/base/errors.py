@@ -1,13 +1,22 @@
-"""The one exception of the pack for mistakes in data, configuration and commands."""
+"""The pack's exceptions: for mistakes in data, configuration and commands, and for commands that were interrupted."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what, where, and what to do."""
+
+
+class Unfinished(Exception):
+    """A command was interrupted from the keyboard; what is finished is kept in `folder`, from which it goes on."""
+
+    def __init__(self, when: str, folder: str | Path) -> None:
+        super().__init__(f"interrupted {when}")
+        self.folder = folder
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

@@ -6,27 +6,27 @@ import shlex
 import sys
 from pathlib import Path
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.comparison.compare import Unfinished, compare
-from recbole_mm.comparison.options import Plan
-from recbole_mm.comparison.planned_runs import read_rows
+from recbole_mm.comparison.compare import compare
+from recbole_mm.comparison.options import CompareOptions
+from recbole_mm.comparison.planned_runs import planned_rows
 from recbole_mm.comparison.text_tables import markdown
 from recbole_mm.configuration.request import Request
-from recbole_mm.settings.parameters import read
+from recbole_mm.settings.parameters import read_parameters
 
 
 def main(arguments: Arguments, say: Say) -> int:
     """Train what is missing and write the tables; return 0, 1 where a run failed, or 130 after Ctrl-C."""
     known = arguments.options
     options = {name: value for name, value in vars(known).items() if value is not None}
-    plan = read(Plan, options, "command line")
+    plan = read_parameters(CompareOptions, options, "command line")
     if known.ray and known.jobs is not None:
         raise InputError("--jobs is for processes of this machine; with --ray it is --cpus and --gpus that decide")
     if not known.ray and (given := [name for name in ("cpus", "gpus", "address") if name in options]):
         raise InputError(f"--{given[0]} is for --ray")
-    rows = read_rows(known.models, known.settings, known.ablations, known.baselines)
+    rows = planned_rows(known.models, known.settings, known.ablations, known.baselines)
     if not rows:
         raise InputError("nothing to compare: name models, such as --models=MHCR,SEA,LightGCN")
     common = Request(config_files=(known.config_files or "").split(), settings=arguments.settings)

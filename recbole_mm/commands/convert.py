@@ -11,12 +11,12 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.conversion import interaction_table, matrices, microlens, mmrec
-from recbole_mm.conversion.layouts import KINDS, USUAL
+from recbole_mm.conversion.layouts import LAYOUT_KINDS, USUAL
 from recbole_mm.conversion.source import Source
 from recbole_mm.conversion.staging import staged
 from recbole_mm.conversion.writer import Written, write
 
-READERS = {"mmrec": mmrec.read, "diffmm": matrices.read, "mmssl": matrices.read, "microlens": microlens.read}
+SOURCE_READERS = {"mmrec": mmrec.read, "diffmm": matrices.read, "mmssl": matrices.read, "microlens": microlens.read}
 
 
 def main(arguments: Arguments, say: Say) -> int:
@@ -36,14 +36,16 @@ def _read(known: argparse.Namespace) -> Source:
     columns = {role: getattr(known, role) for role in USUAL if getattr(known, role)}
     if known.kind == "table":
         return interaction_table.read(known.source, columns, _features(known.features))
-    if known.kind not in KINDS:
-        raise InputError(f"unknown kind '{known.kind}'; choose from {', '.join(KINDS)}.{nearest(known.kind, KINDS)}")
+    if known.kind not in LAYOUT_KINDS:
+        raise InputError(
+            f"unknown kind '{known.kind}'; choose from {', '.join(LAYOUT_KINDS)}.{nearest(known.kind, LAYOUT_KINDS)}"
+        )
     if columns or known.features:
         option = next(iter(columns), "features")
         raise InputError(
             f"command line: --{option} is for table; the columns and files of {known.kind} have fixed names"
         )
-    return READERS[known.kind](known.source)
+    return SOURCE_READERS[known.kind](known.source)
 
 
 def _features(settings: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.request import Request
-from recbole_mm.inspection.inspect_page import page
+from recbole_mm.inspection.inspect_page import inspection_html
 from recbole_mm.inspection.inspect_screen import screen
 from recbole_mm.inspection.walk import inspect
 
@@ -21,7 +21,7 @@ def main(arguments: Arguments, say: Say) -> int:
     say(screen(found))
     file = Path(known.out or f"inspect-{known.name}.html")
     try:
-        file.write_text(page(found), encoding="utf-8")
+        file.write_text(inspection_html(found), encoding="utf-8")
     except OSError as error:
         raise InputError(f"--out={file}: cannot be written ({error.strerror})") from error
     say(f"\nThe page with the plots is {file}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recbole_mm.base.errors import InputError, nearest
 
-ALIKE = 0.8  # how alike an option a word must be that is taken for a mistyped one
+CLOSE = 0.8  # how alike an option a word must be that is taken for a mistyped one
 
 
 def read_settings(rest: Sequence[str]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def refuse_mistyped(key: str, options: Iterable[str]) -> None:
     InputError
         With the nearest option. All other names are checked once RecBole is imported.
     """
-    hint = nearest_option(f"--{key}", options, ALIKE)
+    hint = nearest_option(f"--{key}", options, CLOSE)
     if hint and not _is_named(key):
         raise InputError(f"unknown option '--{key}'.{hint}")
 

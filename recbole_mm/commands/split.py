@@ -13,7 +13,7 @@ from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.coldstart import LEFT_OUT
-from recbole_mm.data.splits import assign, read_interactions, summary, write_split
+from recbole_mm.data.splits import assign, read_interactions, split_summary, write_split
 from recbole_mm.settings.names import DATA_PATH
 
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
@@ -43,7 +43,7 @@ def main(arguments: Arguments, say: Say) -> int:
     parts = assign(data, config, what, amount, shares=(known.valid, known.test), seed=known.seed)
     name = known.name or f"{what}_{amount:g}".replace(".", "_")
     settings = write_split(data, parts, name, config, known.overwrite)
-    say(tabulate(summary(data, parts), headers="keys"))
+    say(tabulate(split_summary(data, parts), headers="keys"))
     if left_out := int((parts == LEFT_OUT).sum()):
         say(f"{left_out} interactions are left out: their users have interacted with cold items alone")
     say(f"{settings} has the setting; train on it with")

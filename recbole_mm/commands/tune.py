@@ -8,22 +8,22 @@ from pathlib import Path
 
 from recbole.utils import get_model
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, check_command
-from recbole_mm.settings.parameters import read
-from recbole_mm.tuning.searching import Plan
+from recbole_mm.settings.parameters import read_parameters
+from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import declared_space, default_space, read_space
-from recbole_mm.tuning.tune import Unfinished, resume, tune
+from recbole_mm.tuning.tune import resume, tune
 
 
 def main(arguments: Arguments, say: Say) -> int:
     """Run or resume a sweep and test its winner; return 0, or 130 after Ctrl-C."""
     options = vars(arguments.options)
-    plan = read(Plan, options, "command line")
+    plan = read_parameters(SweepOptions, options, "command line")
     where = {"address": options.pop("address")} if "address" in options else {}
     try:
         if folder := checked_resume(options.pop("resume", None)):

@@ -15,7 +15,7 @@ BEST, SECOND = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """One value of a table.
 
     Attributes
@@ -32,9 +32,9 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Notation:
     ranks: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     marks: Mapping[str, str] = field(default_factory=dict)
 
-    def row(self, row: Row) -> list[str]:
+    def row(self, row: TableRow) -> list[str]:
         return [self.escape(row.label), *map(self.cell, row.cells)]
 
-    def cell(self, cell: Cell) -> str:
+    def cell(self, cell: TableCell) -> str:
         before, after = self.ranks.get(cell.rank, ("", ""))
         return before + self.escape(cell.text) + after + self.marks.get(cell.mark, "")
 
@@ -70,20 +70,20 @@ def ordered(benchmark: Benchmark) -> list[Entry]:
     return [entry for family in models.values() for entry in family]
 
 
-def title(entry: Entry) -> str:
+def entry_title(entry: Entry) -> str:
     """Return the label, and how many runs finished where some but not all did."""
     finished, asked = len(entry.finished), len(entry.runs)
     return f"{entry.label} ({finished} of {asked} seeds)" if 0 < finished < asked else entry.label
 
 
-def rows(benchmark: Benchmark) -> list[Row]:
+def table_rows(benchmark: Benchmark) -> list[TableRow]:
     ranks = {metric: _ranks(benchmark, metric) for metric in benchmark.metrics}
     marks = {(one.label, one.metric): mark(one) for one in benchmark.differences if one.over == "users"}
     return [
-        Row(
-            title(entry),
+        TableRow(
+            entry_title(entry),
             tuple(
-                Cell(text(entry, metric), ranks[metric].get(entry.label, 0), marks.get((entry.label, metric), ""))
+                TableCell(text(entry, metric), ranks[metric].get(entry.label, 0), marks.get((entry.label, metric), ""))
                 for metric in benchmark.metrics
             ),
         )

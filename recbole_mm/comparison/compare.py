@@ -11,39 +11,29 @@ import torch
 from recbole.config import Config
 from recbole.utils import get_model
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.base.files import folder_lock
 from recbole_mm.base.metrics import key_of
 from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry, Run
 from recbole_mm.comparison.compare_progress import Progress
 from recbole_mm.comparison.differences import differences
-from recbole_mm.comparison.options import Plan
+from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.planned_runs import PlannedRun, Row, check_once, configure_row, planned_run
+from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun, check_once, configure_row, planned_run
 from recbole_mm.comparison.running import in_processes, in_ray
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
 from recbole_mm.comparison.training import read_run
 from recbole_mm.configuration.request import Request, read_yaml
 from recbole_mm.parallel.devices import devices_kept
-from recbole_mm.training.run_screen import duration
-
-Say = Callable[[str], object]
-
-
-class Unfinished(Exception):
-    """A comparison was interrupted from the keyboard; its finished runs are in `folder`."""
-
-    def __init__(self, folder: Path, done: int, total: int) -> None:
-        super().__init__(f"interrupted after {done} of {total} runs")
-        self.folder = folder
+from recbole_mm.training.run_screen import Line, duration
 
 
 def compare(
-    rows: Sequence[Row],
+    rows: Sequence[PlannedRow],
     datasets: Sequence[str],
     common: Request,
-    plan: Plan,
-    say: Say,
+    options: CompareOptions,
+    say: Line,
     *,
     out: Path,
     ray: str | None = None,
@@ -57,7 +47,7 @@ def compare(
         What is compared.
     common : Request
         Files and settings of all.
-    plan : Plan
+    options : CompareOptions
         How.
     say : callable
         Receives lines for the user.
@@ -79,7 +69,7 @@ def compare(
     if not datasets:
         raise InputError("nothing to compare on: name datasets, such as --datasets=ml-100k")
     out = out.resolve()
-    threads = plan.cpus if ray is not None else max(1, torch.get_num_threads() // plan.jobs)
+    threads = options.cpus if ray is not None else max(1, torch.get_num_threads() // options.jobs)
     planned_runs: list[PlannedRun] = []
     configs: dict[str, Config] = {}  # one a dataset: rows are evaluated alike
     with devices_kept():
@@ -88,7 +78,7 @@ def compare(
             configs[dataset] = next(iter(asked.values()))[1]
             planned_runs += [
                 planned_run(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
-                for seed in range(first, first + plan.num_seeds)
+                for seed in range(first, first + options.num_seeds)
                 for row in rows
             ]
     planned_runs.sort(
@@ -98,10 +88,10 @@ def compare(
         missing = [planned for planned in planned_runs if not _is_finished(planned)]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
-            _train(missing, len(planned_runs) - len(missing), plan, ray, say)
+            _train(missing, len(planned_runs) - len(missing), options, ray, say)
         except KeyboardInterrupt:
             done = sum(map(_is_finished, planned_runs))
-            raise Unfinished(out, done, len(planned_runs)) from None
+            raise Unfinished(f"after {done} of {len(planned_runs)} runs", out) from None
         finally:
             benchmarks = [_benchmark(dataset, config, rows, planned_runs) for dataset, config in configs.items()]
             write_outputs(out, benchmarks, planned_runs, command)
@@ -109,11 +99,11 @@ def compare(
 
 
 def _asked(
-    rows: Sequence[Row], dataset: str, common: Request, say: Say
+    rows: Sequence[PlannedRow], dataset: str, common: Request, say: Line
 ) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
     """Return the request of each row, the hash of its data, and the first seed, if the rows can be compared."""
     # Of no row, whose own file may have a seed of its own.
-    _, plain = configure_row(Row(rows[0].model, rows[0].model), dataset, common)
+    _, plain = configure_row(PlannedRow(rows[0].model, rows[0].model), dataset, common)
     mixed = is_mixed(get_model(row.model).type for row in rows)
     if mixed:
         files = [*common.config_files, *(file for row in rows for file in row.files)]
@@ -142,13 +132,13 @@ def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -
     )
 
 
-def _train(planned_runs: Sequence[PlannedRun], done: int, plan: Plan, ray: str | None, say: Say) -> None:
+def _train(planned_runs: Sequence[PlannedRun], done: int, options: CompareOptions, ray: str | None, say: Line) -> None:
     """Train runs, and tell the result of each."""
     if not planned_runs:
         return
     progress = Progress(planned_runs, done)
     try:
-        for planned in in_processes(planned_runs, plan.jobs) if ray is None else in_ray(planned_runs, plan, ray):
+        for planned in in_processes(planned_runs, options.jobs) if ray is None else in_ray(planned_runs, options, ray):
             progress.ended(planned, *_ending(planned))
     finally:
         progress.close()
@@ -171,7 +161,9 @@ def _ending(planned: PlannedRun) -> tuple[float, str]:
     return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
 
 
-def _benchmark(dataset: str, config: Config, rows: Sequence[Row], planned_runs: Sequence[PlannedRun]) -> Benchmark:
+def _benchmark(
+    dataset: str, config: Config, rows: Sequence[PlannedRow], planned_runs: Sequence[PlannedRun]
+) -> Benchmark:
     """Return the results of a dataset, and the tests between its rows."""
     found = {
         (planned.row.label, planned.seed): read_run(planned) for planned in planned_runs if planned.dataset == dataset

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from recbole_mm.base.metrics import key_of, spelled
 from recbole_mm.comparison import compare_plots
 from recbole_mm.comparison.benchmark import Benchmark
-from recbole_mm.comparison.cells import BEST, SECOND, Cell, caption, rows
+from recbole_mm.comparison.cells import BEST, SECOND, TableCell, caption, table_rows
 from recbole_mm.comparison.significance import Difference, Paired
 from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
@@ -19,7 +19,7 @@ PAIRS = {
     "users": "A pair is a user, averaged over the seeds.",
     "seeds": "A pair is a seed, averaged over the users.",
 }
-ENOUGH = 6  # pairs that all have the same sign have p = 2 ** (1 - pairs), 0.03 for these
+ENOUGH_SEEDS = 6  # pairs that all have the same sign have p = 2 ** (1 - pairs), 0.03 for these
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,14 @@ class Part:
     several_seeds: bool
     caption: str
     header: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     plots: Mapping[str, str]
     tests: Sequence[Tests]
 
 
-def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment: Mapping[str, str | int]) -> str:
+def comparison_html(
+    title: str, benchmarks: Sequence[Benchmark], command: str, environment: Mapping[str, str | int]
+) -> str:
     """Return the page: the tables first, then what failed, the plots, the tests, and how to do it again.
 
     Parameters
@@ -72,7 +74,7 @@ def page(title: str, benchmarks: Sequence[Benchmark], command: str, environment:
         command=command,
         environment=environment,
         tags=TAGS,
-        enough=ENOUGH,
+        enough=ENOUGH_SEEDS,
         plotlyjs=plotlyjs(),
     )
 
@@ -84,7 +86,7 @@ def _part(benchmark: Benchmark, style: compare_plots.Styles, place: int) -> Part
         len(benchmark.seeds) > 1,
         caption(benchmark),
         ("model", *map(spelled, benchmark.metrics)),
-        [(Cell(row.label), *row.cells) for row in rows(benchmark)],
+        [(TableCell(row.label), *row.cells) for row in table_rows(benchmark)],
         _plots(benchmark, style, place),
         [found for over in PAIRS if (found := _tests(benchmark, over))],
     )

@@ -13,9 +13,9 @@ from plotly.subplots import make_subplots
 
 from recbole_mm.base.metrics import key_of, spelled
 from recbole_mm.comparison.benchmark import Benchmark, Entry
-from recbole_mm.comparison.cells import ordered, text, title
+from recbole_mm.comparison.cells import entry_title, ordered, text
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
-from recbole_mm.training.groups import title as group_title
+from recbole_mm.training.groups import group_title
 
 COLOURS = (
     "#1f5fa8", "#e0761a", "#2a8f6a", "#c81e2e", "#7b4fb5", "#b8a00c", "#17a2c2",
@@ -76,7 +76,9 @@ def metrics(benchmark: Benchmark, style: Styles) -> go.Figure:
                 "color": [style[entry.label].colour for entry in entries],
                 "pattern": {"shape": [style[entry.label].pattern for entry in entries]},
             },
-            hovertext=[f"{plain(title(entry))}<br>{plain(spelled(metric))} {text(entry, metric)}" for entry in entries],
+            hovertext=[
+                f"{plain(entry_title(entry))}<br>{plain(spelled(metric))} {text(entry, metric)}" for entry in entries
+            ],
             hoverinfo="text",
             showlegend=False,
             **cell,
@@ -186,7 +188,7 @@ def _scale(values: Sequence[float]) -> tuple[str, float]:
 
 def _named(entry: Entry) -> dict[str, Any]:
     """Return what makes the traces of an entry one in the legend, and its title for what is shown at the pointer."""
-    return {"name": plain(entry.label), "legendgroup": plain(entry.label), "meta": [plain(title(entry))]}
+    return {"name": plain(entry.label), "legendgroup": plain(entry.label), "meta": [plain(entry_title(entry))]}
 
 
 def _error(stds: Sequence[float | None]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def best_baseline(entries: Sequence[Entry], valid_metric: str) -> Entry | None:
     return max(known, key=lambda entry: sign(valid_metric) * (entry.mean("valid", valid_metric) or 0.0), default=None)
 
 
-def pairs_of(entries: Sequence[Entry], valid_metric: str) -> list[tuple[Entry, Entry]]:
+def entry_pairs(entries: Sequence[Entry], valid_metric: str) -> list[tuple[Entry, Entry]]:
     """Return who is compared with whom: models with the best baseline, ablations with the whole model.
 
     Where all models are baselines, or none is, all others are compared with the best one.
@@ -47,7 +47,7 @@ def differences(entries: Sequence[Entry], valid_metric: str, metrics: Sequence[s
     out: list[Difference] = []
     for over, values in sources.items():
         family = []
-        for (one, other), metric in product(pairs_of(entries, valid_metric), metrics):
+        for (one, other), metric in product(entry_pairs(entries, valid_metric), metrics):
             a, b = values(one, metric), values(other, metric)
             keys = [key for key in a if key in b]
             if len(keys) > 1:

@@ -8,7 +8,7 @@ from recbole_mm.settings.parameters import parameter
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompareOptions:
     """The options of a comparison."""
 
     num_seeds: int = parameter(5, "number of consecutive seeds, starting at --seed", low=1)

@@ -11,7 +11,7 @@ from recbole_mm.base.environment import environment
 from recbole_mm.base.files import replace_text
 from recbole_mm.comparison import text_tables
 from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark
-from recbole_mm.comparison.compare_page import page
+from recbole_mm.comparison.compare_page import comparison_html
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import read_run
 from recbole_mm.training.result_files import write_result
@@ -39,7 +39,7 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequ
     replace_text(out / "table.tex", text_tables.latex(benchmarks))
     replace_text(out / "table.csv", text_tables.csv_text(benchmarks))
     replace_text(out / "differences.csv", text_tables.differences_csv(benchmarks))
-    replace_text(out / "compare.html", page(title, benchmarks, command, found))
+    replace_text(out / "compare.html", comparison_html(title, benchmarks, command, found))
     write_result(
         out,
         {

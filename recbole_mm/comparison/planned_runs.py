@@ -24,7 +24,7 @@ from recbole_mm.training.result_files import resolved_config
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PlannedRow:
     """One row of the table.
 
     Attributes
@@ -54,16 +54,16 @@ class Row:
 class PlannedRun:
     """One training, and the folder that is its own."""
 
-    row: Row
+    row: PlannedRow
     dataset: str
     seed: int
     request: Request
     folder: Path
 
 
-def read_rows(
+def planned_rows(
     models: Sequence[str], files: Sequence[str], ablations: Sequence[str], baselines: Sequence[str] | None
-) -> list[Row]:
+) -> list[PlannedRow]:
     """Return the rows that a command asks for, ablations under their model.
 
     Parameters
@@ -84,7 +84,7 @@ def read_rows(
     baselines = None if baselines is None else [named(name) for name in baselines]
     for option, names in (("models", models), ("ablations", ablations), ("baselines", baselines or ())):
         check_once(option, names)
-    rows = {model: Row(model, model) for model in dict.fromkeys((*models, *ablations))}
+    rows = {model: PlannedRow(model, model) for model in dict.fromkeys((*models, *ablations))}
     for text in files:
         name, equals, file = text.partition("=")
         if not equals:
@@ -93,7 +93,7 @@ def read_rows(
         model = named(str(content.get("model", name)), content.get("model_source"))
         if name not in rows and model == name:
             raise InputError(f"--settings={text}: {name} is not among the models, and {file} names no model")
-        row = rows.get(name, Row(name, model))
+        row = rows.get(name, PlannedRow(name, model))
         if model != row.model:
             raise InputError(f"--settings={text}: {file} is of {model}, not of {row.model}")
         rows[name] = replace(row, files=(*row.files, file))
@@ -114,7 +114,7 @@ def check_once(option: str, names: Sequence[str]) -> None:
         raise InputError(f"--{option} names {', '.join(sorted(twice))} twice")
 
 
-def _ablations(row: Row) -> list[Row]:
+def _ablations(row: PlannedRow) -> list[PlannedRow]:
     if row.label != row.model:
         return []
     declared = getattr(get_model(row.model), "ablations", {})
@@ -126,14 +126,14 @@ def _ablations(row: Row) -> list[Row]:
     ]
 
 
-def request_of(row: Row, dataset: str, common: Request) -> Request:
+def request_of(row: PlannedRow, dataset: str, common: Request) -> Request:
     """Return the request of a row on a dataset: what all have in common, and what is its own."""
     own = [file for file in row.files if read_yaml(file).get("dataset", dataset) == dataset]
     settings = {**(common.settings or {}), **(row.changes or {})}
     return Request(row.model, dataset, (*common.config_files, *own), settings)
 
 
-def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Config]:
+def configure_row(row: PlannedRow, dataset: str, common: Request) -> tuple[Request, Config]:
     """Return the request of a row and RecBole's Config of it, checked but for the files.
 
     Raises
@@ -152,7 +152,7 @@ def configure_row(row: Row, dataset: str, common: Request) -> tuple[Request, Con
 
 
 def planned_run(
-    row: Row, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int
+    row: PlannedRow, asked: tuple[Request, Config], *, data_hash: str, seed: int, out: Path, threads: int
 ) -> PlannedRun:
     """Return the run of a seed; whatever decides its result, data included, is in the name of its folder."""
     request, config = asked

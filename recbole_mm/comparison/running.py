@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from recbole_mm.comparison.options import Plan
+from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import train_alone, train_run, write_error
 from recbole_mm.parallel.cluster import ray_running, room
@@ -55,14 +55,14 @@ def _new_processes() -> Any:
     return context
 
 
-def in_ray(planned_runs: Sequence[PlannedRun], plan: Plan, address: str) -> Iterator[PlannedRun]:
+def in_ray(planned_runs: Sequence[PlannedRun], options: CompareOptions, address: str) -> Iterator[PlannedRun]:
     """Train runs as tasks of Ray, as many at a time as there is room for; give each when it has ended.
 
     Parameters
     ----------
     planned_runs : sequence of PlannedRun
         All machines must see their folders, and the data, under the same paths.
-    plan : Plan
+    options : CompareOptions
         Has the CPUs and GPUs of a run.
     address : str
         Of a Ray cluster to join; empty: Ray is started on this machine.
@@ -75,8 +75,8 @@ def in_ray(planned_runs: Sequence[PlannedRun], plan: Plan, address: str) -> Iter
     with devices_kept(), ray_running(address):
         import ray  # noqa: PLC0415 (heavy)
 
-        gpus = room(plan.cpus, plan.gpus, "--cpus or --gpus")
-        task = ray.remote(num_cpus=plan.cpus, num_gpus=gpus, max_retries=0)(_train_in_ray)
+        gpus = room(options.cpus, options.gpus, "--cpus or --gpus")
+        task = ray.remote(num_cpus=options.cpus, num_gpus=gpus, max_retries=0)(_train_in_ray)
         running = {task.remote(planned): planned for planned in planned_runs}
         try:
             while running:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from recbole_mm.base.metrics import spelled
 from recbole_mm.comparison.benchmark import Benchmark, Entry
-from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, rows
+from recbole_mm.comparison.cells import BEST, BETTER, SECOND, WORSE, Notation, caption, table_rows
 
 LATEX_TEXT = {
     "\\": r"\textbackslash{}",
@@ -58,7 +58,7 @@ def markdown(benchmarks: Sequence[Benchmark]) -> str:
 
 def _markdown(benchmark: Benchmark) -> str:
     header = ["model", *(escape_markdown(spelled(metric)) for metric in benchmark.metrics)]
-    lines = [header, ["---"] * len(header), *map(MARKDOWN.row, rows(benchmark))]
+    lines = [header, ["---"] * len(header), *map(MARKDOWN.row, table_rows(benchmark))]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"### {escape_markdown(benchmark.dataset)}\n\n{table}\n\n{escape_markdown(caption(benchmark))}\n"
 
@@ -80,7 +80,7 @@ def _latex(benchmark: Benchmark) -> str:
         r"\toprule",
         _latex_row(header),
         r"\midrule",
-        *(_latex_row(LATEX.row(row)) for row in rows(benchmark)),
+        *(_latex_row(LATEX.row(row)) for row in table_rows(benchmark)),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",

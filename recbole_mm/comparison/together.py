@@ -23,7 +23,7 @@ from recbole_mm.training.build import held_out, load_dataset, split_dataset
 
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True, "ask_users_once": True}  # unless the user has them otherwise
-ALIKE = ("benchmark_filename", "eval_args", "metrics", "topk", "valid_metric", "metric_decimal_place")
+SHARED = ("benchmark_filename", "eval_args", "metrics", "topk", "valid_metric", "metric_decimal_place")
 UNRANKED = (ModelType.DECISIONTREE,)
 
 
@@ -58,7 +58,7 @@ def check_alike(configs: Mapping[str, Config]) -> None:
         _check_mixed(configs)
     (first, reference), *others = configs.items()
     for label, config in others:
-        for key in ALIKE:
+        for key in SHARED:
             if config[key] != reference[key] and not (key == "eval_args" and config["benchmark_filename"]):
                 raise InputError(
                     f"{first} and {label} cannot be compared: {key} is {reference[key]} for one and {config[key]} for "

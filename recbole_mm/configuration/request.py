@@ -99,7 +99,7 @@ def check_settings(config: Config) -> None:
 
 
 def check_command(request: Request) -> tuple[str, str, str | None]:
-    """Return the model, the data set and the data path of a request, and check the names that the user wrote himself.
+    """Return the model, the dataset and the data path of a request, and check the names that the user wrote himself.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def check_command(request: Request) -> tuple[str, str, str | None]:
 
 
 def build_config(request: Request, model: str, dataset: str, data_path: str | None) -> Config:
-    """Build RecBole's Config, after checking the names in the data set's own yaml file.
+    """Build RecBole's Config, after checking the names in the dataset's own yaml file.
 
     Raises
     ------

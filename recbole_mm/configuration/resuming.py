@@ -26,14 +26,14 @@ def configure_resumed(request: Request) -> Config:
     Raises
     ------
     InputError
-        A checkpoint that cannot be read, or a model, data set or setting that is not that of the checkpoint.
+        A checkpoint that cannot be read, or a model, dataset or setting that is not that of the checkpoint.
     """
     file = Path(request.resume)
     given = {key: value for each in request.config_files for key, value in read_yaml(each).items()}
     given |= request.settings or {}
     if model := request.model or given.get("model"):  # before the checkpoint is read: its file may have been moved
         request = replace(request, model=named(str(model), given.get("model_source")))
-    saved = checkpoint.load(file, map_location="cpu")["config"]
+    saved = checkpoint.load_checkpoint(file, map_location="cpu")["config"]
     for key in ("model", "dataset"):
         asked = getattr(request, key) or given.get(key, saved[key])
         if asked != saved[key]:
@@ -46,7 +46,7 @@ def configure_resumed(request: Request) -> Config:
     check_settings(config)
     config.expected = saved.expected
     if config.expected is None:
-        raise InputError(f"--resume={file}: the checkpoint does not tell its data; train anew")
+        raise InputError(f"--resume={file}: the checkpoint does not say which data it was trained on: train again")
     check_files(config)
     return config
 
@@ -59,6 +59,6 @@ def _check_same(file: Path, saved: dict[str, Any], now: dict[str, Any], given: s
     ]
     if changed:
         raise InputError(
-            f"--resume={file}: {'; '.join(changed)}. A run goes on with its own settings: leave out what is other, or "
-            "train anew. Only epochs, stopping_step and where it is computed may change"
+            f"--resume={file}: {'; '.join(changed)}. A resumed run keeps its settings: leave out those that differ, "
+            "or train again. Only epochs, stopping_step and the execution settings may change"
         )

@@ -66,7 +66,7 @@ def check_config(config: Any) -> None:
     learner = config["learner"]
     if learner is not None and str(learner).lower() not in LEARNERS:
         hint = nearest(str(learner), LEARNERS)
-        raise InputError(f"learner '{learner}' is none of {', '.join(LEARNERS)}.{hint}")
+        raise InputError(f"unknown learner '{learner}'; choose from {', '.join(LEARNERS)}.{hint}")
     rate = config["learning_rate"]
     if rate is not None and not (_is_number(rate) and 0 < rate < math.inf):
         raise InputError(f"learning_rate is {rate!r}: it must be a number above 0")
@@ -87,7 +87,7 @@ def _check_kinds(config: Any) -> None:
     """Check the values that are of one kind, one after the other."""
     for name in getattr(config, "final_config_dict", config):
         value = config[name]
-        for names, check in KINDS:
+        for names, check in VALUE_CHECKS:
             if name in names and not (value is None and name in UNSET):
                 check(name, value)
 
@@ -122,7 +122,7 @@ def _check_parts(name: str, value: Any) -> None:
             raise InputError(f"{name}: unknown key '{part}'.{nearest(str(part), PARTS_OF[name])}")
 
 
-KINDS: tuple[tuple[Collection[str], Callable[[str, Any], None]], ...] = (
+VALUE_CHECKS: tuple[tuple[Collection[str], Callable[[str, Any], None]], ...] = (
     (WHOLE_NUMBERS, _check_whole_number),
     (BOOLEANS, _check_boolean),
     (CHOICES, _check_choice),

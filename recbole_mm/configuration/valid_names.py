@@ -20,7 +20,7 @@ from recbole_mm.settings.execution import Engine, GroupSettings, Ranked
 from recbole_mm.settings.names import PACK
 from recbole_mm.settings.parameters import defaults
 
-TABLE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.2.1, made by `benchmarks.setting_names`
+NAMES_FILE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.2.1, made by `benchmarks.setting_names`
 
 # Settings of the pack, and arguments of the command line.
 EXTRA_KEYS = frozenset(
@@ -59,7 +59,7 @@ def recbole_folder() -> Path:
 @functools.cache
 def recbole_names() -> dict[str, Any]:
     """Return the table of RecBole's names; see `benchmarks.setting_names`."""
-    table: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
+    table: dict[str, Any] = json.loads(NAMES_FILE.read_text(encoding="utf-8"))
     return table
 
 

@@ -15,7 +15,7 @@ from recbole_mm.data.folder import DatasetFolder
 from recbole_mm.data.formats import READERS, Matrix
 from recbole_mm.data.records import read_parquet
 
-SUFFIXES = (*READERS, ".parquet")
+FEATURE_TYPES = (*READERS, ".parquet")
 
 
 def modality_name(stem: str) -> str:
@@ -45,8 +45,8 @@ def look(modality: str, file: Path) -> FeatureFile:
         that are empty, reserved or there twice.
     """
     form, beside = file.suffix.lower(), file.with_suffix(".ids")
-    if form not in SUFFIXES:
-        raise InputError(f"{file}: features are one of {', '.join(SUFFIXES)} files.{nearest(form, SUFFIXES)}")
+    if form not in FEATURE_TYPES:
+        raise InputError(f"{file}: features are one of {', '.join(FEATURE_TYPES)} files.{nearest(form, FEATURE_TYPES)}")
     if form == ".parquet":
         table = read_parquet(file, None, DatasetFolder(file.parent, ""))
         matrix = Matrix(len(table.ids), table.dim, table.read, table.ids)
@@ -61,7 +61,9 @@ def look(modality: str, file: Path) -> FeatureFile:
     elif beside.is_file():
         ids = _read_ids(beside)
         if len(ids) != n_rows:
-            raise InputError(f"{file} has {n_rows} rows but {beside} has {len(ids)} ids: one id a line, a line a row")
+            raise InputError(
+                f"{file} has {n_rows} rows but {beside} has {len(ids)} ids: write one id on each line, in the order of the rows"
+            )
     return FeatureFile(modality, file, n_rows, matrix.dim, matrix.read, own, ids)
 
 

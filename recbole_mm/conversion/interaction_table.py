@@ -12,7 +12,7 @@ from recbole_mm.conversion.layouts import USUAL
 from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column, head_of
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.values import Check, Times, ids, numbers
-from recbole_mm.data.folder import PARTS
+from recbole_mm.data.folder import SPLIT_NAMES
 
 _FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"}
 _TABLES = ("*.csv", "*.tsv", "*.parquet")
@@ -62,12 +62,12 @@ def _part_files(folder: Path, columns: Mapping[str, str]) -> dict[str, Path]:
     parts = {part: [file for file in tables if file.stem.lower() in stems] for part, stems in _STEMS.items()}
     if not any(parts.values()):
         return {"": _only_table(folder, tables, columns)}
-    for part in PARTS:
+    for part in SPLIT_NAMES:
         if len(parts[part]) != 1:
             there = ", ".join(file.name for file in parts[part])
             problem = f"the {part} part is {there}" if there else f"has no {part} part"
             raise InputError(f"{folder}: {problem}; a split is one file each of train, valid (or val) and test")
-    return {part: parts[part][0] for part in PARTS}
+    return {part: parts[part][0] for part in SPLIT_NAMES}
 
 
 def _only_table(folder: Path, tables: Sequence[Path], columns: Mapping[str, str]) -> Path:

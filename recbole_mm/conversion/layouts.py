@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-KINDS = ("mmrec", "diffmm", "mmssl", "microlens", "table")
+LAYOUT_KINDS = ("mmrec", "diffmm", "mmssl", "microlens", "table")
 
 MMREC = """\
 mmrec       SOURCE/NAME.inter       tab separated, columns userID, itemID, optionally rating, timestamp and

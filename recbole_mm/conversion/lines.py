@@ -44,8 +44,8 @@ def explain(file: Path, separator: str, error: Exception) -> NoReturn:
                 end = reader.line_num
         except csv.Error as problem:
             raise InputError(f"{file}, line {end + 1}: {problem}: correct its quotes") from error
-    raise InputError(f"{file}: cannot be read ({one_line(error)})") from error
+    raise InputError(f"{file}: cannot be read ({first_line(error)})") from error
 
 
-def one_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]

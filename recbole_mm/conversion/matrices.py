@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,27 @@ from recbole_mm.conversion.feature_files import look_all
 from recbole_mm.conversion.folders import files_in, some_files
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.sparse import read_matrix
-from recbole_mm.data.folder import PARTS
+from recbole_mm.data.folder import SPLIT_NAMES
 
 _NAMES = {"train": ("trnMat", "train_mat"), "valid": ("valMat", "valid_mat", "val_mat"), "test": ("tstMat", "test_mat")}
 _JSON = {"train": ("train.json",), "valid": ("val.json", "valid.json"), "test": ("test.json",)}
 _ROWS = 1 << 17
 
-Pairs = tuple[np.ndarray, np.ndarray]  # users and items, as numbers
+NumberPairs = tuple[np.ndarray, np.ndarray]  # users and items, as numbers
 
 
 def read(folder: Path) -> Source:
     """Describe a folder of DiffMM's or MMSSL's; an `InputError` says what it lacks."""
     pickled = {part: (*(f"{name}.pkl" for name in names), *names) for part, names in _NAMES.items()}
-    forms = sorted((pickled, _JSON), key=lambda names: -sum(bool(files_in(folder, *names[part])) for part in PARTS))
+
+    def found(names: Mapping[str, tuple[str, ...]]) -> int:
+        return sum(bool(files_in(folder, *names[part])) for part in SPLIT_NAMES)
+
+    forms = sorted((pickled, _JSON), key=found, reverse=True)
     names = forms[0]  # MMSSL has json files and one matrix
-    files = {part: _only(folder, part, names[part]) for part in PARTS}
+    files = {part: _only(folder, part, names[part]) for part in SPLIT_NAMES}
     features = look_all(some_files(folder, "*_feat.npy"))
-    pairs: dict[str, Pairs] = {}
+    pairs: dict[str, NumberPairs] = {}
     for part, file in files.items():
         if names is _JSON:
             pairs[part] = _read_json(file)
@@ -56,14 +61,14 @@ def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
             raise InputError(f"{feature.file} has {feature.n_rows} rows but {file} has {items} columns, an item each")
 
 
-def _batches(pairs: dict[str, Pairs]) -> Stream:
+def _batches(pairs: dict[str, NumberPairs]) -> Stream:
     for part, (users, items) in pairs.items():
         for start in range(0, len(users), _ROWS):
             columns = [pa.array(numbers[start : start + _ROWS]).cast(pa.string()) for numbers in (users, items)]
             yield part, pa.RecordBatch.from_arrays(columns, names=["user_id", "item_id"])
 
 
-def _read_json(file: Path) -> Pairs:
+def _read_json(file: Path) -> NumberPairs:
     """Return the pairs of a json file in its order."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_object)

@@ -13,7 +13,7 @@ from recbole_mm.conversion.folders import only_file, some_files
 from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.conversion.source import Source, Stream
 from recbole_mm.conversion.values import Times, ids, labels, numbers
-from recbole_mm.data.folder import PARTS
+from recbole_mm.data.folder import SPLIT_NAMES
 
 
 def read(folder: Path) -> Source:
@@ -38,5 +38,5 @@ def read(folder: Path) -> Source:
 def _parts(batches: Iterator[pa.RecordBatch]) -> Stream:
     for batch in batches:
         interactions = batch.drop_columns(["x_label"])
-        for label, part in enumerate(PARTS):
+        for label, part in enumerate(SPLIT_NAMES):
             yield part, interactions.filter(pc.equal(batch["x_label"], str(label)))

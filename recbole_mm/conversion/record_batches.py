@@ -15,7 +15,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.conversion.lines import explain, line_of, one_line
+from recbole_mm.conversion.lines import explain, first_line, line_of
 from recbole_mm.conversion.values import Check, Where
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
@@ -103,7 +103,7 @@ def _parquet_errors(file: Path) -> Iterator[None]:
     except OSError as error:  # Arrow's for damaged pages, too
         raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
     except pa.ArrowException as error:
-        raise InputError(f"{file}: not a readable Parquet file ({one_line(error)})") from error
+        raise InputError(f"{file}: not a readable Parquet file ({first_line(error)})") from error
 
 
 def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from recbole_mm.data.feature_table import Blocks, FeatureTable
-from recbole_mm.data.folder import PARTS
+from recbole_mm.data.folder import SPLIT_NAMES
 
 FIELDS = {"user_id": "token", "item_id": "token", "rating": "float", "timestamp": "float"}
 
@@ -87,4 +87,4 @@ class Source:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return PARTS if self.split else ("",)
+        return SPLIT_NAMES if self.split else ("",)

@@ -56,7 +56,7 @@ def numbers(column: pa.Array, field: str, where: Where) -> pa.Array:
 
 def labels(column: pa.Array, field: str, where: Where) -> pa.Array:
     """Return labels of MMRec's split as text: 0, 1 or 2; anything else is an `InputError`."""
-    return _matching(column, field, where, _LABEL, "is none of 0 (train), 1 (valid), 2 (test): correct it")
+    return _matching(column, field, where, _LABEL, "must be 0 (train), 1 (valid) or 2 (test)")
 
 
 class Times:

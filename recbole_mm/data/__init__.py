@@ -1,1 +1,1 @@
-"""Data: feature files, multimodal datasets, the embedded data set."""
+"""Data: feature files, multimodal datasets, the embedded dataset."""

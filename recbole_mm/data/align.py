@@ -12,7 +12,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.data.feature_table import FeatureTable, chunks
 from recbole_mm.data.features import NORMALIZE, check_choice, some
 
-MISSING = ("mean", "zero", "error")
+MISSING_MODALITY = ("mean", "zero", "error")
 
 
 def align(
@@ -60,7 +60,7 @@ def align(
         On ids that are not in `known`, values that are not finite, when no item is left with features, on missing
         rows if asked for, or where there are not `width` components.
     """
-    check_choice("missing_modality", missing, MISSING)
+    check_choice("missing_modality", missing, MISSING_MODALITY)
     where = f"modality '{name}', {table.source}"
     unknown = [item for item in table.ids if item not in known]
     if unknown:

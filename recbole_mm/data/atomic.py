@@ -20,7 +20,7 @@ MISSING = frozenset(
     | {"nan", "NaN", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 )
 
-SUFFIXES = ("inter", "user", "item", "kg", "link")
+ATOMIC_SUFFIXES = ("inter", "user", "item", "kg", "link")
 UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zst": "unzstd", ".zip": "unzip"}
 
 Columns = dict[str, str]  # field -> type, in the order of the file
@@ -66,7 +66,7 @@ def _unquote(file: Path, number: int, text: str, separator: str) -> list[str]:
 
 
 def parse_header(cells: Sequence[str]) -> tuple[Columns, str | None]:
-    """Return the columns up to the first cell that is not NAME:TYPE or stands there twice, and that cell.
+    """Return the columns up to the first cell that is not NAME:TYPE or a duplicate, and that cell.
 
     A byte-order mark is passed over.
     """
@@ -131,7 +131,7 @@ def files_and_gaps(config: Any) -> Iterator[Path | InputError]:
         elif packed := _packed(path):
             yield packed
         elif is_loaded(suffix, config) and suffix in (*needed, *named):
-            hint = "" if suffix in SUFFIXES else nearest(suffix, SUFFIXES)
+            hint = "" if suffix in ATOMIC_SUFFIXES else nearest(suffix, ATOMIC_SUFFIXES)
             yield InputError(f"{path} does not exist, but the settings ask for its features{hint and '.' + hint}")
 
 
@@ -152,7 +152,7 @@ def is_loaded(suffix: str, config: Any) -> bool:
 
 
 def is_given(config: Any, name: str) -> bool:
-    """Tell whether a setting has its value from the user or from the data set's yaml, not from RecBole's defaults."""
+    """Tell whether a setting has its value from the user or from the dataset's yaml, not from RecBole's defaults."""
     of_user = getattr(config, "external_config_dict", {name: config[name]})
     given = {**getattr(config, "dataset_config_dict", {}), **of_user}
     return name in given and bool(given[name] == config[name])

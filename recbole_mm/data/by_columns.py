@@ -18,7 +18,7 @@ from pyarrow import csv
 from recbole_mm.data.atomic import MISSING
 from recbole_mm.data.ids import mistake_in_id
 
-BLOCK = 1 << 22  # bytes; a longer line is left to the other way
+BLOCK_BYTES = 1 << 22  # bytes; a longer line is left to the other way
 UTF_8 = ("utf-8", "utf8")
 UNLIKE = (b'"', b"\r")  # what pandas, Python and pyarrow read each in its own way
 
@@ -109,7 +109,7 @@ def check_columns(
 def _batches(file: PlainFile, columns: Collection[str], separator: str) -> Any:
     return csv.open_csv(
         pa.PythonFile(file, mode="r"),
-        read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK, column_names=list(columns)),
+        read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=list(columns)),
         parse_options=csv.ParseOptions(delimiter=separator, quote_char=False),
         convert_options=csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),
     )

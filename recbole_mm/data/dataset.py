@@ -16,7 +16,7 @@ import torch
 from recbole.data.dataset import Dataset, SequentialDataset
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.data.align import MISSING, align
+from recbole_mm.data.align import MISSING_MODALITY, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder, folder_of
 from recbole_mm.data.identity import keep_features
@@ -124,7 +124,7 @@ class MultimodalDataset(Dataset):
                 "modalities:\n  image: {file: image.npy}\n  text: {file: text.npy, ids: text.ids}"
             )
         self._setting("normalize", "l2", NORMALIZE)
-        self._setting("missing_modality", "mean", MISSING)
+        self._setting("missing_modality", "mean", MISSING_MODALITY)
         return specs
 
     def _folder_before_filters(self) -> DatasetFolder:
@@ -147,7 +147,7 @@ class MultimodalDataset(Dataset):
     def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str], folder: DatasetFolder) -> _Modality:
         table = read_features(name, spec, folder)
         normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
-        missing = self._setting("missing_modality", "mean", MISSING)
+        missing = self._setting("missing_modality", "mean", MISSING_MODALITY)
         tokens = self.field2id_token[self.iid_field]
         features, mask = align(
             table, tokens, known, missing=missing, normalize=normalize, name=name, width=spec.get("pca")
@@ -166,6 +166,6 @@ class MultimodalSequentialDataset(MultimodalDataset, SequentialDataset):
 
 @functools.cache
 def multimodal(kind: type) -> type:
-    """Return the version with modalities of one of RecBole's data sets."""
+    """Return the version with modalities of one of RecBole's datasets."""
     known = {Dataset: MultimodalDataset, SequentialDataset: MultimodalSequentialDataset}
     return known.get(kind) or type(f"Multimodal{kind.__name__}", (MultimodalDataset, kind), {"__module__": __name__})

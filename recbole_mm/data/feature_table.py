@@ -11,7 +11,7 @@ from recbole_mm.base.errors import InputError
 
 Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # row numbers (n,), their values (n, dim)
 
-BLOCK = 2**20  # values handled at a time
+BLOCK_VALUES = 2**20  # values handled at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,6 @@ class FeatureTable:
 
 def chunks(rows: np.ndarray, dim: int) -> Iterator[np.ndarray]:
     """Cut the row numbers of a matrix of `dim` columns into pieces of about `BLOCK` values."""
-    step = max(1, BLOCK // dim)
+    step = max(1, BLOCK_VALUES // dim)
     for start in range(0, len(rows), step):
         yield rows[start : start + step]

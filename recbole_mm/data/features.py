@@ -1,4 +1,4 @@
-"""One modality, from its description in the yaml of a data set to a table of features by item id."""
+"""One modality, from its description in the yaml of a dataset to a table of features by item id."""
 
 from __future__ import annotations
 

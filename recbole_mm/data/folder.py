@@ -1,4 +1,4 @@
-"""A data set's folder and its atomic files."""
+"""A dataset's folder and its atomic files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.atomic import TYPES, Columns, Row, parse_header, read_rows
 from recbole_mm.data.cache import Digests, digests_of
 
-PARTS = ("train", "valid", "test")  # of data that come split, as we write them
+SPLIT_NAMES = ("train", "valid", "test")  # of data that come split, as we write them
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class DatasetFolder:
         if wrong is not None:
             raise InputError(
                 f"{file}, line 1: column '{wrong[:80]}' is not NAME:TYPE, TYPE one of {', '.join(TYPES)}, or "
-                "stands there twice. Give a .npy file, or an atomic file, whose header has such columns "
+                "a duplicate. Give a .npy file, or an atomic file, whose header has such columns "
                 f"between {self.field_separator!r}."
             )
         return columns, rows
@@ -80,7 +80,7 @@ class DatasetFolder:
 
 
 def folder_of(config: Any) -> DatasetFolder:
-    """Return the folder of the data set that RecBole's configuration names."""
+    """Return the folder of the dataset that RecBole's configuration names."""
     return DatasetFolder(
         path=Path(config["data_path"]),
         name=config["dataset"],
@@ -100,7 +100,7 @@ def errors_named(file: Path, encoding: str) -> Iterator[None]:
         raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file}: is no text in {encoding} ({error.reason}). Features in binary form must be a .npy, "
+            f"{file}: not valid {encoding} ({error.reason}). Features in binary form must be a .npy, "
             ".npz, .safetensors or .parquet file; text in another encoding needs `encoding:`."
         ) from error
 

@@ -45,7 +45,7 @@ def intact(file: Path, form: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{file}: cannot be read ({error.strerror}).") from error
         raise InputError(
-            f"{file}: is no {form} file of numbers, or not whole ({reason}). "
+            f"{file}: not a complete {form} file of numbers ({reason}). "
             "Copy it again, or save it as an array of floats."
         ) from error
 
@@ -162,7 +162,9 @@ def check_matrix(file: Path, dtype: np.dtype[Any], shape: Sequence[int]) -> tupl
 def _check_size(file: Path, dtype: np.dtype[Any], shape: Sequence[int], nbytes: int) -> None:
     """Refuse a header that does not fit the bytes behind it: a shape that was cut would move the rows."""
     if math.prod(shape) * dtype.itemsize != nbytes:
-        raise InputError(f"{file}: {nbytes} bytes are no {dtype} {tuple(shape)}, as its header has it: save it again.")
+        raise InputError(
+            f"{file}: {nbytes} bytes do not make {dtype} {tuple(shape)}, which its header gives: save it again."
+        )
 
 
 def _picked(file: Path, key: str | None, names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.base.intervals import check_interval
 from recbole_mm.data.atomic import TYPES, Columns, as_list, is_given, is_loaded, parse_header
 
-SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
+SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 
 
 def is_sequential(config: Any) -> bool:
@@ -53,11 +53,11 @@ def check_header(path: Path, head: Sequence[str], separator: str) -> Columns:
     field, colon, kind = wrong.partition(":")
     if kind in TYPES:
         raise InputError(f"{path}, line 1: '{field}' is there twice")
-    other = next((other for other in SEPARATORS if other in text), None) if len(head) == 1 else None
+    other = next((other for other in SEPARATOR_NAMES if other in text), None) if len(head) == 1 else None
     if other is not None:
         raise InputError(
-            f"{path}, line 1: looks {SEPARATORS[other]}-separated: set field_separator: {json.dumps(other)} "
-            f"or convert it to {SEPARATORS.get(separator, repr(separator))}s"
+            f"{path}, line 1: looks {SEPARATOR_NAMES[other]}-separated: set field_separator: {json.dumps(other)} "
+            f"or convert it to {SEPARATOR_NAMES.get(separator, repr(separator))}s"
         )
     if not colon:
         raise InputError(f"{path}, line 1: '{wrong}' has no type, write {wrong}:token")

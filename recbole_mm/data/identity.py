@@ -1,7 +1,7 @@
-"""What a data set is: which id is whose, how it is split, what its features are; a checkpoint keeps it.
+"""What a dataset is: which id is whose, how it is split, what its features are; a checkpoint keeps it.
 
 RecBole numbers users, items and other tokens in the order of the file, so that the same rows in another order give
-the weights of a checkpoint to others. A data set that is loaded for a checkpoint takes the ids from there, and is
+the weights of a checkpoint to others. A dataset that is loaded for a checkpoint takes the ids from there, and is
 refused where its split or its features are others.
 """
 
@@ -22,17 +22,16 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import atomic_files
 from recbole_mm.data.cache import Digests, digests_of, hash_files
 
-PARTS = ("train", "valid", "test")
 BETWEEN = "\0"  # two tokens; no text file has it
-ROWS = 1 << 16  # histories hashed at a time
+HASHED_ROWS = 1 << 16  # histories hashed at a time
 ADVICE = "take the files that the checkpoint was trained on, or train again"
 
-Split = dict[str, dict[str, Any]]  # part -> its interactions and their hash
+SplitHashes = dict[str, dict[str, Any]]  # part -> its interactions and their hash
 
 
 @dataclass
 class Identity:
-    """What a data set is.
+    """What a dataset is.
 
     Attributes
     ----------
@@ -49,7 +48,7 @@ class Identity:
     """
 
     ids: dict[str, np.ndarray] = field(default_factory=dict)
-    split: Split = field(default_factory=dict)
+    split: SplitHashes = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     digests: Digests = field(default_factory=Digests)
@@ -74,7 +73,7 @@ class Identity:
 
 
 def identity_of(dataset: Any) -> Identity:
-    """Return the identity of a data set, or of a part of one; parts share it."""
+    """Return the identity of a dataset, or of a part of one; parts share it."""
     found: Identity | None = dataset.__dict__.get("identity")
     if found is None:
         found = dataset.identity = Identity()
@@ -82,7 +81,7 @@ def identity_of(dataset: Any) -> Identity:
 
 
 def data_hash(dataset: Any) -> str:
-    """Return the hash of all files that a data set was read from."""
+    """Return the hash of all files that a dataset was read from."""
     return with_files(dataset).data_hash
 
 
@@ -106,7 +105,7 @@ def keep_features(dataset: Any, name: str, features: Tensor) -> None:
     Raises
     ------
     InputError
-        The data set is loaded for a checkpoint that was trained on others.
+        The dataset is loaded for a checkpoint that was trained on others.
     """
     direction = torch.arange(1, features.shape[1] + 1, dtype=torch.float64).cos()
     noted = identity_of(dataset).features[name] = (features.double() @ direction).float()

@@ -115,7 +115,7 @@ def _check_numbers(path: Path, line: int, field: str, text: str, separator: str 
         try:
             float(part or 0)
         except ValueError:
-            raise InputError(f"{path}, line {line}: {field} has '{part}', which is no number") from None
+            raise InputError(f"{path}, line {line}: invalid number '{part}' in {field}") from None
 
 
 def _time(path: Path, line: int, field: str, text: str) -> float:
@@ -126,7 +126,7 @@ def _time(path: Path, line: int, field: str, text: str) -> float:
         value = math.nan
     if math.isfinite(value):
         return value
-    where = f"{path}, line {line}: {field}"
+    where = f"{path}, line {line}"
     if not text.strip():
-        raise InputError(f"{where} is empty: fill it in, or remove the line")
-    raise InputError(f"{where} has '{text}', which is no finite number: correct it, or remove the line")
+        raise InputError(f"{where}: {field} is empty: fill it in, or remove the line")
+    raise InputError(f"{where}: invalid time '{text}' in {field}: write a finite number, or remove the line")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.data.feature_table import BLOCK, Blocks, FeatureTable
+from recbole_mm.data.feature_table import BLOCK_VALUES, Blocks, FeatureTable
 from recbole_mm.data.folder import DatasetFolder, place_of
 from recbole_mm.data.formats import intact
 
@@ -53,7 +53,7 @@ def read_atomic(file: Path, field: str | None, folder: DatasetFolder) -> Feature
 def read_parquet(file: Path, field: str | None, folder: DatasetFolder) -> FeatureTable:
     """Return the list column `field` of a Parquet file, or its only one; a null cell is a missing row.
 
-    The ids are in the column that the data set calls its items, text or whole numbers. The lists may be of
+    The ids are in the column that the dataset calls its items, text or whole numbers. The lists may be of
     float16, float32 or float64 and are of one length.
     """
     with intact(file, "Parquet"):
@@ -68,8 +68,8 @@ def read_parquet(file: Path, field: str | None, folder: DatasetFolder) -> Featur
 
     def read() -> Blocks:
         first = 0
-        with intact(file, "Parquet"), pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False) as parquet:
-            for batch in parquet.iter_batches(max(1, BLOCK // dim), columns=[field]):
+        with intact(file, "Parquet"), pq.ParquetFile(file, buffer_size=BLOCK_VALUES, pre_buffer=False) as parquet:
+            for batch in parquet.iter_batches(max(1, BLOCK_VALUES // dim), columns=[field]):
                 lists = batch.column(0)
                 numbers = first + np.flatnonzero(lists.is_valid().to_numpy(zero_copy_only=False))
                 _check_lengths(file, lists, first, ids, dim)
@@ -111,7 +111,7 @@ def _is_list(kind: Any) -> bool:
 
 def _width(file: Path, field: str) -> int:
     """Return the length of the first list, 0 where there is none."""
-    with pq.ParquetFile(file, buffer_size=BLOCK, pre_buffer=False) as parquet:
+    with pq.ParquetFile(file, buffer_size=BLOCK_VALUES, pre_buffer=False) as parquet:
         for batch in parquet.iter_batches(1, columns=[field]):
             if batch.column(0)[0].is_valid:
                 return len(batch.column(0)[0])

@@ -1,4 +1,4 @@
-"""Cold-start splits of a data set, written as the benchmark files that RecBole reads."""
+"""Cold-start splits of a dataset, written as the benchmark files that RecBole reads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recbole_mm.data import coldstart
 from recbole_mm.data.atomic import MISSING, interaction_files, parse_header, read_rows
 from recbole_mm.data.exact_times import beyond_floats, whole_numbers
 from recbole_mm.data.features import read_features
-from recbole_mm.data.folder import PARTS, folder_of
+from recbole_mm.data.folder import SPLIT_NAMES, folder_of
 
 
 @dataclass(frozen=True, slots=True)
 class Interactions:
-    """The interactions of a data set in the order of its files.
+    """The interactions of a dataset in the order of its files.
 
     Attributes
     ----------
@@ -114,7 +114,7 @@ def assign(
     Parameters
     ----------
     data : Interactions
-        All of the data set.
+        All of the dataset.
     config : Config
         Names the modalities.
     kind : str
@@ -144,10 +144,10 @@ def assign(
         parts = coldstart.without_cold(data.users, parts)
     elif kind == "cold_users":
         parts = _cold("users", data.users, range(len(data.user_ids)), amount, seed, parts)
-    counts = np.bincount(parts, minlength=len(PARTS))[: len(PARTS)]
+    counts = np.bincount(parts, minlength=len(SPLIT_NAMES))[: len(SPLIT_NAMES)]
     if not counts.all():
-        empty = " and ".join(part for part, count in zip(PARTS, counts, strict=True) if not count)
-        sizes = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
+        empty = " and ".join(part for part, count in zip(SPLIT_NAMES, counts, strict=True) if not count)
+        sizes = ", ".join(f"{part} {count}" for part, count in zip(SPLIT_NAMES, counts, strict=True))
         raise InputError(f"the {empty} part would be empty ({sizes} interactions): change the share or the history")
     return parts
 
@@ -174,7 +174,7 @@ def _cold(what: str, ids: np.ndarray, candidates: Sequence[int], *rest: Any) -> 
 
 
 def _items_with_features(config: Any) -> set[str]:
-    """Return the items that have a row in any modality; none where the data set has no modalities."""
+    """Return the items that have a row in any modality; none where the dataset has no modalities."""
     folder, specs = folder_of(config), config["modalities"] or {}
     return {item for name, spec in specs.items() for item in read_features(name, spec, folder).ids}
 
@@ -189,7 +189,7 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     name : str
         Of the split.
     config : Config
-        Of the data set.
+        Of the dataset.
     overwrite : bool
         Replace files of this name.
 
@@ -205,13 +205,13 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     """
     folder, encoding = Path(config["data_path"]), config["encoding"] or "utf-8"
     settings = folder / f"{name}.yaml"
-    targets = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in PARTS]
+    targets = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in SPLIT_NAMES]
     there = [path.name for path in (*targets, settings) if path.exists()]
     if there and not overwrite:
         raise InputError(
             f"{folder} has {', '.join(there)} already: give --overwrite to replace them, or another --name"
         )
-    names = [f"{name}.{part}" for part in PARTS]
+    names = [f"{name}.{part}" for part in SPLIT_NAMES]
     with ExitStack() as stack:  # what is entered first takes its place last
         stack.enter_context(replaced(settings)).write_text(
             yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8"
@@ -230,11 +230,11 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     return settings
 
 
-def summary(data: Interactions, parts: np.ndarray) -> list[dict[str, Any]]:
+def split_summary(data: Interactions, parts: np.ndarray) -> list[dict[str, Any]]:
     """Return for each part its interactions, users, items, and those of them that training does not have."""
     trained = {kind: np.unique(getattr(data, kind)[parts == coldstart.TRAIN]) for kind in ("users", "items")}
     rows = []
-    for number, part in enumerate(PARTS):
+    for number, part in enumerate(SPLIT_NAMES):
         row: dict[str, Any] = {"part": part, "interactions": int((parts == number).sum())}
         for kind, known in trained.items():
             here = np.unique(getattr(data, kind)[parts == number])

@@ -187,7 +187,7 @@ def related_items(
 
 
 def history_matrix(dataset: Any, history_field: str, length_field: str) -> sp.csr_array:
-    """Return who has which item in the training part of a sequential data set, binary, without `[PAD]`.
+    """Return who has which item in the training part of a sequential dataset, binary, without `[PAD]`.
 
     Parameters
     ----------

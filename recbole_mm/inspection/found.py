@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.feature_numbers import Features
 from recbole_mm.inspection.problems import Problems
-from recbole_mm.inspection.statistics import Counts, Split
+from recbole_mm.inspection.statistics import Counts, SplitCounts
 
 
 @dataclass(slots=True)
@@ -36,5 +36,5 @@ class Inspection:
     model: str
     problems: Problems = field(default_factory=Problems)
     interactions: Counts | None = None
-    splits: tuple[Split, ...] = ()
+    splits: tuple[SplitCounts, ...] = ()
     modalities: dict[str, Modality] = field(default_factory=dict)

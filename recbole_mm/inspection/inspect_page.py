@@ -10,21 +10,21 @@ from recbole_mm.inspection.inspect_plots import co_consumption_figure, history_f
 from recbole_mm.inspection.inspect_tables import (
     Table,
     co_consumption_table,
+    counts_summary,
     counts_table,
     files_table,
     splits_table,
-    summary,
 )
 
 
-def page(found: Inspection) -> str:
+def inspection_html(found: Inspection) -> str:
     """Return the page: problems first, then what could be counted, with tables and plots."""
     counts = found.interactions
     pairs = [part.co_consumption.k for part in found.modalities.values() if part.co_consumption is not None]
     return render(
         "inspection.html",
         found=found,
-        summary=summary(counts) if counts else "The dataset cannot be loaded.",
+        summary=counts_summary(counts) if counts else "The dataset cannot be loaded.",
         tables=_tables(found),
         plots={name: base64.b64encode(png).decode() for name, png in _plots(found).items()},
         k=max(pairs, default=0),

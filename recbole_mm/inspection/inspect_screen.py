@@ -8,17 +8,19 @@ from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.inspect_tables import (
     Table,
     co_consumption_table,
+    counts_summary,
     counts_table,
     files_table,
     splits_table,
-    summary,
 )
 
 
 def screen(found: Inspection) -> str:
     """Return the tables that have rows, and every problem, the errors first."""
     counts = found.interactions
-    parts = [f"{found.dataset}, as {found.model} would train on it: {summary(counts) if counts else 'not loaded'}"]
+    parts = [
+        f"{found.dataset}, as {found.model} would train on it: {counts_summary(counts) if counts else 'not loaded'}"
+    ]
     if counts:
         parts.append(_text(counts_table(counts)))
     if found.splits:

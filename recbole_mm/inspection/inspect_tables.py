@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_mm.inspection.found import Inspection, Modality
-from recbole_mm.inspection.statistics import Counts, Split, distribution
+from recbole_mm.inspection.statistics import Counts, SplitCounts, distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def summary(found: Counts) -> str:
+def counts_summary(found: Counts) -> str:
     return (
         f"{len(found.per_user):,} users, {len(found.per_item):,} items, {found.n:,} interactions, "
         f"density {found.density * 100:.3g} %"
@@ -39,15 +39,15 @@ def counts_table(found: Counts) -> Table:
 def _distribution(values: np.ndarray) -> tuple[str, ...]:
     found = distribution(values)
     numbers = (found.low, found.lower, found.median, found.upper, found.high, found.mean)
-    return tuple(number(value) for value in numbers)
+    return tuple(number_text(value) for value in numbers)
 
 
-def splits_table(splits: Sequence[Split]) -> Table:
+def splits_table(splits: Sequence[SplitCounts]) -> Table:
     header = ("split", "interactions", "users", "items", "cold users", "their share", "cold items", "their share")
     return Table(header, [_split(split, is_train=place == 0) for place, split in enumerate(splits)])
 
 
-def _split(split: Split, is_train: bool) -> tuple[str, ...]:
+def _split(split: SplitCounts, is_train: bool) -> tuple[str, ...]:
     sizes = split.name, f"{split.n:,}", f"{split.users:,}", f"{split.items:,}"
     if is_train:
         return *sizes, "", "", "", ""
@@ -66,7 +66,7 @@ def _file(name: str, modality: Modality, n_items: int | None) -> tuple[str, ...]
     if read is None:
         return name, *("",) * 7, "cannot be read"
     covered = "" if modality.covered is None or not n_items else f"{modality.covered / n_items:.1%}"
-    low, median, high = (number(value) for value in np.percentile(read.norms, (0, 50, 100)))
+    low, median, high = (number_text(value) for value in np.percentile(read.norms, (0, 50, 100)))
     flaws = (f"{len(part):,}" for part in (read.copies, read.zeros, read.constant_columns))
     return name, f"{read.rows:,}", f"{read.dim:,}", read.dtype, covered, f"{low} / {median} / {high}", *flaws
 
@@ -81,6 +81,6 @@ def co_consumption_table(found: Inspection) -> Table:
     return Table(header, rows)
 
 
-def number(value: float) -> str:
+def number_text(value: float) -> str:
     """Write whole numbers in full and others to three digits."""
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"

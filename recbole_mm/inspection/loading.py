@@ -25,7 +25,7 @@ def described_modalities(config: Any) -> dict[str, Any]:
     return described if isinstance(described, dict) else {}
 
 
-def line_of(config: Any, file: str, user: str, item: str) -> int | None:
+def line_of_interaction(config: Any, file: str, user: str, item: str) -> int | None:
     """Return the last line, from 1, of a file that has this user with this item; None where none has."""
     folder = folder_of(config)
     columns, rows = folder.read(Path(file))
@@ -62,7 +62,7 @@ def _load(config: Any, names: Collection[str]) -> Any:
     return load_dataset(part, MultimodalDataset if described else Dataset)
 
 
-def pairs_of(dataset: Any) -> Pairs:
+def interaction_pairs(dataset: Any) -> Pairs:
     """Return the user and the item of every interaction of a dataset."""
     feat = dataset.inter_feat
     return Pairs(np.asarray(feat[dataset.uid_field]), np.asarray(feat[dataset.iid_field]))
@@ -73,4 +73,4 @@ def split_pairs(loaders: Any) -> dict[str, Pairs]:
     if loaders is None:
         return {}
     train, valid, test = (loader._dataset for loader in loaders)
-    return {"train": Pairs(*training_pairs(train)), "valid": pairs_of(valid), "test": pairs_of(test)}
+    return {"train": Pairs(*training_pairs(train)), "valid": interaction_pairs(valid), "test": interaction_pairs(test)}

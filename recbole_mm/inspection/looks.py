@@ -17,11 +17,15 @@ from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.feature_numbers import features, number_type
 from recbole_mm.inspection.found import Inspection, Modality
-from recbole_mm.inspection.loading import described_modalities, line_of
+from recbole_mm.inspection.loading import described_modalities, line_of_interaction
 from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
 from recbole_mm.recbole_bridge.models import is_multimodal
 
-LEAST = {"valid_and_test": 3, "valid_only": 2, "test_only": 2}  # interactions of a user, by eval_args.split.LS
+SPLIT_NEEDS = {
+    "valid_and_test": 3,
+    "valid_only": 2,
+    "test_only": 2,
+}  # interactions of a user, by eval_args.split.LS
 
 
 def look_at_features(config: Any, found: Inspection) -> list[str]:
@@ -46,7 +50,7 @@ def look_at_interactions(
     """Count the interactions as a whole and by split, the training split first, and warn of suspicious ones."""
     counts = found.interactions = interactions(whole, dataset.user_num - 1, dataset.item_num - 1)
     tokens = dataset.field2id_token
-    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field], partial(line_of, config))
+    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field], partial(line_of_interaction, config))
     files = [str(path) for path in interaction_files(config)]
     own_splits = config["benchmark_filename"] is not None
     for file, pairs in zip(files, splits.values() if own_splits else [whole], strict=False):
@@ -57,7 +61,7 @@ def look_at_interactions(
     if not own_splits:
         rows = sum(1 for _ in folder_of(config).read(Path(files[0]))[1])
         found.problems.warn(suspicions.about_filtered(files[0], rows, counts.n))
-        needed = LEAST.get(str(((config["eval_args"] or {}).get("split") or {}).get("LS")), 0)
+        needed = SPLIT_NEEDS.get(str(((config["eval_args"] or {}).get("split") or {}).get("LS")), 0)
         found.problems.warn(suspicions.about_short_histories(files[0], counts, needed, names))
     found.splits = split_sizes(splits) if splits else ()
     for place, split in list(enumerate(found.splits))[1:]:

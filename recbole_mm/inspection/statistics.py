@@ -53,7 +53,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class SplitCounts:
     """One split: its size, and its users and items that have no interaction in the training split.
 
     The shares are of the split's interactions.
@@ -90,15 +90,15 @@ def at_least(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values, times[::-1].cumsum()[::-1] / max(times.sum(), 1)
 
 
-def split_sizes(splits: Mapping[str, Pairs]) -> tuple[Split, ...]:
+def split_sizes(splits: Mapping[str, Pairs]) -> tuple[SplitCounts, ...]:
     """Describe the splits; the first is the one for training."""
     train = next(iter(splits.values()))
     return tuple(_split(name, pairs, train) for name, pairs in splits.items())
 
 
-def _split(name: str, pairs: Pairs, train: Pairs) -> Split:
+def _split(name: str, pairs: Pairs, train: Pairs) -> SplitCounts:
     cold_users, cold_items = ~np.isin(pairs.users, train.users), ~np.isin(pairs.items, train.items)
-    return Split(
+    return SplitCounts(
         name,
         len(pairs),
         len(np.unique(pairs.users)),

@@ -10,10 +10,10 @@ import numpy as np
 from recbole_mm.data.features import some
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.feature_numbers import Features
-from recbole_mm.inspection.statistics import Counts, Pairs, Split, leaked, repeated
+from recbole_mm.inspection.statistics import Counts, Pairs, SplitCounts, leaked, repeated
 
 LOW_COVERAGE = 0.5  # share of the items
-ENOUGH = 5  # times as many items as neighbours; else the neighbours are nearly all items
+ENOUGH_ITEMS = 5  # times as many items as neighbours; else the neighbours are nearly all items
 LOW_ODDS = 1.1  # of neighbours to share a user, for one of random pairs
 
 
@@ -77,7 +77,7 @@ def about_short_histories(where: str, counts: Counts, needed: int, names: Names)
         )
 
 
-def about_cold(where: str, split: Split) -> Iterator[str]:
+def about_cold(where: str, split: SplitCounts) -> Iterator[str]:
     if split.cold_users:
         yield (
             f"{where}: {split.cold_users} of {split.users} users of the {split.name} split "
@@ -126,7 +126,7 @@ def about_coverage(name: str, source: str, covered: int, n_items: int) -> Iterat
 
 
 def about_co_consumption(name: str, source: str, found: CoConsumption) -> Iterator[str]:
-    if found.odds_ratio < LOW_ODDS and found.items > ENOUGH * found.k:
+    if found.odds_ratio < LOW_ODDS and found.items > ENOUGH_ITEMS * found.k:
         yield (
             f"modality '{name}', {source}: neighbours share a training user hardly more often than random items "
             f"({found.neighbours:.1%} against {found.random:.1%}): check that each row belongs to its item, and that "

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from recbole_mm.configuration.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.data.file_checks import mistakes_in_files
 from recbole_mm.inspection.found import Inspection
-from recbole_mm.inspection.loading import load_readable, pairs_of, split_pairs
+from recbole_mm.inspection.loading import interaction_pairs, load_readable, split_pairs
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.recbole_bridge.models import is_multimodal
@@ -68,7 +68,7 @@ def _walk(config: Any, found: Inspection) -> None:
         dataset, featured = _load(config, names, found)
         if dataset is None:
             return
-        whole = pairs_of(dataset)  # before RecBole makes histories of them
+        whole = interaction_pairs(dataset)  # before RecBole makes histories of them
         loaders = _split(config, dataset, found)
         splits = split_pairs(loaders)
         look_at_interactions(config, dataset, whole, splits, found)

@@ -22,7 +22,7 @@ from recbole_mm.settings.parameters import read_config
 
 
 class BufferList(nn.Module):
-    """A list of tensors that move with the model and, being made from the data set, stay out of its checkpoint.
+    """A list of tensors that move with the model and, being made from the dataset, stay out of its checkpoint.
 
     Others may register buffers of their own here, as RecBole's count of FLOPs does in every module.
     """
@@ -79,7 +79,7 @@ class Multimodal(nn.Module):
     sweep_space : mapping
         What `tune` searches without `--space`, as in its yaml: `{"reg_weight": {"loguniform": [1e-6, 1e-2]}}`.
     multimodal : bool
-        Whether RecBole makes the data set with modalities for the model.
+        Whether RecBole makes the dataset with modalities for the model.
     proposed : bool
         Whether a comparison is about the model, or has it as a baseline; a subclass does not inherit it, and without
         it a model from outside the pack is proposed.
@@ -99,7 +99,7 @@ class Multimodal(nn.Module):
         self.engine = read_config(Engine, config)
         if not hasattr(dataset, "modality_names"):
             raise InputError(
-                f"{type(self).__name__} needs a multimodal data set; make it with recbole.data.create_dataset(config) "
+                f"{type(self).__name__} needs a multimodal dataset; make it with recbole.data.create_dataset(config) "
                 "after `import recbole_mm`"
             )
         self.n_real_items: int = dataset.num(config["ITEM_ID_FIELD"]) - 1
@@ -108,7 +108,7 @@ class Multimodal(nn.Module):
         dtype = torch.get_default_dtype()
         features = [dataset.modality(name)[1:].to(dtype) for name in self.modality_names]
         frozen = getattr(self.p, "freeze_features", True)
-        # Those that are trained are copies: the data set keeps its own.
+        # Those that are trained are copies: the dataset keeps its own.
         self.features: Any = BufferList(features) if frozen else nn.ParameterList(X.clone() for X in features)
         self.masks = tuple(dataset.modality_mask(name)[1:] for name in self.modality_names)
         self._cached: tuple[tuple[tuple[int, int], ...], tuple[Tensor, ...]] | None = None
@@ -119,13 +119,13 @@ class Multimodal(nn.Module):
         Raises
         ------
         InputError
-            It names a modality that the data set does not have.
+            It names a modality that the dataset does not have.
         """
         given: dict[str, Any] = getattr(self.p, key)
         for name in given:
             if name not in self.modality_names:
                 hint = nearest(name, self.modality_names)
-                raise InputError(f"{key}: '{name}' is no modality of {', '.join(self.modality_names)}.{hint}")
+                raise InputError(f"{key}: unknown modality '{name}'; there are {', '.join(self.modality_names)}.{hint}")
         return dict(given)
 
     def graph_weights(self) -> list[float]:
@@ -200,7 +200,7 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
         super().__init__(config, dataset)
         if not self.modality_names:
             raise InputError(
-                f"{type(self).__name__} needs modalities and the data set has none: add some under `modalities`, "
+                f"{type(self).__name__} needs modalities and the dataset has none: add some under `modalities`, "
                 "or train LightGCN"
             )
         self.n_real_users: int = self.n_users - 1

@@ -62,7 +62,7 @@ def save(state: Mapping[str, Any], file: str | os.PathLike[str], pickle_protocol
         torch.save(own_models.loadable(state), str(partial))
 
 
-def load(file: str | os.PathLike[str], map_location: Any = None) -> Any:
+def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> Any:
     """Read a checkpoint; its configuration is RecBole's `Config`, which expects the data that the checkpoint is of.
 
     Raises

@@ -17,7 +17,7 @@ from recbole.utils import FeatureSource, FeatureType
 from recbole_mm.recbole_bridge.times import times_of
 
 POSITION = "position_in_the_split"
-FIRST = "first_interactions"  # attribute of a data set with histories
+FIRST = "first_interactions"  # attribute of a dataset with histories
 
 
 def has_histories(dataset: Any) -> bool:

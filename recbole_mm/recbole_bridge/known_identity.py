@@ -12,7 +12,8 @@ import pandas as pd
 from recbole.utils import FeatureType
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data.identity import ADVICE, BETWEEN, PARTS, ROWS, Identity, expected, identity_of, with_files
+from recbole_mm.data.folder import SPLIT_NAMES
+from recbole_mm.data.identity import ADVICE, BETWEEN, HASHED_ROWS, Identity, expected, identity_of, with_files
 
 
 def known_ids(remap: Any) -> Any:
@@ -46,7 +47,7 @@ def known_split(build: Any) -> Any:
     @functools.wraps(build)
     def wrapped(self: Any) -> Any:
         identity, parts = with_files(self), build(self)
-        identity.split = {name: _summary(part) for name, part in zip(PARTS, parts, strict=False)}
+        identity.split = {name: _summary(part) for name, part in zip(SPLIT_NAMES, parts, strict=False)}
         self.config.identity = identity
         state = expected(self.config)
         if state is not None:
@@ -76,8 +77,8 @@ def _summary(part: Any) -> dict[str, Any]:
     feat, total = part.inter_feat, 0
     fields = [name for name in (part.uid_field, part.iid_field) if name is not None and name in feat]
     histories = f"{part.iid_field}{part.config['LIST_SUFFIX']}"
-    for start in range(0, len(feat) if fields else 0, ROWS):
-        rows = slice(start, start + ROWS)
+    for start in range(0, len(feat) if fields else 0, HASHED_ROWS):
+        rows = slice(start, start + HASHED_ROWS)
         code = np.zeros(len(feat[fields[0]][rows]), dtype=np.uint64)
         for name in fields:
             code = _mixed(code * np.uint64(31) + feat[name][rows].numpy().astype(np.uint64))

@@ -1,4 +1,4 @@
-"""Models from outside the pack, under their names where RecBole looks for a model, its data set and its trainer."""
+"""Models from outside the pack, under their names where RecBole looks for a model, its dataset and its trainer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from recbole.utils import ModelType
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.dataset import MultimodalDataset, multimodal
 
-KINDS = {  # the folder of RecBole's that has the models of a type; all others are in the first
+MODEL_FOLDERS = {  # the folder of RecBole's that has the models of a type; all others are in the first
     ModelType.GENERAL: "general_recommender",
     ModelType.CONTEXT: "context_aware_recommender",
     ModelType.SEQUENTIAL: "sequential_recommender",
     ModelType.KNOWLEDGE: "knowledge_aware_recommender",
 }
-FOLDERS = (*KINDS.values(), "exlib_recommender")
+FOLDERS = (*MODEL_FOLDERS.values(), "exlib_recommender")
 FROM_FILE = "recbole_mm_model_"  # the name of a module that was read from a file: this, and the path in hexadecimal
 
 
@@ -45,7 +45,7 @@ def register_model(model: type, dataset: type | None = None, trainer: type | Non
     model : type
         A recommender of RecBole's kind. A class that is defined anew, as in a notebook, replaces the one before.
     dataset : type, optional
-        Its data set; without one it gets the multimodal data set if its attribute `multimodal` is true, which it is in
+        Its dataset; without one it gets the multimodal dataset if its attribute `multimodal` is true, which it is in
         every model that is built on `recbole_mm.model.base`, and otherwise RecBole's.
     trainer : type, optional
         Its trainer; without one RecBole's for its type.
@@ -65,7 +65,7 @@ def register_model(model: type, dataset: type | None = None, trainer: type | Non
         raise InputError(
             f"{what or repr(model)}: not a recommender of RecBole: derive its class from one, such as GraphRecommender"
         )
-    name, folder = model.__name__, KINDS.get(model.type, FOLDERS[0])  # type: ignore[attr-defined]
+    name, folder = model.__name__, MODEL_FOLDERS.get(model.type, FOLDERS[0])  # type: ignore[attr-defined]
     before = registered(name)
     if before is None and _is_known(model):
         raise InputError(f"{source_of(model) or name}: RecBole or the pack has a model {name}: rename the class")
@@ -141,13 +141,13 @@ def _plain_dataset(model: Any) -> type:
 
 
 def is_multimodal(config: Any) -> bool:
-    """Return whether RecBole makes a multimodal data set for the configured model."""
+    """Return whether RecBole makes a multimodal dataset for the configured model."""
     own = getattr(recbole.data.dataset, f"{config['model']}Dataset", object)
     return issubclass(own, MultimodalDataset) or bool(config["multimodal_dataset"])
 
 
 def datasets_on_request(_: Any) -> Any:
-    """Let the setting `multimodal_dataset` give any model the multimodal version of its data set."""
+    """Let the setting `multimodal_dataset` give any model the multimodal version of its dataset."""
 
     def new(cls: type, config: Any = None, *_: Any, **__: Any) -> Any:
         asked = config is not None and config["multimodal_dataset"] and not issubclass(cls, MultimodalDataset)

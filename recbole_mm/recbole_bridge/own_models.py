@@ -1,6 +1,6 @@
 """What models of RecBole lack to train, to be loaded again, or to say in a line what they need.
 
-Each function is a patch of `compat`'s table, under the symptom that it cures.
+Each function is a patch of the table, under the symptom that it cures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from recbole_mm.base.errors import InputError
 
 
-# Any version: `other_parameter` of SASRecF, GRU4RecF, FDSA, DIN and DIEN is a module, which holds the whole data set,
+# Any version: `other_parameter` of SASRecF, GRU4RecF, FDSA, DIN and DIEN is a module, which holds the whole dataset,
 # and of RippleNet a defaultdict. The weights-only reader refuses both: the training was lost at its test.
 def loadable(state: Any) -> Any:
     """Return a checkpoint's state with an `other_parameter` that torch's weights-only reader takes.
@@ -102,7 +102,7 @@ def lightgbm_epochs(module: Any) -> None:
         if self.epochs > 1:
             getLogger().warning(
                 f"LightGBM: fitted once, to lgb_num_boost_round={self.num_boost_round} trees: each of "
-                f"epochs={self.epochs} would fit the same ones anew"
+                f"epochs={self.epochs} would fit the same trees again"
             )
         self.epochs = self.eval_step = 1
 

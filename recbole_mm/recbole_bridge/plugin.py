@@ -1,4 +1,4 @@
-"""Where RecBole looks for models, data sets, trainers and default settings, and finds those of the pack."""
+"""Where RecBole looks for models, datasets, trainers and default settings, and finds those of the pack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CACHE_KEYS = ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloa
 
 
 def register() -> None:
-    """Put models, data sets and trainers where RecBole looks for them; a second call changes nothing."""
+    """Put models, datasets and trainers where RecBole looks for them; a second call changes nothing."""
     for model, kind in MODELS.items():
         name = f"{kind}.{model.lower()}"
         module = importlib.import_module(f"recbole_mm.model.{name}")
@@ -41,7 +41,7 @@ def register() -> None:
 
 
 def with_pack_properties(update: Any) -> Any:
-    """Let the pack's yaml files follow RecBole's of the same level: overall < model < data set < model on data set."""
+    """Let the pack's yaml files follow RecBole's of the same level: overall < model < dataset < model on dataset."""
 
     @functools.wraps(update)
     def wrapped(self: Any, file: str) -> Any:
@@ -62,7 +62,7 @@ def with_pack_properties(update: Any) -> Any:
             own = [properties_folder() / f"{name}.yaml" for name in names]
             own.append(dataset_yaml(self.dataset, self.external_config_dict.get("data_path")))
         if own:
-            self.dataset_config_dict = {}  # at the end that of the data set's files: sample.yaml is after overall.yaml
+            self.dataset_config_dict = {}  # at the end that of the dataset's files: sample.yaml is after overall.yaml
         for yaml_file in own:
             self.dataset_config_dict.update(_update_if_there(update, self, yaml_file))
         by_loss = own and not hasattr(self.model_class, "input_type")  # as RecBole decides it
@@ -78,7 +78,7 @@ def _update_if_there(update: Any, config: Any, file: Path) -> dict[str, Any]:
 
 
 def without_pickled_caches(final: Any) -> Any:
-    """Refuse, with a word, RecBole's pickled caches: nothing reads them here (see `compat`)."""
+    """Turn off RecBole's pickled caches, with a warning: nothing reads them here."""
 
     @functools.wraps(final)
     def wrapped(self: Any) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def without_pickled_caches(final: Any) -> Any:
         if asked:
             getLogger().warning(
                 f"{', '.join(asked)}: ignored. RecBole reuses these pickles after the data or the split changed; "
-                "recbole_mm reads the data set anew every time."
+                "recbole_mm reads the dataset every time."
             )
         return config | {key: False if key.startswith("save") else None for key in asked}
 

@@ -127,7 +127,7 @@ def checkpoints(module: Any) -> None:
 
     module.torch = Overlay(
         torch,
-        load=lambda *given, **named: ours().load(*given, **named),
+        load=lambda *given, **named: ours().load_checkpoint(*given, **named),
         save=lambda *given, **named: ours().save(*given, **named),
     )
 
@@ -148,7 +148,7 @@ def tune_report(module: Any) -> None:
         module.tune = Overlay(tune, report=lambda **metrics: tune.report(metrics))
 
 
-# Any version: RecBole reuses a pickled data set or data loader after its files, path or split changed, and
+# Any version: RecBole reuses a pickled dataset or data loader after its files, path or split changed, and
 # unpickles it to find out. Off: in this module os.path.exists is asked about these two caches only.
 def no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))

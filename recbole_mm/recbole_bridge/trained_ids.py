@@ -19,7 +19,7 @@ KEY = "ids"
 
 
 def _digest(dataset: Any) -> str:
-    """Return the digest of a data set's ids, empty where they were not noted."""
+    """Return the digest of a dataset's ids, empty where they were not noted."""
     identity = identity_of(dataset)
     return identity.digest if identity.ids else ""
 
@@ -43,7 +43,7 @@ def load_from_state_dict(self: Any, state_dict: Any, prefix: str, local_metadata
     saved, own = local_metadata.get(KEY, ""), getattr(self, "ids_digest", "")
     if saved and own and saved != own:
         raise InputError(
-            f"{type(self).__name__}: these weights are of other users, items or tokens than the data set, or of the "
+            f"{type(self).__name__}: these weights are of other users, items or tokens than the dataset, or of the "
             "same in another order. RecBole's load_data_and_model and `recbole-mm run --resume` load the data with the "
             "ids of the checkpoint"
         )
@@ -72,6 +72,6 @@ def check_same_ids(model: Any, test_data: Any) -> None:
     own, other = getattr(model, "ids_digest", ""), _digest(test_data._dataset)
     if own and other and own != other:
         raise InputError(
-            f"{type(model).__name__} has the ids of another data set than the test data, or the same in another "
+            f"{type(model).__name__} has the ids of another dataset than the test data, or the same in another "
             "order: take the test data that load_data_and_model returns with the model"
         )

@@ -24,10 +24,10 @@ class Ranked:
     """Which items an evaluation ranks."""
 
     exclude_seen: bool = parameter(
-        False, "leave what a user has had before out of what sequential models rank, as other models always do"
+        False, "leave a user's seen items out of what sequential models rank, as other models always do"
     )
     ask_users_once: bool = parameter(
-        False, "ask sequential models once a user for all held-out items, from the history before the first of them"
+        False, "let sequential models rank once per user for all test items, from the history before the first of them"
     )
 
 

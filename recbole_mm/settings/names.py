@@ -16,5 +16,5 @@ def properties_folder() -> Path:
 
 
 def dataset_yaml(dataset: str, data_path: str | None) -> Path:
-    """Return where a data set's own settings stand, `<data_path>/<dataset>/<dataset>.yaml`, if it has any."""
+    """Return where a dataset's own settings stand, `<data_path>/<dataset>/<dataset>.yaml`, if it has any."""
     return Path(data_path or DATA_PATH) / dataset / f"{dataset}.yaml"

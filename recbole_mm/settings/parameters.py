@@ -48,7 +48,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
-def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the configuration") -> P:
+def read_parameters(declaration: type[P], settings: Mapping[str, Any], where: str = "the configuration") -> P:
     """Build a declaration's instance from settings; keys that it does not declare are ignored.
 
     Parameters
@@ -76,7 +76,7 @@ def read(declaration: type[P], settings: Mapping[str, Any], where: str = "the co
 
 def read_config(declaration: type[P], config: Any) -> P:
     """Build a declaration's instance from RecBole's configuration, which has None for what nobody set."""
-    return read(declaration, {field.name: config[field.name] for field in dataclasses.fields(declaration)})  # type: ignore[arg-type]
+    return read_parameters(declaration, {field.name: config[field.name] for field in dataclasses.fields(declaration)})  # type: ignore[arg-type]
 
 
 def check_model_parameters(config: Any) -> None:
@@ -134,4 +134,4 @@ def _checked_each(field: dataclasses.Field[Any], kind: Any, value: Any, where: s
 
 
 def _article(kind: type) -> str:
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}[kind]
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]

@@ -114,7 +114,7 @@ def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, 
     InputError
         A file that cannot be read, or data that are not those of the checkpoint.
     """
-    state = checkpoint.load(file, map_location=None if torch.cuda.is_available() else "cpu")
+    state = checkpoint.load_checkpoint(file, map_location=None if torch.cuda.is_available() else "cpu")
     config = state["config"]
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 LIMIT = 0.999  # mean resultant length of rows that are taken for one vector
-LEAST = 3  # rows of a table that is looked at, and numbers of a row
+LEAST_SIZE = 3  # rows of a table that is looked at, and numbers of a row
 
 
 def resultant_length(rows: Tensor) -> float:
@@ -38,7 +38,7 @@ def degenerate_parts(model: Any) -> list[dict[str, Any]]:
         lengths = {
             name: resultant_length(table)
             for name, table in tables.items()
-            if table.dim() == 2 and min(table.shape) >= LEAST and table.isfinite().all()
+            if table.dim() == 2 and min(table.shape) >= LEAST_SIZE and table.isfinite().all()
         }
     finally:
         model.train(training)

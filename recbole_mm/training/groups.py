@@ -122,7 +122,7 @@ class GroupEvaluator(Evaluator):
 
     def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
         groups = []
-        for number, (name, degree) in enumerate(names(self.edges[kind])):
+        for number, (name, degree) in enumerate(group_names(self.edges[kind])):
             ranked = dataobject["rec.topk"]  # (n_rows, k + 1): found or not, by place, and how many are held out
             if kind == "users":
                 ranked = ranked[dataobject[USERS] == number]
@@ -147,7 +147,7 @@ class GroupEvaluator(Evaluator):
         return values
 
 
-def names(edges: Sequence[int]) -> list[tuple[str, str]]:
+def group_names(edges: Sequence[int]) -> list[tuple[str, str]]:
     """Return the name and the training interactions of each group: ``("few", "1-9")``.
 
     The names are `cold`, `few` and `many` where there are two edges, else the interactions.
@@ -160,6 +160,6 @@ def names(edges: Sequence[int]) -> list[tuple[str, str]]:
     return list(zip(NAMES if len(degrees) == len(NAMES) else degrees, degrees, strict=True))
 
 
-def title(group: Mapping[str, Any]) -> str:
+def group_title(group: Mapping[str, Any]) -> str:
     """Return what a group is called where it stands alone: ``few, 1-9``."""
     return group["degree"] if group["group"] == group["degree"] else f"{group['group']}, {group['degree']}"

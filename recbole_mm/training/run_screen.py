@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from recbole_mm.base.metrics import PRINTED
-from recbole_mm.training.groups import title
+from recbole_mm.training.groups import group_title
+
+Line = Callable[[str], object]  # takes a line for the user
 
 
 def metrics_table(valid: Mapping[str, float], test: Mapping[str, float], digits: int = PRINTED) -> str:
@@ -35,7 +37,7 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
     rows = []
     for kind, each in groups.items():
         for group in each:
-            rows.append((f"{kind}: {title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
+            rows.append((f"{kind}: {group_title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
     headers = ("test, by training interactions", "evaluated", *metrics)
     return tabulate(rows, headers=headers, floatfmt=f".{digits}f")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from recbole.trainer import Trainer
 from recbole.trainer.trainer import DecisionTreeTrainer
 from tqdm import tqdm
 
@@ -16,8 +15,6 @@ from recbole_mm.recbole_bridge.resumable import Resumable
 from recbole_mm.training.data_checks import refuse_nan
 from recbole_mm.training.groups import GroupCollector, GroupEvaluator, Groups
 from recbole_mm.training.trees import TreesRunTrainer
-
-AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
 
 class RunTrainer(Resumable):

@@ -11,10 +11,10 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.metrics import unround
 from recbole_mm.training.groups import Groups
 
-AnyTrainer: Any = DecisionTreeTrainer if TYPE_CHECKING else object  # what a mixin stands in front of
+AnyTreesTrainer: Any = DecisionTreeTrainer if TYPE_CHECKING else object  # what a mixin stands in front of
 
 
-class TreesRunTrainer(AnyTrainer):
+class TreesRunTrainer(AnyTreesTrainer):
     """Mixin in front of RecBole's trainers of decision trees.
 
     Attributes

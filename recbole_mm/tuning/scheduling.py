@@ -30,15 +30,15 @@ def scheduler(spec: SweepSpec, address: str) -> Any:
     """
     from ray.tune import schedulers  # noqa: PLC0415 (heavy)
 
-    plan = spec.plan
-    if plan.scheduler == "none":
+    options = spec.options
+    if options.scheduler == "none":
         return lasting(schedulers.FIFOScheduler, spec.first, address)()
-    if plan.scheduler == "median":  # which would put trials off until there are others: each time from a checkpoint
+    if options.scheduler == "median":  # which would put trials off until there are others: each time from a checkpoint
         kind = lasting(schedulers.MedianStoppingRule, spec.first, address)
-        return kind(time_attr="epoch", grace_period=plan.grace, min_time_slice=math.inf)
-    longest = max(spec.config({})["epochs"], plan.grace) + 1
+        return kind(time_attr="epoch", grace_period=options.grace, min_time_slice=math.inf)
+    longest = max(spec.config({})["epochs"], options.grace) + 1
     kind = lasting(schedulers.ASHAScheduler, spec.first, address)
-    return kind(time_attr="epoch", grace_period=plan.grace, max_t=longest, reduction_factor=3)
+    return kind(time_attr="epoch", grace_period=options.grace, max_t=longest, reduction_factor=3)
 
 
 def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:

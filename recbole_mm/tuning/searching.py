@@ -19,7 +19,7 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SweepOptions:
     """The options of a sweep."""
 
     num_samples: int = parameter(
@@ -45,7 +45,7 @@ class Plan:
         return self.num_samples or (1 if self.search == "grid" else TRIALS)
 
 
-def n_drawn(plan: Plan, space: Space) -> int:
+def n_drawn(options: SweepOptions, space: Space) -> int:
     """Return how many trials the search makes; on top of a grid comes one of the defaults.
 
     Raises
@@ -53,25 +53,25 @@ def n_drawn(plan: Plan, space: Space) -> int:
     InputError
         A grid over a setting that has none, or Optuna where it is not installed.
     """
-    if plan.search == "optuna" and importlib.util.find_spec("optuna") is None:
+    if options.search == "optuna" and importlib.util.find_spec("optuna") is None:
         raise InputError("--search=optuna needs optuna: pip install 'recbole-mm[optuna]'")
-    if plan.search != "grid":
-        return plan.samples
-    return plan.samples * math.prod(len(domain.grid(name)) for name, domain in space.items())
+    if options.search != "grid":
+        return options.samples
+    return options.samples * math.prod(len(domain.grid(name)) for name, domain in space.items())
 
 
-def sampled(plan: Plan, space: Space) -> dict[str, Any]:
+def sampled(options: SweepOptions, space: Space) -> dict[str, Any]:
     """Return the space as Ray Tune draws from it, or goes through it value by value."""
-    if plan.search == "grid":
+    if options.search == "grid":
         from ray import tune  # noqa: PLC0415 (heavy)
 
         return {name: tune.grid_search(domain.grid(name)) for name, domain in space.items()}
     return {name: domain.sampled() for name, domain in space.items()}
 
 
-def searcher(plan: Plan, seed: int, first: Sequence[Values]) -> Any:
+def searcher(options: SweepOptions, seed: int, first: Sequence[Values]) -> Any:
     """Return Ray Tune's search, which tries the values `first` before it draws any."""
-    if plan.search == "optuna":
+    if options.search == "optuna":
         import optuna  # noqa: PLC0415 (optional)
         from ray.tune.search.optuna import OptunaSearch  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from recbole_mm.base.errors import InputError, nearest
 
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # text to yaml, a number to people
 
-KINDS = {"choice": "values", "uniform": "low, high", "loguniform": "low, high", "quniform": "low, high, step",
+DISTRIBUTIONS = {"choice": "values", "uniform": "low, high", "loguniform": "low, high", "quniform": "low, high, step",
          "randint": "low, high"}  # fmt: skip
 
 
@@ -80,17 +80,18 @@ def domain(where: str, kind: str, values: Any) -> Domain:
     InputError
         An unknown kind, or values that do not fit it.
     """
-    if kind not in KINDS:
+    if kind not in DISTRIBUTIONS:
         raise InputError(
-            f"{where}: unknown distribution '{kind}'; choose from {', '.join(KINDS)}.{nearest(kind, KINDS)}"
+            f"{where}: unknown distribution '{kind}'; choose from {', '.join(DISTRIBUTIONS)}."
+            f"{nearest(kind, DISTRIBUTIONS)}"
         )
     if not isinstance(values, list | tuple) or not values:
-        raise InputError(f"{where}: {kind} needs a list [{KINDS[kind]}], not {text_of(values)}")
+        raise InputError(f"{where}: {kind} needs a list [{DISTRIBUTIONS[kind]}], not {text_of(values)}")
     if kind == "choice":
         return Domain(kind, tuple(values))
-    if len(values) != len(KINDS[kind].split(",")):
-        raise InputError(f"{where}: {kind} needs [{KINDS[kind]}], not {text_of(list(values))}")
-    numbers = [number(where, value) for value in values]
+    if len(values) != len(DISTRIBUTIONS[kind].split(",")):
+        raise InputError(f"{where}: {kind} needs [{DISTRIBUTIONS[kind]}], not {text_of(list(values))}")
+    numbers = [finite_number(where, value) for value in values]
     if not numbers[0] < numbers[1]:
         raise InputError(f"{where}: {kind} needs low below high, not {text_of(list(values))}")
     if kind == "loguniform" and not numbers[0] > 0:
@@ -104,7 +105,7 @@ def domain(where: str, kind: str, values: Any) -> Domain:
     return Domain(kind, tuple(map(kept, numbers)))
 
 
-def number(where: str, value: Any) -> float:
+def finite_number(where: str, value: Any) -> float:
     """Return a finite number, or raise an InputError."""
     try:
         if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):

@@ -12,7 +12,7 @@ import yaml
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.settings.names import properties_folder
-from recbole_mm.tuning.space import Domain, Space, domain, number, text_of
+from recbole_mm.tuning.space import Domain, Space, domain, finite_number, text_of
 
 
 def default_space(model: str) -> Path | None:
@@ -127,6 +127,8 @@ def _literal(where: str, text: str) -> list[Any]:
 
 def _exp(where: str, value: Any) -> float:
     try:
-        return math.exp(number(where, value))
+        return math.exp(finite_number(where, value))
     except OverflowError as error:
-        raise InputError(f"{where}: bounds of loguniform are natural logarithms here, and e^{value} is none") from error
+        raise InputError(
+            f"{where}: bounds of loguniform are natural logarithms here, and e^{value} is not finite"
+        ) from error

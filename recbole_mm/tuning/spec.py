@@ -18,8 +18,8 @@ from recbole_mm.configuration.request import Request, build_config, check_comman
 from recbole_mm.configuration.valid_names import check_keys
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.settings.names import DATA_PATH, dataset_yaml
-from recbole_mm.settings.parameters import read
-from recbole_mm.tuning.searching import Plan, n_drawn
+from recbole_mm.settings.parameters import read_parameters
+from recbole_mm.tuning.searching import SweepOptions, n_drawn
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.space_files import space_of
 
@@ -34,7 +34,7 @@ class SweepSpec:
     settings : dict
         All that the user has set, in files, on the command line and beside the data. The files are not read again:
         neither another machine nor a later day changes what a trial is.
-    space, plan
+    space, options
         What is searched, and how.
     data_hash : str
         Of the files of the dataset, once they are read.
@@ -44,7 +44,7 @@ class SweepSpec:
     dataset: str
     settings: dict[str, Any]
     space: Space
-    plan: Plan
+    options: SweepOptions
     data_hash: str = ""
 
     def config(self, values: Mapping[str, Any]) -> Config:
@@ -64,7 +64,7 @@ class SweepSpec:
 
     @property
     def n_trials(self) -> int:
-        return n_drawn(self.plan, self.space) + (len(self.first) if self.plan.search == "grid" else 0)
+        return n_drawn(self.options, self.space) + (len(self.first) if self.options.search == "grid" else 0)
 
     def to_yaml(self) -> str:
         content = dataclasses.asdict(self) | {"space": {name: one.described() for name, one in self.space.items()}}
@@ -72,7 +72,7 @@ class SweepSpec:
 
 
 @devices_kept()
-def sweep_spec(request: Request, space: Space, plan: Plan) -> SweepSpec:
+def sweep_spec(request: Request, space: Space, options: SweepOptions) -> SweepSpec:
     """Check all that can be checked before a trial, and return the specification.
 
     Raises
@@ -88,9 +88,9 @@ def sweep_spec(request: Request, space: Space, plan: Plan) -> SweepSpec:
     given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)
     given = {name: value for name, value in given.items() if name not in ("model", "dataset")}
     given["data_path"] = str(Path(path).resolve())
-    given.setdefault("threads", max(1, int(plan.cpus_per_trial)))
-    n_drawn(plan, space)
-    spec = SweepSpec(config["model"], config["dataset"], given, space, plan)
+    given.setdefault("threads", max(1, int(options.cpus_per_trial)))
+    n_drawn(options, space)
+    spec = SweepSpec(config["model"], config["dataset"], given, space, options)
     _check_space(spec)
     return spec
 
@@ -117,9 +117,9 @@ def read_spec(text: str, where: str) -> SweepSpec:
     try:
         content = yaml.safe_load(text)
         space = space_of(content["space"], where)
-        plan = read(Plan, content["plan"], where)
+        options = read_parameters(SweepOptions, content["options" if "options" in content else "plan"], where)
         return SweepSpec(
-            content["model"], content["dataset"], dict(content["settings"]), space, plan, content["data_hash"]
+            content["model"], content["dataset"], dict(content["settings"]), space, options, content["data_hash"]
         )
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where} is not a description of a sweep: {' '.join(str(error).split())}") from error

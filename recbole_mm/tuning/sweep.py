@@ -11,19 +11,20 @@ from recbole.utils import init_seed
 from recbole_mm.base.metrics import sign
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept
+from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.data import Shared, prepare
 from recbole_mm.tuning.scheduling import name_of, scheduler
-from recbole_mm.tuning.searching import Plan, sampled, searcher
+from recbole_mm.tuning.searching import SweepOptions, sampled, searcher
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store, around
-from recbole_mm.tuning.sweep_progress import Line, progress
+from recbole_mm.tuning.sweep_progress import progress
 from recbole_mm.tuning.trial import train_trial
 
 KEPT = 2  # checkpoints of a trial: the newest, and the one before while Ray has not noted it
 
 
 @devices_kept()
-def load(spec: SweepSpec) -> Shared:
+def load_shared(spec: SweepSpec) -> Shared:
     """Return the data of a sweep.
 
     Raises
@@ -62,9 +63,9 @@ def run_trials(spec: SweepSpec, shared: Shared, store: Store, *, restore: bool, 
     with ray_running(address):
         from ray import tune  # noqa: PLC0415 (heavy)
 
-        plan = fitted(spec.plan)
+        options = fitted(spec.options)
         work = tune.with_parameters(partial(train_trial, spec=spec), shared=shared)
-        trainable = tune.with_resources(work, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial})
+        trainable = tune.with_resources(work, {"cpu": options.cpus_per_trial, "gpu": options.gpus_per_trial})
         if restore and any(name.startswith("experiment_state") for name in store.names()):
             tuner = tune.Tuner.restore(store.address, trainable, resume_unfinished=True)
         else:
@@ -75,18 +76,18 @@ def run_trials(spec: SweepSpec, shared: Shared, store: Store, *, restore: bool, 
 def _tuner(trainable: Any, spec: SweepSpec, store: Store, reporter: Any) -> Any:
     from ray import tune  # noqa: PLC0415
 
-    plan, config, first = spec.plan, spec.config({}), spec.first
+    options, config, first = spec.options, spec.config({}), spec.first
     return tune.Tuner(
         trainable,
-        param_space=sampled(plan, spec.space),
+        param_space=sampled(options, spec.space),
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max" if sign(config["valid_metric"]) > 0 else "min",
-            num_samples=plan.samples + (len(first) if plan.search == "grid" else 0),
+            num_samples=options.samples + (len(first) if options.search == "grid" else 0),
             scheduler=scheduler(spec, store.address),
-            search_alg=searcher(plan, config["seed"], first),
-            max_concurrent_trials=plan.max_concurrent or None,
-            time_budget_s=plan.time_budget or None,
+            search_alg=searcher(options, config["seed"], first),
+            max_concurrent_trials=options.max_concurrent or None,
+            time_budget_s=options.time_budget or None,
             reuse_actors=True,
             trial_name_creator=name_of,
             trial_dirname_creator=name_of,
@@ -101,7 +102,7 @@ def _tuner(trainable: Any, spec: SweepSpec, store: Store, reporter: Any) -> Any:
     )
 
 
-def fitted(plan: Plan) -> Plan:
-    """Return the plan with its GPUs; errors are those of `room`."""
-    gpus = room(plan.cpus_per_trial, plan.gpus_per_trial, "--cpus-per-trial or --gpus-per-trial")
-    return replace(plan, gpus_per_trial=gpus)
+def fitted(options: SweepOptions) -> SweepOptions:
+    """Return the options with its GPUs; errors are those of `room`."""
+    gpus = room(options.cpus_per_trial, options.gpus_per_trial, "--cpus-per-trial or --gpus-per-trial")
+    return replace(options, gpus_per_trial=gpus)

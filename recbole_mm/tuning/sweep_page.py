@@ -7,19 +7,19 @@ from collections import Counter
 from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
 from recbole_mm.training.run_screen import duration
-from recbole_mm.tuning.sweep_plots import learning_curves, parallel_coordinates, settings_against_score, shown
+from recbole_mm.tuning.sweep_plots import parallel_coordinates, settings_against_score, shown, trial_curves
 from recbole_mm.tuning.trials import Sweep, Trial
 
 SHOWN = 10  # best trials in the table
 STATUSES = ("finished", "stopped", "running", "failed")
 
 
-def page(sweep: Sweep) -> str:
+def sweep_html(sweep: Sweep) -> str:
     """Return the page: the best trials first, then the plots, then what failed."""
     return render(
         "sweep.html",
         sweep=sweep,
-        summary=summary(sweep),
+        summary=sweep_summary(sweep),
         header=("trial", "status", sweep.valid_metric, "best epoch", "epochs", "time", *sweep.settings),
         best=[_row(sweep, trial) for trial in sweep.ranked[:SHOWN]],
         plots=_plots(sweep),
@@ -32,7 +32,7 @@ def page(sweep: Sweep) -> str:
     )
 
 
-def summary(sweep: Sweep) -> str:
+def sweep_summary(sweep: Sweep) -> str:
     """Return in one line how many trials there were, how they ended, and how good the best is."""
     counts = Counter(trial.status for trial in sweep.trials)
     ends = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
@@ -57,7 +57,7 @@ def _row(sweep: Sweep, trial: Trial) -> list[str]:
 def _plots(sweep: Sweep) -> dict[str, str]:
     drawn = {}
     if any(trial.epochs for trial in sweep.trials):
-        drawn["curves"] = learning_curves(sweep)
+        drawn["curves"] = trial_curves(sweep)
     if sweep.best is not None and sweep.settings:
         drawn["settings"] = settings_against_score(sweep)
         drawn["parallel"] = parallel_coordinates(sweep)

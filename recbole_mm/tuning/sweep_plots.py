@@ -18,9 +18,9 @@ from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
 from recbole_mm.tuning.trials import Sweep, Trial, is_number
 
 BEST, GREY = "#c8541b", "#888888"
-COLOURS = {"finished": "#1f5fa8", "stopped": "#9a9a9a", "running": "#2a8f6a", "failed": "#d33333"}
-DASHES = {"finished": "solid", "stopped": "dash", "running": "dashdot", "failed": "dot"}
-SYMBOLS = {"finished": "circle", "stopped": "circle-open", "running": "diamond-open"}
+STATUS_COLOURS = {"finished": "#1f5fa8", "stopped": "#9a9a9a", "running": "#2a8f6a", "failed": "#d33333"}
+STATUS_DASHES = {"finished": "solid", "stopped": "dash", "running": "dashdot", "failed": "dot"}
+STATUS_SYMBOLS = {"finished": "circle", "stopped": "circle-open", "running": "diamond-open"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +63,13 @@ def _described(trial: Trial) -> str:
     return "<br>".join(map(plain, (f"{trial.name}, {trial.status}", *lines)))
 
 
-def learning_curves(sweep: Sweep) -> go.Figure:
+def trial_curves(sweep: Sweep) -> go.Figure:
     """Draw the validation metric and the training loss of every trial by epoch."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     best, named = sweep.best, set[str]()
     for trial in sorted(sweep.trials, key=lambda trial: trial is best):  # the best on top of all others
         kind = "best" if trial is best else trial.status
-        line = {"color": BEST if kind == "best" else COLOURS[trial.status], "dash": DASHES[trial.status]}
+        line = {"color": BEST if kind == "best" else STATUS_COLOURS[trial.status], "dash": STATUS_DASHES[trial.status]}
         common = {
             "mode": "lines+markers",
             "name": kind,
@@ -110,8 +110,8 @@ def settings_against_score(sweep: Sweep) -> go.Figure:
             y=[trial.best_score(sweep.valid_metric) for trial in trials],
             mode="markers",
             marker={
-                "color": [BEST if trial is best else COLOURS[trial.status] for trial in trials],
-                "symbol": ["star" if trial is best else SYMBOLS[trial.status] for trial in trials],
+                "color": [BEST if trial is best else STATUS_COLOURS[trial.status] for trial in trials],
+                "symbol": ["star" if trial is best else STATUS_SYMBOLS[trial.status] for trial in trials],
                 "size": [13 if trial is best else 8 for trial in trials],
             },
             text=[_described(trial) for trial in trials],

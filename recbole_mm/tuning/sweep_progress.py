@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
 from tabulate import tabulate
 
 from recbole_mm.base.metrics import sign
+from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.results import numbered, status_of
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.sweep_plots import shown
 
-Line = Callable[[str], object]
 EVERY = 2.0  # seconds between two tables
-ROWS = 12  # of the table
+SHOWN_ROWS = 12  # of the table
 UP, CLEAR = "\x1b[{}A", "\x1b[J"
 
 
@@ -82,7 +82,8 @@ def table(trials: Sequence[Any], total: int, metric: str) -> str:
     head = f"{ended} of {total} trials ended" + ("" if best is None else f"; best {metric} {better * best:.4f}")
     names = ("trial", "status", "epoch", metric, *(trials[0].config if trials else ()))
     formats = ["g", "", "g", ".4f", *("" for _ in names[4:])]
-    return f"{head}\n{tabulate(rows[:ROWS], headers=names, floatfmt=formats, disable_numparse=[*range(4, len(names))])}"
+    texts = [*range(4, len(names))]
+    return f"{head}\n{tabulate(rows[:SHOWN_ROWS], headers=names, floatfmt=formats, disable_numparse=texts)}"
 
 
 def ending(trial: Any, number: int, total: int, metric: str) -> str:

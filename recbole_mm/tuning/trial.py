@@ -49,7 +49,7 @@ def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> N
 
         def report(epoch: int, score: float) -> None:
             told = _told(trainer.history[-1], config)
-            if sum(one["valid"] is not None for one in trainer.history) % spec.plan.checkpoint_every:
+            if sum(one["valid"] is not None for one in trainer.history) % spec.options.checkpoint_every:
                 tune.report(told)
                 return
             with tempfile.TemporaryDirectory() as folder:

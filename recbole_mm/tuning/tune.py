@@ -13,37 +13,29 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.base.metrics import sign
 from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.training.run import Interrupted, run
+from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.results import read_sweep
-from recbole_mm.tuning.searching import Plan
+from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.spec import SweepSpec, read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, within
-from recbole_mm.tuning.sweep import load, run_trials
-from recbole_mm.tuning.sweep_page import page
-from recbole_mm.tuning.sweep_progress import Line
+from recbole_mm.tuning.sweep import load_shared, run_trials
+from recbole_mm.tuning.sweep_page import sweep_html
 from recbole_mm.tuning.trials import Sweep, trials_csv
 
 SPEC, BEST, FINAL = "sweep.yaml", "best.yaml", "final.json"
 
 
-class Unfinished(Exception):
-    """A sweep was interrupted from the keyboard; `folder` is what it is resumed from."""
-
-    def __init__(self, folder: str, when: str) -> None:
-        super().__init__(f"interrupted {when}")
-        self.folder = folder
-
-
 def tune(
     request: Request,
     space: Space,
-    plan: Plan,
+    options: SweepOptions,
     say: Line,
     *,
     storage: str = "saved",
@@ -56,7 +48,7 @@ def tune(
     ----------
     request : Request
         What all trials have in common.
-    space, plan
+    space, options
         What is searched and how.
     say : callable
         Receives lines for the user; is pickled with the sweep.
@@ -79,12 +71,12 @@ def tune(
     Unfinished
         At Ctrl-C.
     """
-    spec = sweep_spec(request, space, plan)
+    spec = sweep_spec(request, space, options)
     stem = name or f"tune-{spec.model}-{spec.dataset}-{datetime.now():%Y-%m-%d_%H-%M-%S}"
     store = Store(within(storage, stem))
     if store.read(SPEC) is not None:
         raise InputError(f"{store.address} has a sweep: resume it with --resume, or give another --name")
-    shared = load(spec)
+    shared = load_shared(spec)
     store.write(SPEC, replace(spec, data_hash=data_hash(shared.whole)).to_yaml())
     say(f"sweep of {spec.model} on {spec.dataset}, {spec.n_trials} trials, in {store.address}")
     start = perf_counter()
@@ -103,13 +95,13 @@ def resume(folder: str, say: Line, *, address: str = "", final_seeds: int = 0) -
     if text is None:
         raise InputError(f"--resume {folder}: not a sweep folder: it has no {SPEC}")
     spec = read_spec(text, f"{folder}/{SPEC}")
-    spec = replace(spec, plan=replace(spec.plan, final_seeds=final_seeds or spec.plan.final_seeds))
+    spec = replace(spec, options=replace(spec.options, final_seeds=final_seeds or spec.options.final_seeds))
     if store.read(BEST) is None:
-        shared = load(spec)
+        shared = load_shared(spec)
         if data_hash(shared.whole) != spec.data_hash:
             raise InputError(
                 f"the files of {spec.dataset} in {spec.settings['data_path']} are not those that the sweep in "
-                f"{folder} began with: put them back, or begin a sweep anew"
+                f"{folder} began with: put them back, or start a new sweep"
             )
         run_trials(spec, shared, store, restore=True, address=address, say=say)
     return _finish(spec, store, None, say)
@@ -140,10 +132,10 @@ def finals_table(outcome: Mapping[str, Any]) -> str:
 def _report(spec: SweepSpec, found: Sweep, store: Store, say: Line) -> None:
     """Write the results of the trials and, if all have ended, choose the best."""
     store.write("trials.csv", trials_csv(found))
-    store.write("sweep.html", page(found))
+    store.write("sweep.html", sweep_html(found))
     ended, total = sum(trial.status != "running" for trial in found.trials), spec.n_trials
-    if ended < len(found.trials) or (len(found.trials) < total and not spec.plan.time_budget):
-        raise Unfinished(store.address, f"after {ended} of {total} trials")
+    if ended < len(found.trials) or (len(found.trials) < total and not spec.options.time_budget):
+        raise Unfinished(f"after {ended} of {total} trials", store.address)
     if found.best is None:
         reason = next((f": {trial.error}" for trial in found.trials if trial.error), "")
         raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")
@@ -160,7 +152,7 @@ def _finals(spec: SweepSpec, store: Store) -> dict[str, Any]:
     first = best["seed"] if "seed" in best else spec.config({})["seed"]
     known = json.loads(store.read(FINAL) or '{"seeds": []}')
     runs: dict[int, dict[str, Any]] = {}
-    for seed in range(first, first + spec.plan.final_seeds):
+    for seed in range(first, first + spec.options.final_seeds):
         if seed in known["seeds"]:
             position = known["seeds"].index(seed)
             runs[seed] = {split: {m: v[position] for m, v in known[split].items()} for split in ("valid", "test")}
@@ -170,7 +162,7 @@ def _finals(spec: SweepSpec, store: Store) -> dict[str, Any]:
             try:
                 runs[seed] = run(Request(settings.pop("model"), settings.pop("dataset"), settings=settings))
             except Interrupted as stop:
-                raise Unfinished(store.address, f"while the best settings were trained with seed {seed}") from stop
+                raise Unfinished(f"while the best settings were trained with seed {seed}", store.address) from stop
         store.write(FINAL, json.dumps(_joined(best, runs), indent=2) + "\n")
     return _joined(best, runs)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recbole_mm.commands.arguments.run import add_config_files
 from recbole_mm.commands.parser import Parser, names
-from recbole_mm.comparison.options import Plan
+from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.settings.names import DEFAULT_DATASET
 
 
@@ -40,7 +40,7 @@ def parser() -> Parser:
         "file names (repeatable)",
     )  # fmt: skip
     add_config_files(found, " of all models")
-    found.add_fields(Plan)
+    found.add_fields(CompareOptions)
     found.add_argument("--ray", action="store_true", help="train with Ray, as many runs at a time as there is room for")
     found.add_argument(
         "--address", metavar="HOST:PORT",

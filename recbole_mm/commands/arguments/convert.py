@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from recbole_mm.commands.parser import Parser
-from recbole_mm.conversion.layouts import KINDS, MATRICES, MICROLENS, MMREC, TABLE, USUAL
+from recbole_mm.conversion.layouts import LAYOUT_KINDS, MATRICES, MICROLENS, MMREC, TABLE, USUAL
 
-LAYOUTS = "\n\n".join(("kinds, and what they expect:", MMREC, MATRICES, MICROLENS, TABLE))
+EPILOG = "\n\n".join(("kinds, and what they expect:", MMREC, MATRICES, MICROLENS, TABLE))
 
 
 def parser() -> Parser:
@@ -17,10 +17,10 @@ def parser() -> Parser:
         "convert",
         "KIND SOURCE --out=dataset/NAME [--overwrite] [--user=COLUMN ...]",
         "Make a dataset for RecBole out of another layout.",
-        epilog=LAYOUTS,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("kind", metavar="KIND", help=f"layout of the source: {', '.join(KINDS)}")
+    found.add_argument("kind", metavar="KIND", help=f"layout of the source: {', '.join(LAYOUT_KINDS)}")
     found.add_argument("source", metavar="SOURCE", type=Path, help="folder to read; with table also one file")
     found.add_argument(
         "--out", required=True, type=Path, metavar="FOLDER", help="folder to make; its last part names the dataset"

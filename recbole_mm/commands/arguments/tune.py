@@ -6,7 +6,7 @@ import argparse
 
 from recbole_mm.commands.arguments.run import add_model_and_dataset
 from recbole_mm.commands.parser import Parser
-from recbole_mm.tuning.searching import Plan
+from recbole_mm.tuning.searching import SweepOptions
 
 
 def parser() -> Parser:
@@ -24,7 +24,7 @@ def parser() -> Parser:
         "--space", metavar="FILE",
         help="yaml file of the settings to search and their values (default: the pack's own for the model)",
     )  # fmt: skip
-    found.add_fields(Plan)
+    found.add_fields(SweepOptions)
     found.add_argument(
         "--storage", metavar="PATH",
         help="folder or address, such as s3://bucket/sweeps, in which the sweep folder is made (default: saved)",

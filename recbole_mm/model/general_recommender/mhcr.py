@@ -47,10 +47,6 @@ class MHCRParameters(GraphParameters):
         choices=("all", "batch"), low=1,
     )  # fmt: skip
     ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
-    cold_items: str = parameter(
-        "neighbours", "final embedding of an item without training interactions: its own [own], or the mean of the "
-        "knn_k trained items in each modality that are most similar to it", choices=("neighbours", "own"),
-    )  # fmt: skip
 
 
 class Forward(NamedTuple):

@@ -84,7 +84,7 @@ class SEA(MultimodalRecommender):
         d, names = p.embedding_size, self.modality_names
         if len(names) < 2:
             raise InputError(
-                f"SEA aligns two or more modalities and the data set has {names[0]} alone: add one under `modalities`, "
+                f"SEA aligns two or more modalities and the dataset has {names[0]} alone: add one under `modalities`, "
                 "or train MHCR"
             )
         dims = {name: X.shape[1] for name, X in zip(names, self.features, strict=True)}

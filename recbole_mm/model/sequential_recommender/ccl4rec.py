@@ -51,7 +51,7 @@ class CCL4RecParameters:
 class CCL4Rec(Multimodal, SequentialRecommender):
     """CCL4Rec: attention pooling over the history, and views of it whose quality is known.
 
-    A data set without modalities works: item vectors are then the embeddings alone.
+    A dataset without modalities works: item vectors are then the embeddings alone.
     """
 
     parameter_class = CCL4RecParameters
@@ -78,7 +78,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         if p.r_min > p.r_max:
             raise InputError(f"r_min {p.r_min} must not be above r_max {p.r_max}")
         if not p.use_ids and not (p.use_modalities and self.modality_names):
-            raise InputError("use_ids is false and there is no modality: nothing tells one item from another")
+            raise InputError("use_ids is false and there is no modality: items could not be told apart")
         self.item_embedding = nn.Embedding(self.n_real_items if p.use_ids else 0, d)
         used = self.features if p.use_modalities else ()
         self.projections = nn.ModuleList(nn.Linear(X.shape[1], d, bias=False) for X in used)
