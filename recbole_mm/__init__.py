@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from typing import Any
 
-__all__ = ["register_model"]
+__all__ = ["Request", "compare", "inspect", "register_model", "run", "tune"]
 
 RECBOLE = "1.2.1"  # the version that the table of patches is for
 INSTALL = f"pip install --no-deps recbole=={RECBOLE}"
@@ -41,6 +41,22 @@ def register_model(model: type, dataset: type | None = None, trainer: type | Non
     models: Any = importlib.import_module("recbole_mm.recbole_bridge.models")
     registered: type = models.register_model(model, dataset, trainer)
     return registered
+
+
+_HOMES = {
+    "Request": "configuration.request",
+    "compare": "comparison.compare",
+    "inspect": "inspection.walk",
+    "run": "training.run",
+    "tune": "tuning.tune",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what a command is made of when it is asked for: a sweep needs Ray, a training does not."""
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 # While Python looks for the module of `python -m recbole_mm`, the arguments are not read: the command line plugs in.

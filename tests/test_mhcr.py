@@ -467,11 +467,15 @@ def test_renumbered_users_and_items_get_the_same_scores(reading: str, float64: N
 
 class TestMHCR(ModelContract):
     model = "MHCR"
-    settings: ClassVar[dict[str, Any]] = {"reading": "paper", "embedding_size": 32, "n_ui_layers": 2}
+    settings: ClassVar[dict[str, Any]] = {
+        "reading": "paper", "embedding_size": 32, "n_ui_layers": 2, "cold_items": "neighbours",
+    }  # fmt: skip
     zero_gradient = BEFORE_BATCH_NORM
 
 
 class TestMHCRReleased(ModelContract):
     model = "MHCR"
-    settings: ClassVar[dict[str, Any]] = {"reading": "released", "embedding_size": 32, "n_ui_layers": 2}
+    settings: ClassVar[dict[str, Any]] = {
+        "reading": "released", "embedding_size": 32, "n_ui_layers": 2, "cold_items": "neighbours",
+    }  # fmt: skip
     zero_gradient = BEFORE_BATCH_NORM

@@ -62,7 +62,7 @@ def look(modality: str, file: Path) -> FeatureFile:
         ids = _read_ids(beside)
         if len(ids) != n_rows:
             raise InputError(
-                f"{file} has {n_rows} rows but {beside} has {len(ids)} ids: write one id on each line, in the order of the rows"
+                f"{file} has {n_rows} rows but {beside} has {len(ids)} ids: write one a line, in the order of the rows"
             )
     return FeatureFile(modality, file, n_rows, matrix.dim, matrix.read, own, ids)
 
