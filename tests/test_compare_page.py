@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from html.parser import HTMLParser
 from typing import Any
 
-import plotly.graph_objects as go
 import pytest
 from comparisons import FAILED, SEEDS, benchmark, difference, entry, run, values
+from pages import Page, drawn
 
 from recbole_mm.comparison import compare_plots
 from recbole_mm.comparison.benchmark import Benchmark, Entry, Run
@@ -51,41 +50,9 @@ ALL = benchmark(
 )
 
 
-class Page(HTMLParser):
-    """The tags of a page, its rows of cells, and every text outside of scripts."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str | None] = []
-        self.texts: list[str] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value for key, value in attrs if key in ("src", "href")]
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] not in ("script", "style"):
-            self.texts.append(data)
-            if self.tags[-1] in ("td", "th", "strong", "u", "sup") and data.strip():
-                self.rows[-1][-1] += data
-
-
 def written(*benchmarks: Benchmark, **changed: Any) -> str:
     given = {"title": "Comparison", "command": "recbole-mm compare", "environment": VERSIONS}
     return comparison_html(benchmarks=benchmarks, **{**given, **changed})
-
-
-def drawn(figure: go.Figure) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the traces and the layout as a browser gets them."""
-    found = json.loads(figure.to_json(), parse_constant=pytest.fail)
-    return found["data"], found["layout"]
 
 
 def test_the_page_needs_no_other_file() -> None:

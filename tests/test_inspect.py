@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import Page
 
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
@@ -409,13 +410,11 @@ def test_the_page_stands_alone_and_escapes_what_the_data_say(toy: Toy) -> None:
     copy_a_row(toy)
     assert cli.main(["inspect", "toy", "--data_path=data"]) == 0
     page = Path("inspect-toy.html").read_text(encoding="utf-8")
-    assert "<script" not in page
+    assert "<script>alert" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 2
-    assert "http:" not in page
-    assert "https:" not in page
-    assert page.count("<img ") == 3
-    assert page.count('src="data:image/png;base64,') == page.count("src=") == 3
-    assert "url(" not in page
+    tags = Page(page)
+    assert tags.addresses == []
+    assert tags.tags.count("script") == 1 + len(("history", "norms", "co_consumption"))
     for heading in ("Problems", "Interactions", "Splits", "Modalities", "Co-consumption"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("<figcaption>") == 3

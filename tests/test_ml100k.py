@@ -260,7 +260,7 @@ def test_movielens_gives_the_same_bits_again_computed_and_cached(
 def test_cache_is_read_until_content_or_options_change(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(compute("title", tiny))
     with monkeypatch.context() as patch:
-        patch.setattr(ml100k, "_compute", lambda *_: pytest.fail("computed again"))
+        patch.setattr(ml100k, "features_of", lambda *_: pytest.fail("computed again"))
         np.testing.assert_array_equal(rows_of(compute("title", tiny)), rows)
         for change in ({"dim": 2}, {"dim": 3}):
             with pytest.raises(pytest.fail.Exception):

@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import math
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from pages import Page
 
 from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.sweep_page import duration, sweep_html, sweep_summary
@@ -42,23 +42,6 @@ THREE = (
     trial("t2", 0.9, status="failed", error="Traceback\n  RuntimeError: <out of memory>", learning_rate=0.01, layers=1,
           widths="a,b"),
 )  # fmt: skip
-
-
-class Tags(HTMLParser):
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str | None] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value for key, value in attrs if key in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] not in ("script", "style"):
-            self.texts.append(data)
 
 
 def plot(text: str, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -127,7 +110,7 @@ def test_summary() -> None:
 
 def test_the_page_needs_no_other_file() -> None:
     text = sweep_html(sweep(*THREE))
-    tags = Tags(text)
+    tags = Page(text)
     assert tags.addresses == []
     assert text.count("plotly.js v") == 1
     assert tags.tags.count("script") == 1 + len(PLOTS)
@@ -204,8 +187,8 @@ def test_everything_of_the_data_is_escaped() -> None:
     good = trial(EVIL, 0.2, **{EVIL: {EVIL: EVIL}})
     text = sweep_html(sweep(bad, good, model=EVIL, dataset=EVIL, valid_metric=EVIL))
     assert "<script>alert" not in text
-    assert Tags(text).tags.count("script") == 1 + len(PLOTS)
-    assert any(EVIL in part for part in Tags(text).texts)
+    assert Page(text).tags.count("script") == 1 + len(PLOTS)
+    assert any(EVIL in part for part in Page(text).texts)
     for name in PLOTS[:2]:
         assert "<script>" not in json.dumps(plot(text, name))
     assert "<script>" not in json.dumps([each["label"] for each in plot(text, "parallel")[0][0]["dimensions"]])

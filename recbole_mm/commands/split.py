@@ -13,7 +13,8 @@ from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.coldstart import LEFT_OUT
-from recbole_mm.data.splits import assign, read_interactions, split_summary, write_split
+from recbole_mm.data.interactions import read_interactions
+from recbole_mm.data.splits import assign, split_summary, write_split
 from recbole_mm.settings.names import DATA_PATH
 
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-
+from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
 from recbole_mm.inspection.found import Inspection
-from recbole_mm.inspection.inspect_plots import co_consumption_figure, history_figure, norms_figure
+from recbole_mm.inspection.inspect_plots import co_consumption_plot, history_plot, norms_plot
 from recbole_mm.inspection.inspect_tables import (
     Table,
     co_consumption_table,
@@ -26,8 +25,9 @@ def inspection_html(found: Inspection) -> str:
         found=found,
         summary=counts_summary(counts) if counts else "The dataset cannot be loaded.",
         tables=_tables(found),
-        plots={name: base64.b64encode(png).decode() for name, png in _plots(found).items()},
+        plots=_plots(found),
         k=max(pairs, default=0),
+        plotlyjs=plotlyjs(),
     )
 
 
@@ -45,14 +45,15 @@ def _tables(found: Inspection) -> dict[str, Table]:
     return tables
 
 
-def _plots(found: Inspection) -> dict[str, bytes]:
+def _plots(found: Inspection) -> dict[str, str]:
+    """Return by name the HTML of the plots of what there is."""
     counts, plots = found.interactions, {}
     if counts is not None and counts.n:
-        plots["history"] = history_figure(counts)
+        plots["history"] = history_plot(counts)
     norms = {name: part.features.norms for name, part in found.modalities.items() if part.features is not None}
     if norms:
-        plots["norms"] = norms_figure(norms)
+        plots["norms"] = norms_plot(norms)
     seen = {name: part.co_consumption for name, part in found.modalities.items() if part.co_consumption is not None}
     if seen:
-        plots["co_consumption"] = co_consumption_figure(seen)
-    return plots
+        plots["co_consumption"] = co_consumption_plot(seen)
+    return {name: plot_html(figure, name) for name, figure in plots.items()}

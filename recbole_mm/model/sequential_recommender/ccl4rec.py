@@ -149,7 +149,9 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             positive, negative = (F.embedding(ids, items) for ids in (target, interaction[self.NEG_ITEM_ID]))
             return losses.bpr((users * positive).sum(1), (users * negative).sum(1))
         if self.n_real_items <= self.p.softmax_items:
-            return F.cross_entropy(users @ items[1:].T, target - 1)
+            scores = users @ items.T
+            scores[:, 0] = -torch.inf  # [PAD] fills histories and is no answer
+            return F.cross_entropy(scores, target)
         drawn = torch.randint(1, self.n_items, (self.p.softmax_items,), device=target.device)
         scores = users @ F.embedding(drawn, items).T + math.log(self.n_real_items / len(drawn))
         scores = scores.masked_fill(drawn == target.unsqueeze(1), -torch.inf)
