@@ -393,7 +393,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
 def test_another_encoding_is_refused(tmp_path: Path) -> None:
     config = folder(tmp_path, {"inter": INTER})
     (tmp_path / "ml" / "ml.inter").write_bytes(INTER.encode() + "é\t5\t1\n".encode("latin-1"))
-    assert refusal(config) == ("DIR/ml.inter: is not utf-8 (invalid continuation byte): set encoding to what it is")
+    assert refusal(config) == ("DIR/ml.inter: not valid utf-8 (invalid continuation byte): set encoding to what it is")
     config["encoding"] = "latin-1"
     check_files(config)
 

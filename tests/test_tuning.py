@@ -143,19 +143,25 @@ def test_number_of_trials() -> None:
     assert n_drawn(SweepOptions(num_samples=2, search="grid"), space) == 12
 
 
-@pytest.mark.parametrize("kept", [("checkpoint_000004", "checkpoint_000005"), ()])
-def test_a_noted_checkpoint_that_is_gone_is_replaced_by_the_newest(kept: tuple[str, ...], tmp_path: Path) -> None:
-    for name in kept:
-        (tmp_path / "trial" / name).mkdir(parents=True)
-        (tmp_path / "trial" / name / "trainer.pth").write_text(name)
+@pytest.mark.parametrize(("n_reported", "expected"), [(9, "8"), (8, "8"), (12, "12"), (30, "12"), (5, None), (0, None)])
+def test_a_noted_checkpoint_that_is_gone_is_replaced_by_the_newest_of_what_was_reported(
+    n_reported: int, expected: str | None, tmp_path: Path
+) -> None:
+    for number, epochs in ((4, 8), (5, 12), (6, None)):  # the last is not whole
+        folder = tmp_path / "trial" / f"checkpoint_00000{number}"
+        folder.mkdir(parents=True)
+        (folder / "trainer.pth").write_text(str(epochs))
+        (folder / "history.json").write_text("[" if epochs is None else json.dumps([{}] * epochs))
     noted = tmp_path / "trial" / "checkpoint_000003"
     trial = SimpleNamespace(checkpoint=SimpleNamespace(filesystem=LocalFileSystem(), path=str(noted)))
-    keep_restorable(trial)
-    assert [file.read_text() for file in noted.iterdir()] == [*kept[-1:]]
-    (noted / "trainer.pth").write_text("own")
-    keep_restorable(trial)
-    assert (noted / "trainer.pth").read_text() == "own"
-    keep_restorable(SimpleNamespace(checkpoint=None))
+    keep_restorable(trial, n_reported)
+    assert noted.is_dir()
+    state = noted / "trainer.pth"
+    assert (state.read_text() if state.exists() else None) == expected
+    state.write_text("own")
+    keep_restorable(trial, n_reported)
+    assert state.read_text() == "own"
+    keep_restorable(SimpleNamespace(checkpoint=None), n_reported)
 
 
 def test_a_scheduler_spares_the_defaults_and_remembers_what_was_before(tmp_path: Path) -> None:

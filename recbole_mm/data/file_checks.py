@@ -19,7 +19,7 @@ from recbole_mm.data.one_file import Content, check_file
 def check_files(config: Any) -> None:
     """Read once every atomic file that RecBole will load, and refuse what it would misread.
 
-    The content passes line by line; only the sets of user and item ids are kept.
+    Each file is read once, in blocks; only the sets of user and item ids are kept.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def mistakes_in_files(config: Any) -> Iterator[InputError]:
         except InputError as error:
             yield error
         except UnicodeDecodeError as error:
-            yield InputError(f"{path}: is not {error.encoding} ({error.reason}): set encoding to what it is")
+            yield InputError(f"{path}: not valid {error.encoding} ({error.reason}): set encoding to what it is")
         else:
             interactions += [found] if path.suffix == ".inter" else []
             for field, values in found.ids.items():

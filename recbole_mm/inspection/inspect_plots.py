@@ -15,7 +15,7 @@ from recbole_mm.inspection.statistics import Counts, at_least
 GREY, BLUE, ORANGE = "#808080", "#3b82c4", "#d9702f"
 BINS = 40
 IN_A_ROW = 3  # histograms
-BAR = 44  # pixels of the two bars of a modality
+TWO_BARS = 44  # pixels of the two bars of a modality
 
 
 def history_plot(found: Counts) -> go.Figure:
@@ -64,4 +64,4 @@ def co_consumption_plot(found: Mapping[str, CoConsumption]) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title_text="pairs of items with a training user in common", tickformat="~%")
     figure.update_yaxes(type="category", autorange="reversed")
-    return figure.update_layout(**layout(110 + BAR * len(found)))
+    return figure.update_layout(**layout(110 + TWO_BARS * len(found)))

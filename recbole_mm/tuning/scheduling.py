@@ -11,6 +11,7 @@ from pyarrow.fs import FileSelector, FileType, copy_files
 
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store
+from recbole_mm.tuning.trial import HISTORY
 
 
 def name_of(trial: Any) -> str:
@@ -49,9 +50,10 @@ def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
 
     class Lasting(kind):
         def on_trial_add(self, controller: Any, trial: Any) -> None:
-            keep_restorable(trial)
+            before = list(reported(trial, address))
+            keep_restorable(trial, max((int(result["epoch"]) for result in before), default=0))
             super().on_trial_add(controller, trial)
-            for result in reported(trial, address):
+            for result in before:
                 super().on_trial_result(controller, trial, result)
 
         def on_trial_result(self, controller: Any, trial: Any, result: Any) -> str:
@@ -61,10 +63,17 @@ def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
     return Lasting
 
 
-def keep_restorable(trial: Any) -> None:
-    """Put the newest checkpoint of a trial in the place of the one that Ray has noted, where that is gone.
+def keep_restorable(trial: Any, n_reported: int) -> None:
+    """Put the newest usable checkpoint of a trial in the place of the one that Ray has noted, where that is gone.
 
     Ray deletes old checkpoints before it notes new ones. A trial of a sweep that was killed between the two would fail.
+
+    Parameters
+    ----------
+    trial : ray.tune.experiment.Trial
+    n_reported : int
+        Epochs that it has reported. A trial that has outlived the sweep leaves checkpoints beyond them, from which it
+        would go on with a gap in its curve.
     """
     noted = trial.checkpoint
     if noted is None or noted.filesystem.get_file_info(noted.path).type is not FileType.NotFound:
@@ -72,9 +81,19 @@ def keep_restorable(trial: Any) -> None:
     around, _, _ = noted.path.rpartition("/")
     found = noted.filesystem.get_file_info(FileSelector(around, allow_not_found=True))
     newer = sorted(one.path for one in found if one.base_name.startswith("checkpoint_"))
+    usable = [path for path in newer if 0 < _n_trained(noted.filesystem, path) <= n_reported]
     noted.filesystem.create_dir(noted.path)  # without any other the trial finds it empty, and begins anew
-    if newer:
-        copy_files(newer[-1], noted.path, source_filesystem=noted.filesystem, destination_filesystem=noted.filesystem)
+    if usable:
+        copy_files(usable[-1], noted.path, source_filesystem=noted.filesystem, destination_filesystem=noted.filesystem)
+
+
+def _n_trained(filesystem: Any, checkpoint: str) -> int:
+    """Return the epochs that a checkpoint knows, 0 for one that is not whole."""
+    try:
+        with filesystem.open_input_stream(f"{checkpoint}/{HISTORY}") as stream:
+            return len(json.loads(stream.read()))
+    except (OSError, ValueError):
+        return 0
 
 
 def reported(trial: Any, address: str) -> Iterator[dict[str, Any]]:

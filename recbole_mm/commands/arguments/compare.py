@@ -20,7 +20,7 @@ def parser() -> Parser:
     )
     found.add_argument(
         "--models", type=names, default=[], metavar="NAMES",
-        help="models of the pack or of RecBole, separated by commas",
+        help="models of the pack or of RecBole, or FILE:Class for your own, separated by commas",
     )  # fmt: skip
     found.add_argument(
         "--datasets", type=names, default=[DEFAULT_DATASET], metavar="NAMES",
@@ -32,7 +32,7 @@ def parser() -> Parser:
     )  # fmt: skip
     found.add_argument(
         "--baselines", type=names, metavar="NAMES",
-        help="models against which the others are tested (default: all but the three that the pack is made for)",
+        help="models against which the others are tested (default: all but MHCR, SEA, CCL4Rec and your own)",
     )  # fmt: skip
     found.add_argument(
         "--settings", metavar="NAME=FILE", action="append", default=[],

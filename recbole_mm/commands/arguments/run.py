@@ -41,7 +41,9 @@ def parser() -> Parser:
 
 def add_model_and_dataset(found: Parser) -> None:
     """Add the three options with which most commands name what is trained."""
-    found.add_argument("--model", help=f"name of a model of the pack or of RecBole (default: {DEFAULT_MODEL})")
+    found.add_argument(
+        "--model", help=f"model of the pack or of RecBole, or FILE:Class for one of your own (default: {DEFAULT_MODEL})"
+    )
     found.add_argument(
         "--dataset", metavar="NAME",
         help=f"name of the dataset's folder in data_path (default: {DEFAULT_DATASET}, which needs no folder)",
