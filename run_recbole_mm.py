@@ -1,4 +1,4 @@
-"""The door in RecBole's habit: `python run_recbole_mm.py --model=MHCR --dataset=ml-100k --epochs=10`."""
+"""The command in RecBole's habit: `python run_recbole_mm.py --model=MHCR --dataset=ml-100k --epochs=10`."""
 
 import sys
 

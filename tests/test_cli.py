@@ -59,7 +59,7 @@ def test_run_leaves_metrics_result_curve_and_checkpoint(tmp_path: Path, capsys: 
 
 
 def test_a_seed_gives_the_same_metrics_and_recbole_gives_them_too(tmp_path: Path) -> None:
-    """The door adds nothing to training: RecBole's own run_recbole reaches the same numbers."""
+    """The command adds nothing to training: RecBole's own run_recbole reaches the same numbers."""
     from recbole.quick_start import run_recbole
 
     assert cli.main(["run", *QUICK, "--checkpoint_dir=first"]) == 0
@@ -79,7 +79,7 @@ def test_a_seed_gives_the_same_metrics_and_recbole_gives_them_too(tmp_path: Path
         assert {metric: round(value, 4) for metric, value in first[part].items()} == dict(found)  # RecBole rounds
 
 
-def test_recbole_models_run_through_the_door(tmp_path: Path) -> None:
+def test_recbole_models_run_from_the_command_line(tmp_path: Path) -> None:
     arguments = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--epochs=1"]
     assert cli.main(["run", "--model=BPR", *arguments]) == 0
     assert only_result(tmp_path)["model"] == "BPR"
