@@ -42,7 +42,7 @@ def _genre(file: Path) -> tuple[list[str], np.ndarray]:
 
 def _title(titles: list[str], dim: int) -> np.ndarray:
     grams = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 4), n_features=2**16, alternate_sign=False, norm=None)
-    return _reduce(grams.transform(titles), dim)
+    return tfidf_svd(grams.transform(titles), dim)
 
 
 def _sentences(titles: list[str], model: str) -> np.ndarray:
@@ -82,10 +82,10 @@ def _knowledge(kg: Path, link: Path, dim: int) -> tuple[list[str], np.ndarray]:
     ends = np.cumsum([0] + [len(numbers[item]) for item in ids])
     columns = np.array([number for item in ids for number in numbers[item]], dtype=np.int64)
     incidence = sp.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(ids), len(shared)))
-    return ids, _reduce(incidence, dim)
+    return ids, tfidf_svd(incidence, dim)
 
 
-def _reduce(counts: sp.csr_matrix, dim: int) -> np.ndarray:
+def tfidf_svd(counts: sp.csr_matrix, dim: int) -> np.ndarray:
     """Weight counts (n, n_columns) by TF-IDF and project them on their first right singular vectors.
 
     Equal rows stay equal to the bit, because each row is projected by itself; the sign of a singular
