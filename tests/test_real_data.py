@@ -11,7 +11,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import real_data, texts
+from benchmarks import real_data, real_sources, texts
 from recbole_mm.base.errors import InputError
 
 N_USERS, N_ITEMS = 12, 22
@@ -49,7 +49,7 @@ def source(tmp_path: Path) -> Path:
     posters.mkdir()
     rows = [f'{item}\tTitle\t"Film {item % 7}", a film of {item % 5} scenes\n' for item in range(1, 1681)]
     (posters / "ml100k.tsv").write_text("item_id\ttitle\tdescription\n1682\tUnknown\t\n" + "".join(rows))
-    np.savez(posters / real_data.POSTERS, item_id=np.arange(1, 1651, dtype=np.int32), x=rng.normal(size=(1650, 6)))
+    np.savez(posters / real_sources.POSTERS, item_id=np.arange(1, 1651, dtype=np.int32), x=rng.normal(size=(1650, 6)))
     return data
 
 
@@ -75,7 +75,7 @@ def test_splits_become_datasets_with_their_features(source: Path, capsys: pytest
     out = source.parent / "out"
     for name in ("tiktok", "lfm2k", "sports", "baby"):
         folder = out / name
-        original = (source / real_data.DATASETS[name][0] / "test.tsv").read_text().splitlines()
+        original = (source / real_sources.DATASETS[name][0] / "test.tsv").read_text().splitlines()
         assert (folder / f"{name}.test.inter").read_text().splitlines()[1:] == original[1:]
     assert described(out / "tiktok")["modalities"] == {"image": {"file": "image.npy"}, "audio": {"file": "audio.npy"}}
     assert np.array_equal(np.load(out / "tiktok" / "image.npy"), np.load(source.parent / "tiktok" / "image.npy"))
@@ -105,7 +105,7 @@ def test_words_become_vectors_of_the_items_that_share_some(source: Path) -> None
 def test_posters_and_descriptions_join_recboles_interactions(source: Path) -> None:
     assert run(source, "--only=ml-posters") == 0
     folder = source.parent / "out" / "ml-posters"
-    ours, theirs = (folder / "ml-posters.inter").read_text(), real_data.ML_100K.read_text()
+    ours, theirs = (folder / "ml-posters.inter").read_text(), real_sources.ML_100K.read_text()
     assert ours == theirs
     assert len((folder / "ml-posters.item").read_text().splitlines()) == 1683
     image, text = np.load(folder / "image.npy"), np.load(folder / "text.npy")
@@ -146,8 +146,8 @@ def test_what_is_missing_is_one_line(source: Path, capsys: pytest.CaptureFixture
     assert "has no valid part" in refused(capsys, source, "--only=baby")
     (source / "amazon-sports" / "items.tsv").unlink()
     assert "items.tsv: cannot be read (No such file or directory)" in refused(capsys, source, "--only=sports")
-    (source / "movielens-posters" / real_data.POSTERS).write_bytes(b"no archive")
-    assert f"{real_data.POSTERS}: no arrays item_id and x" in refused(capsys, source, "--only=ml-posters")
+    (source / "movielens-posters" / real_sources.POSTERS).write_bytes(b"no archive")
+    assert f"{real_sources.POSTERS}: no arrays item_id and x" in refused(capsys, source, "--only=ml-posters")
     (source / "lfm2k" / "train.tsv").rename(source / "train.tsv")
     assert not (source.parent / "out").exists(), "nothing is left of what failed"
     message = refused(capsys, source.parent, "--only=baby")
@@ -183,7 +183,7 @@ def test_an_encoder_that_is_not_installed(source: Path, monkeypatch: pytest.Monk
 
 
 def test_an_encoder_gives_a_modality_of_its_own(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(real_data, "minilm", lambda texts: np.array([[len(text), 1.0] for text in texts]))
+    monkeypatch.setattr(real_sources, "minilm", lambda texts: np.array([[len(text), 1.0] for text in texts]))
     real_data.build(source, source.parent / "out", ["sports"], encoder="minilm")
     folder = source.parent / "out" / "sports"
     assert list(described(folder)["modalities"]) == ["text", "minilm"]  # type: ignore[call-overload]
