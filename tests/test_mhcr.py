@@ -22,9 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.model.general_recommender import mhcr
 from recbole_mm.model.general_recommender.mhcr import MHCR
-from recbole_mm.model.parts import losses
+from recbole_mm.model.parts import hypergraph, losses
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -38,7 +37,7 @@ BEFORE_BATCH_NORM = frozenset(
 
 def without_noise(monkeypatch: pytest.MonkeyPatch, permutation: Any) -> None:
     """Hyperedges by plain softmax, and a known permutation in the rank contrast; `keep_rate` is the caller's."""
-    monkeypatch.setattr(mhcr, "gumbel", lambda shape, like: torch.zeros(shape, dtype=like.dtype))
+    monkeypatch.setattr(hypergraph, "gumbel", lambda shape, like: torch.zeros(shape, dtype=like.dtype))
     monkeypatch.setattr(torch, "randperm", lambda n, device=None: torch.as_tensor(permutation(n)))
 
 
@@ -106,7 +105,7 @@ class TestReleasedCode:
     def test_graphs(self, case: Any, model: MHCR) -> None:
         n_users, n_items = case["graph/adj"].shape
         assert_same(model.adjacency(torch.eye(n_users + n_items)), case["graph/norm_adj"])
-        assert_same(model.interactions(torch.eye(n_items)), case["graph/adj"])
+        assert_same(model.hypergraph.interactions(torch.eye(n_items)), case["graph/adj"])
         assert_same(model.user_mean(torch.eye(n_items)), case["graph/R"])
         for graph, name in zip(model.item_graphs, self.MODALITIES, strict=True):
             assert_same(graph(torch.eye(n_items)), case[f"graph/{name}_original_adj"])
@@ -137,8 +136,10 @@ class TestReleasedCode:
             assert_same(projected, case[f"mid/{name}_feats"])
             assert_same(model.gate(projected), case[f"mid/gate_item_{name}"])
             logits = model.features[m] @ model.hyperedges[m]
-            assert_same(model._memberships(logits), case[f"mid/{name}_item_hyper"])
-            assert_same(model._memberships(model.interactions(logits)), case[f"mid/{name}_user_hyper"])
+            assert_same(model.hypergraph.memberships(logits), case[f"mid/{name}_item_hyper"])
+            assert_same(
+                model.hypergraph.memberships(model.hypergraph.interactions(logits)), case[f"mid/{name}_user_hyper"]
+            )
 
     def test_each_contrast_on_the_batch_with_its_duplicates(self, case: Any, model: MHCR) -> None:
         out = model.forward()
@@ -385,7 +386,7 @@ def test_evaluation_draws_nothing_and_training_does(monkeypatch: pytest.MonkeyPa
     model = small()
     assert model.calculate_loss(BATCH) != model.calculate_loss(BATCH)
     first = all_scores(model)
-    monkeypatch.setattr(mhcr, "gumbel", None)
+    monkeypatch.setattr(hypergraph, "gumbel", None)
     monkeypatch.setattr(F, "dropout", None)
     model.train()  # forgets the scores
     assert torch.equal(all_scores(model), first)
@@ -414,6 +415,68 @@ def test_hyperedges_normalised_by_degree_keep_rows_within_the_items_range() -> N
     assert all(G.abs().max() > limit for G in raw.hyper)
 
 
+REPAIRED = {"logit_scale": 3.0, "hyper_users": "mean", "hyper_centre": True, "n_hyper_layer": 1}
+
+
+def resultant_length(table: Tensor) -> float:
+    return float(F.normalize(table, dim=1).mean(0).norm())
+
+
+def test_the_repaired_hypergraph_tells_nodes_apart() -> None:
+    """On features of length 1 the rows of G are one vector as released, and are not once logits are standardised."""
+    released, repaired = (small(**given).eval().forward() for given in ({}, REPAIRED))
+    assert min(resultant_length(G[N_USERS:]) for G in released.hyper) > 0.9
+    assert max(resultant_length(G[N_USERS:]) for G in repaired.hyper) < 0.7
+
+
+def test_users_are_the_mean_of_their_items_and_sides_are_centred() -> None:
+    plain, centred = (small(**(REPAIRED | {"hyper_centre": centre})).eval() for centre in (False, True))
+    centred.load_state_dict(plain.state_dict())
+    R = plain.hypergraph.interactions(torch.eye(N_ITEMS))
+    for G, C in zip(plain.forward().hyper, centred.forward().hyper, strict=True):
+        users, items = G[:N_USERS], G[N_USERS:]
+        torch.testing.assert_close(users, R @ items / R.sum(1, keepdim=True).clamp_min(1))
+        torch.testing.assert_close(C, torch.cat([users - users.mean(0), items - items.mean(0)]))
+
+
+def test_logits_are_standardised_and_their_scale_is_learned() -> None:
+    table = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+    torch.testing.assert_close(hypergraph.standardised(table), torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))
+    model = small(**REPAIRED)
+    assert [scale.tolist() for scale in model.hypergraph.scales] == [[3.0] * model.p.hyper_num] * 2
+    model.calculate_loss(BATCH).backward()
+    assert all(scale.grad.abs().sum() > 0 for scale in model.hypergraph.scales)
+
+
+def test_without_noise_training_draws_memberships_by_dropout_alone() -> None:
+    model = small(hyper_noise=0.0, keep_rate=1.0)
+    logits = torch.randn(5, model.p.hyper_num)
+    assert torch.equal(model.hypergraph.memberships(logits), model.eval().hypergraph.memberships(logits))
+
+
+def test_the_side_is_added_with_length_1() -> None:
+    plain, added = small().eval(), small(side_weight=0.5).eval()
+    added.load_state_dict(plain.state_dict())
+    out = plain.forward()
+    torch.testing.assert_close(added.forward().final, out.final + 0.5 * F.normalize(out.side, dim=1))
+
+
+@pytest.mark.parametrize(
+    ("off", "made"),
+    [
+        ({"alpha": 0.0, "hc_loss_weight": 0.0, "ghc_weight": 0.0}, {"features", "projections", "gate", "query"}),
+        ({"cl_loss": 0.0, "ghc_weight": 0.0}, {"features", "hyperedges"}),
+        ({"alpha": 0.0, "hc_loss_weight": 0.0, "ghc_weight": 0.0, "cl_loss": 0.0}, set()),
+    ],
+)
+def test_a_part_of_weight_0_is_neither_made_nor_computed(off: dict[str, float], made: set[str]) -> None:
+    model = small(**off)
+    model.calculate_loss(BATCH).backward()
+    assert {name.partition(".")[0] for name in model.state_dict()} == made | {"user_embedding", "item_embedding"}
+    assert all(weight.grad is not None for weight in model.parameters())
+    assert all_scores(model).isfinite().all()
+
+
 def test_an_unknown_reference_modality_is_an_error() -> None:
     with pytest.raises(InputError, match=r"hc_reference is 'text'.* m0, m1"):
         small(hc_reference="text")
@@ -436,11 +499,11 @@ def test_a_data_set_without_modalities_is_an_error() -> None:
 def test_padding_is_in_no_graph_and_scores_0() -> None:
     model = small().eval()
     assert model.adjacency.shape == (N_USERS + N_ITEMS, N_USERS + N_ITEMS)
-    assert model.interactions.shape == model.user_mean.shape == (N_USERS, N_ITEMS)
+    assert model.hypergraph.interactions.shape == model.user_mean.shape == (N_USERS, N_ITEMS)
     assert [graph.shape for graph in model.item_graphs] == [(N_ITEMS, N_ITEMS)] * 2
     assert len(model.user_embedding.weight) == N_USERS
     assert len(model.item_embedding.weight) == N_ITEMS
-    R = model.interactions(torch.eye(N_ITEMS))
+    R = model.hypergraph.interactions(torch.eye(N_ITEMS))
     assert [tuple(pair) for pair in R.nonzero().tolist()] == sorted(map(tuple, PAIRS.tolist()))
     scores = model.full_sort_predict({"user_id": torch.arange(N_USERS + 1)}).view(N_USERS + 1, -1)
     assert not scores[0].any()

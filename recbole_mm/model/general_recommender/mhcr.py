@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.randomness import gumbel
 from recbole_mm.graphs.building import interaction_matrix
-from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import repeated_batch_norm
+from recbole_mm.model.base import BufferList, repeated_batch_norm
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
+from recbole_mm.model.parts.hypergraph import Hypergraph
 from recbole_mm.settings.parameters import parameter
 
 
@@ -33,8 +32,20 @@ class MHCRParameters(GraphParameters):
     n_hyper_layer: int = parameter(4, "hypergraph layers", low=1)
     hyper_norm: bool = parameter(True, "divide a hyperedge's sum by its degree [false]")
     tau: float = parameter(0.5, "temperature of the hyperedge softmax", low=1e-6)
+    logit_scale: float = parameter(
+        0.0,
+        "initial value of the learned scale of the logits Z, standardised per hyperedge; 0 leaves Z as it is",
+        low=0.0,
+    )
+    hyper_noise: float = parameter(1.0, "scale of the Gumbel noise on the logits in training", low=0.0)
+    hyper_users: str = parameter(
+        "memberships", "rows of users in G: by memberships of their own, or the mean of their items' rows",
+        choices=("memberships", "mean"),
+    )  # fmt: skip
+    hyper_centre: bool = parameter(False, "subtract the mean row of G, of users and of items, before its row norm")
     keep_rate: float = parameter(0.7, "share of hyperedge memberships that dropout keeps", low=1e-6, high=1.0)
     alpha: float = parameter(0.05, "weight of the hypergraph part in the final embedding", low=0.0)
+    side_weight: float = parameter(0.0, "weight of rownorm(E_side) in the final embedding [0]", low=0.0)
     freeze_features: bool = parameter(False, "keep X^m as it came from the file instead of training it")
     reg_weight: float = parameter(1e-4, "weight of the batch's L2 term beside BPR", low=0.0)
     cl_loss: float = parameter(0.01, "weight of the side-content contrast", low=0.0)
@@ -65,11 +76,6 @@ class MHCR(GraphRecommender):
     Two readings of the final embedding exist; the default is the one with the better validation metric on ml-100k and
     TikTok. `reading="paper"`: `E_content + E_side + alpha * rownorm(sum G^m)`.
     `reading="released"`: the released code's, with the last propagation layer `E^(n_ui_layers)` for `E_side`.
-
-    Notes
-    -----
-    The hyperedge memberships are drawn by Gumbel softmax in training and are the plain softmax in evaluation,
-    so that scores are a function of the weights.
     """
 
     parameter_class = MHCRParameters
@@ -92,36 +98,53 @@ class MHCR(GraphRecommender):
             raise InputError(f"hc_reference is '{p.hc_reference}', the modalities are {', '.join(self.modality_names)}")
         self.reference = self.modality_names.index(p.hc_reference) if p.hc_reference else 0
 
-        self.interactions = SparseGraph(interaction_matrix(dataset))  # R (U, I)
-        self.user_mean = self.user_graph(dataset)  # R_hat (U, I)
-        self.item_graphs = self.item_graphs_of(p.knn_k)  # S^m (I, I)
-        self.projections = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m
-        self.hyperedges = nn.ParameterList(torch.empty(X.shape[1], p.hyper_num) for X in self.features)  # V^m
-        self.gate = nn.Sequential(
-            nn.Linear(d, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, d), nn.BatchNorm1d(d), nn.Sigmoid()
-        )
-        self.query = nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.Tanh(), nn.Linear(d, 1, bias=False))
-        self.initialise(*self.hyperedges)
+        # A part whose weights are all 0 is neither made nor computed.
+        self.has_hypergraph = bool(p.alpha or p.hc_loss_weight or p.ghc_weight)
+        self.has_modal = bool(p.reading == "paper" or p.side_weight or p.cl_loss or p.ghc_weight)
+        widths = [X.shape[1] for X in self.features]
+        if not (self.has_hypergraph or self.has_modal):
+            self.features = BufferList([X.detach() for X in self.features])
+        if self.has_modal:
+            self.user_mean = self.user_graph(dataset)  # R_hat (U, I)
+            self.item_graphs = self.item_graphs_of(p.knn_k)  # S^m (I, I)
+            self.projections = nn.ModuleList(nn.Linear(width, d) for width in widths)  # W_m, b_m
+            self.gate = nn.Sequential(
+                nn.Linear(d, d), nn.BatchNorm1d(d), nn.ReLU(), nn.Linear(d, d), nn.BatchNorm1d(d), nn.Sigmoid()
+            )
+            self.query = nn.Sequential(nn.Linear(d, d), nn.BatchNorm1d(d), nn.Tanh(), nn.Linear(d, 1, bias=False))
+        if self.has_hypergraph:
+            self.hyperedges = nn.ParameterList(torch.empty(width, p.hyper_num) for width in widths)  # V^m
+            self.hypergraph = Hypergraph(p, interaction_matrix(dataset), len(widths))
+        self.initialise(*(self.hyperedges if self.has_hypergraph else ()))
 
     def forward(self) -> Forward:
-        n = self.p.n_ui_layers
+        p, n = self.p, self.p.n_ui_layers
         content, last = self.layers([1 / (n + 1)] * (n + 1), [0.0] * n + [1.0])
-        projected, logits = zip(*map(self._features, range(len(self.features))), strict=True)
-        modal = [self._modal_nodes(m, F_m) for m, F_m in enumerate(projected)]
         _, items = self.sides(content)
-        hyper = [self._hypergraph_nodes(Z, items) for Z in logits]
-        side = self._fuse(content, modal)
-        middle = side if self.p.reading == "paper" else last
-        final = content + middle + self.p.alpha * l2_normalize(torch.stack(hyper).sum(0))
+        modal: list[Tensor] = []
+        hyper: list[Tensor] = []
+        for m in range(len(self.features)):
+            projected, logits = self._features(m)
+            modal += [self._modal_nodes(m, projected)] if self.has_modal else []
+            hyper += [self.hypergraph(m, logits, items)] if self.has_hypergraph else []
+        side = self._fuse(content, modal) if self.has_modal else torch.zeros_like(content)
+        final = content + (side if p.reading == "paper" else last)
+        if p.side_weight:
+            final = final + p.side_weight * l2_normalize(side)
+        if p.alpha:
+            final = final + p.alpha * l2_normalize(torch.stack(hyper).sum(0))
         return Forward(content, side, modal, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
-        """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product."""
-        projection: Any = self.projections[m]
-        W, b = projection.weight, projection.bias
-        both = self.features[m] @ torch.cat([W, self.hyperedges[m].T]).T
-        projected, logits = both.split([len(W), both.shape[1] - len(W)], dim=1)
-        return projected + b, logits
+        """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product; empty where not used."""
+        X, d = self.features[m], self.p.embedding_size if self.has_modal else 0
+        maps: list[Any] = [self.projections[m].weight.T] if self.has_modal else []
+        maps += [self.hyperedges[m]] if self.has_hypergraph else []
+        if not maps:
+            return X[:, :0], X[:, :0]
+        both = X @ torch.cat(maps, dim=1)
+        projected, logits = both.split([d, both.shape[1] - d], dim=1)
+        return projected + self.projections[m].bias if self.has_modal else projected, logits
 
     def _modal_nodes(self, m: int, projected: Tensor) -> Tensor:
         """E^m: gated items, over the item-item graph, and their mean at the users."""
@@ -129,26 +152,6 @@ class MHCR(GraphRecommender):
         items = self.item_embedding.weight * self.gate(projected)
         (items,) = item_graph.propagate(items, [0.0] * self.p.n_layers + [1.0])
         return torch.cat([self.user_mean(items), items])
-
-    def _hypergraph_nodes(self, logits: Tensor, items: Tensor) -> Tensor:
-        """G^m: items to hyperedges and back, `n_hyper_layer` times, starting from the content of the items.
-
-        From one layer to the next the hyperedges L change by `H_I^T H_I` alone, so that only the last `H_I L` is taken.
-        """
-        H_I, H_U = (self._memberships(Z) for Z in (logits, self.interactions(logits)))
-        scale = 1 / H_I.sum(0).clamp_min(1e-12).unsqueeze(1) if self.p.hyper_norm else 1.0
-        edges = scale * (H_I.T @ items)  # L (hyper_num, d)
-        if self.p.n_hyper_layer > 1:
-            again = scale * (H_I.T @ H_I)  # (hyper_num, hyper_num)
-            for _ in range(self.p.n_hyper_layer - 1):
-                edges = again @ edges
-        return torch.cat([H_U @ edges, H_I @ edges])
-
-    def _memberships(self, logits: Tensor) -> Tensor:
-        if self.training:
-            H = F.softmax((logits + gumbel(logits.shape, logits)) / self.p.tau, dim=1)
-            return F.dropout(H, 1 - self.p.keep_rate)
-        return F.softmax(logits / self.p.tau, dim=1)
 
     def _fuse(self, content: Tensor, modal: list[Tensor]) -> Tensor:
         """E_side: what the modalities share, and what each adds to it behind the content's gate."""
@@ -205,7 +208,7 @@ class MHCR(GraphRecommender):
         """Return E^m and G^m of users and items beside what scores are made from."""
         out, parts = self.forward(), super().parts()
         for what, nodes in (("modal nodes", out.modal), ("hypergraph", out.hyper)):
-            for name, table in zip(self.modality_names, nodes, strict=True):
+            for name, table in zip(self.modality_names, nodes, strict=False):  # none where the part is not computed
                 users, items = self.sides(table)
                 parts |= {f"{what} of {name}, users": users, f"{what} of {name}, items": items}
         return parts
