@@ -14,7 +14,7 @@ from recbole_mm.graphs.building import bipartite_adjacency, interaction_matrix, 
 from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import MultimodalRecommender
 from recbole_mm.model.parts import losses
-from recbole_mm.model.parts.cold_items import ColdItemParameters
+from recbole_mm.model.parts.cold_items import ColdItemParameters, FeatureItems
 from recbole_mm.settings.parameters import parameter
 
 
@@ -22,6 +22,15 @@ from recbole_mm.settings.parameters import parameter
 class GraphParameters(ColdItemParameters):
     """Parameters of every graph recommender; a model's own dataclass is derived from it."""
 
+    cold_items: str = parameter(
+        "own", "final embedding of an item without training interactions: its own [own], the mean of the trained items "
+        "that are most similar to it (neighbours), or what a network makes of its features, which id_dropout trains "
+        "(features)", choices=("neighbours", "own", "features"),
+    )  # fmt: skip
+    id_dropout: float = parameter(
+        0.2, "with cold_items=features: share of a batch's items that are represented by their features alone",
+        low=0.0, high=0.999,
+    )  # fmt: skip
     embedding_size: int = parameter(64, "width d of the id embeddings", low=1)
 
 
@@ -47,6 +56,10 @@ class GraphRecommender(MultimodalRecommender):
         self.adjacency = SparseGraph(adjacency, symmetric=True)
         self.user_embedding = nn.Embedding(self.n_real_users, self.p.embedding_size)
         self.item_embedding = nn.Embedding(self.n_real_items, self.p.embedding_size)
+        if self.p.cold_items == "features" and len(self.features):
+            trained = interaction_matrix(dataset).sum(axis=0) > 0
+            features = [X.detach() for X in self.features]
+            self.cold = FeatureItems(features, self.masks, trained, self.p.embedding_size)
 
     def user_graph(self, dataset: Any) -> SparseGraph:
         """Return R_hat (U, I), the rows of users and columns of items of A_hat."""
@@ -87,8 +100,15 @@ class GraphRecommender(MultimodalRecommender):
         By `F.embedding`: the backward of indexing adds repeated rows in any order when threads share it.
         """
         user, item, other = self.rows(interaction)
-        u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
+        u = F.embedding(user, users)
+        i, j = (self.dropped(rows, F.embedding(rows, items)) for rows in (item, other))
         return losses.bpr((u * i).sum(1), (u * j).sum(1)), [u, i, j]
+
+    def dropped(self, item: Tensor, rows: Tensor) -> Tensor:
+        """Return final embeddings (n, d) of items (n,), a share `id_dropout` of them made from their features alone."""
+        if not (self.training and isinstance(self.cold, FeatureItems)):
+            return rows
+        return self.cold.dropped(item, rows, self.p.id_dropout)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward()

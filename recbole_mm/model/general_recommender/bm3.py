@@ -59,7 +59,7 @@ class BM3(GraphRecommender):
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, users, items = self.p, *self.forward()
         user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
-        h_u, h_i = F.embedding(user, users), F.embedding(item, items)
+        h_u, h_i = F.embedding(user, users), self.dropped(item, F.embedding(item, items))
         (online_u, target_u), (online_i, target_i) = self._views(h_u), self._views(h_i)
         each = _cosine_distance(online_u, target_i) + _cosine_distance(
             online_i, target_u
@@ -73,6 +73,12 @@ class BM3(GraphRecommender):
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward()
         return self.predictor(users), self.predictor(items)
+
+    def scored(self) -> tuple[Tensor, Tensor]:
+        users, items = self.forward()
+        return self.predictor(users), self.predictor(
+            self.cold(items)
+        )  # as the loss has them
 
 
 def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:

@@ -73,6 +73,7 @@ class MGCN(GraphRecommender):
         fused = self._fused(behaviour, [F.embedding(nodes, view) for view in modal])
         user, item, other = row.chunk(3)
         u, i, j = (F.embedding(rows, behaviour + fused) for rows in (user, item, other))
+        i, j = (self.dropped(each, final) for each, final in zip(items, (i, j), strict=True))
         contrast = [
             losses.info_nce(F.embedding(rows, fused), F.embedding(rows, behaviour), p.temp, count)
             for rows, count in (batch.unique(return_counts=True) for batch in (user, item))

@@ -169,6 +169,7 @@ class MHCR(GraphRecommender):
         positive, negative = (item + n_users for item in pair)
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
         u, i, j = F.embedding(torch.stack([user, positive, negative]), out.final)
+        i, j = (self.dropped(item, final) for item, final in zip(pair, (i, j), strict=True))
         norms = [side.norm() for side in self.sides(out.final)]
         terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),

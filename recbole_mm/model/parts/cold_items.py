@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from recbole_mm.graphs.nearest import nearest_among
 from recbole_mm.graphs.products import SparseGraph
@@ -85,3 +86,44 @@ class ColdItems(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:  # (n_items, d)
         return torch.where(self.replaced, self.similar(items), items)
+
+
+class FeatureItems(nn.Module):
+    """Says what an item is by its features alone, in the place of its final embedding.
+
+    In training it takes the place of some items that have interactions, so that it learns to be scored as they are; in
+    evaluation it takes the place of cold items.
+
+    Parameters
+    ----------
+    features, masks, trained
+        As in `cold_to_trained`.
+    width : int
+        Of the final embeddings.
+    """
+
+    content: Tensor  # (n_items, dim)
+    cold: Tensor  # (n_items, 1)
+    trained: Tensor  # (n_items,)
+
+    def __init__(self, features: Sequence[Tensor], masks: Sequence[Tensor], trained: np.ndarray, width: int) -> None:
+        super().__init__()
+        known = [F.normalize(X, dim=1) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
+        self.register_buffer("content", torch.cat(known, dim=1), persistent=False)  # (n_items, dim)
+        some = torch.stack(list(masks)).any(0)
+        is_trained = torch.from_numpy(trained).to(some.device)
+        self.register_buffer("cold", (some & ~is_trained).unsqueeze(1), persistent=False)
+        self.register_buffer("trained", some & is_trained, persistent=False)
+        dim = self.content.shape[1]
+        self.layers = nn.Sequential(nn.Linear(dim, 2 * width), nn.LeakyReLU(), nn.Linear(2 * width, width))
+
+    def forward(self, items: Tensor) -> Tensor:  # (n_items, d)
+        return torch.where(self.cold, self.layers(self.content), items)
+
+    def dropped(self, item: Tensor, rows: Tensor, share: float) -> Tensor:
+        """Return rows (n, d) of the items `item` (n,); of a share of them what the features say.
+
+        A cold item keeps its row, as it is met as a negative only, which would teach that its features mean nothing.
+        """
+        replaced = (torch.rand(len(item), device=item.device) < share) & self.trained[item]
+        return torch.where(replaced.unsqueeze(1), self.layers(F.embedding(item, self.content)), rows)
