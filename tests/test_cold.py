@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model_contract import DATASETS
+from model_contract import DATASETS, ModelContract
 from recbole.utils import get_model
 
 from recbole_mm.commands.cli import main
-from recbole_mm.model.parts.cold_items import ColdItems, cold_to_trained
+from recbole_mm.model.parts.cold_items import ColdItems, FeatureItems, cold_to_trained
 from recbole_mm.recbole_bridge.own_names import MODELS
 from recbole_mm.settings.parameters import defaults
 
@@ -48,6 +48,47 @@ def test_nothing_to_replace(trained: np.ndarray) -> None:
     cold = ColdItems([IMAGE], [torch.ones(6, dtype=torch.bool)], trained, 3)
     items = torch.randn(6, 2)
     torch.testing.assert_close(cold(items), items)
+
+
+def feature_items() -> FeatureItems:
+    torch.manual_seed(3)
+    return FeatureItems([IMAGE, AUDIO], [torch.tensor([True] * 4 + [False, True]), HAS_AUDIO], TRAINED, 2)
+
+
+def test_features_speak_for_cold_items_alone() -> None:
+    made, items = feature_items(), torch.randn(6, 2)
+    out = made(items)
+    said = made.layers(made.content)
+    assert torch.equal(out[[0, 1, 2, 4]], items[[0, 1, 2, 4]])  # item 4 has no features
+    assert torch.equal(out[[3, 5]], said[[3, 5]])
+    lengths = made.content.square().sum(1)
+    assert lengths.tolist() == pytest.approx([1, 2, 2, 2, 0, 1])  # each modality that is there has length 1
+
+
+@pytest.mark.parametrize(("share", "replaced"), [(0.0, []), (0.9999999, [0, 1, 2])])
+def test_dropped_ids_are_those_of_trained_items(share: float, replaced: list[int]) -> None:
+    made, item = feature_items(), torch.arange(6)
+    rows = torch.randn(6, 2)
+    out = made.dropped(item, rows, share)
+    said = made.layers(made.content)
+    assert [place for place in range(6) if not torch.equal(out[place], rows[place])] == replaced
+    torch.testing.assert_close(out[replaced], said[replaced])
+
+
+@pytest.mark.parametrize("model", ["LATTICE", "BM3", "FREEDOM", "MGCN", "MHCR"])
+def test_every_graph_model_learns_what_features_say_of_items(model: str) -> None:
+    contract = type("Contract", (ModelContract,), {"model": model})
+    made = contract.built(cold_items="features", id_dropout=0.5)
+    made.model.train()
+    made.model.calculate_loss(next(iter(made.train))).backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in made.model.cold.parameters())
+    items = made.model.eval().scoring_embeddings()[1][1:]
+    cold = made.model.cold.cold.squeeze(1)
+    assert 0 < cold.sum() < len(cold)
+    assert len(items[cold].unique(dim=0)) == cold.sum()
+    built_own = contract.built().model.eval()
+    own = built_own.scoring_embeddings()[1][1:]
+    assert not own[cold].isclose(items[cold]).all(1).any()
 
 
 @pytest.mark.parametrize(("model", "rate", "rule"), [("MHCR", 0.01, "neighbours"), ("SEA", 0.001, "own")])

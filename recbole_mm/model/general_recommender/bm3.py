@@ -76,9 +76,7 @@ class BM3(GraphRecommender):
 
     def scored(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward()
-        return self.predictor(users), self.predictor(
-            self.cold(items)
-        )  # as the loss has them
+        return self.predictor(users), self.predictor(self.cold(items))  # as the loss has them
 
 
 def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:
