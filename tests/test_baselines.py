@@ -1,4 +1,4 @@
-"""What VBPR, LATTICE, BM3, FREEDOM and MGCN promise; their equations are in test_baselines_dense."""
+"""What the baselines promise; their equations are in test_baselines_dense and test_graph_baselines_dense."""
 
 from __future__ import annotations
 
@@ -210,3 +210,19 @@ class TestFREEDOM(NewEpochs):
 class TestMGCN(ModelContract):
     model = "MGCN"
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+class TestXSimGCL(ModelContract):
+    model = "XSimGCL"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "cold_items": "neighbours"}  # else all cold items are 0
+
+    def test_it_trains_on_a_dataset_without_modalities(self) -> None:
+        run = self.fitted(modalities=None, cold_items="own", epochs=2)
+        assert run.data.modality_names == ()
+        assert run.trainer.train_loss_dict[1] < run.trainer.train_loss_dict[0]
+        assert all_scores(run.model).isfinite().all()
+
+    def test_another_model_is_still_refused_there(self) -> None:
+        contract = type("Contract", (ModelContract,), {"model": "VBPR"})
+        with pytest.raises(InputError, match="must name at least one modality"):
+            contract.built(modalities=None)
