@@ -20,7 +20,7 @@ from recbole_mm.training.trainer import run_trainer
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
 
-BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
+BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN", "MMHCL")
 N_USERS, N_ITEMS = 7, 9
 PAIRS = np.array(
     [[0, 0], [0, 1], [0, 3], [1, 1], [1, 4], [2, 2], [2, 3], [2, 7], [3, 5], [4, 0], [4, 6], [5, 1], [5, 2], [5, 5]]
@@ -146,6 +146,8 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
             "graph_weights: unknown modality 'n1'; there are m0",
         ),
         ("MGCN", {"temp": 0.0}, "temp must be at least 1e-06"),
+        ("XSimGCL", {"eps": -0.1}, "eps must be at least 0"),
+        ("MMHCL", {"contrast_nodes": "some"}, "contrast_nodes must be one of all, batch"),
     ],
 )
 def test_a_wrong_parameter_is_named(name: str, settings: dict[str, Any], message: str) -> None:
@@ -226,3 +228,8 @@ class TestXSimGCL(ModelContract):
         contract = type("Contract", (ModelContract,), {"model": "VBPR"})
         with pytest.raises(InputError, match="must name at least one modality"):
             contract.built(modalities=None)
+
+
+class TestMMHCL(ModelContract):
+    model = "MMHCL"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}

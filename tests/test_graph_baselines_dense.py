@@ -1,4 +1,4 @@
-"""XSimGCL against a dense restatement of its paper's equations."""
+"""XSimGCL and MMHCL against dense restatements of their papers' equations."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from dense import (
     BATCH,
     ITEM,
+    MASKS,
     N_ITEMS,
     N_USERS,
     OTHER,
@@ -21,7 +23,11 @@ from dense import (
     adjacency,
     assert_agrees,
     bpr,
+    features,
     half_squares,
+    light_gcn,
+    nearest,
+    normalised,
     small,
 )
 from model_contract import StandInConfig, StandInDataset, all_scores, batch_of
@@ -29,16 +35,18 @@ from recbole.utils import get_model
 from torch import Tensor
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.graphs.hypergraphs import SharedHyperedges, SharedItems
+from recbole_mm.model.parts import losses
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def cosines(a: Tensor, b: Tensor) -> Tensor:
-    return (a / a.norm(dim=1, keepdim=True).clamp_min(1e-12)) @ (b / b.norm(dim=1, keepdim=True).clamp_min(1e-12)).T
+def unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def info_nce(a: Tensor, b: Tensor, temp: float) -> Tensor:
-    logits = (cosines(a, b) / temp).exp()
+    logits = (unit(a) @ unit(b).T / temp).exp()
     return -torch.log(logits.diag() / logits.sum(1)).mean()
 
 
@@ -103,3 +111,59 @@ def test_xsimgcl_needs_no_modalities() -> None:
 def test_the_contrasted_layer_is_one_of_the_layers() -> None:
     with pytest.raises(InputError, match=r"^contrast_layer 3 must be at most n_layers 2$"):
         small("XSimGCL", contrast_layer=3)
+
+
+def dense_of(graph: Any, n: int) -> Tensor:
+    return graph(torch.eye(n))
+
+
+def test_users_by_the_items_they_share() -> None:
+    R = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], dtype=np.float32)
+    shared = R @ R.T - np.diag((R @ R.T).diagonal())
+    assert shared.sum(1).tolist() == [3, 2, 1, 0, 0]  # the last two share none
+    P = torch.tensor(shared / shared.sum(1, keepdims=True).clip(min=1)).double()
+    torch.testing.assert_close(dense_of(SharedItems(sp.csr_array(R)), 5), P)
+
+
+def test_nodes_by_the_hyperedges_they_share() -> None:
+    H = np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1], [0, 0, 0]], dtype=float)
+    Q = normalised(torch.tensor(H @ H.T))
+    torch.testing.assert_close(dense_of(SharedHyperedges(sp.csr_array(H)), 4), Q)
+
+
+@pytest.mark.parametrize("nodes", ["all", "batch"])
+def test_mmhcl(nodes: str) -> None:
+    weights = {"user_cl_weight": 0.4, "item_cl_weight": 0.7, "reg_weight": 0.1}
+    model = small("MMHCL", n_user_layers=3, n_item_layers=2, temp=0.5, contrast_nodes=nodes, **weights)
+    w: Weights = dict(model.named_parameters())
+    R = torch.zeros(N_USERS, N_ITEMS)
+    R[tuple(PAIRS.T)] = 1
+    shared = R @ R.T
+    shared.fill_diagonal_(0)
+    P = shared / shared.sum(1, keepdim=True)
+    H = torch.cat([nearest(X, real)[1].double() for X, real in zip(features(), MASKS, strict=True)], 1)
+    Q = normalised(H @ H.T)
+    start = torch.cat([w["user_embedding.weight"], w["item_embedding.weight"]])
+    light_users, light_items = light_gcn(adjacency(), start)
+    hyper_users = unit(P @ P @ P @ w["user_hyper_embedding.weight"])
+    hyper_items = unit(Q @ Q @ w["item_hyper_embedding.weight"])
+
+    def contrast(light: Tensor, hyper: Tensor, batch: np.ndarray) -> Tensor:
+        own = range(len(light)) if nodes == "all" else sorted(set(batch))
+        terms = []
+        for i in own:
+            between = [torch.exp(unit(light)[i] @ hyper[j] / 0.5) for j in own]
+            within = [torch.exp(unit(light)[i] @ unit(light)[j] / 0.5) for j in own if j != i]
+            terms.append(-torch.log(torch.exp(unit(light)[i] @ hyper[i] / 0.5) / (sum(between) + sum(within))))
+        return sum(terms) / len(terms)
+
+    users, items = light_users + hyper_users, light_items + hyper_items
+    loss = bpr(users, items) + 0.1 * half_squares(users[USER], items[ITEM], items[OTHER])
+    loss = loss + 0.4 * contrast(light_users, hyper_users, USER) + 0.7 * contrast(light_items, hyper_items, ITEM)
+    assert_agrees(model, loss, users @ items.T)
+
+
+def test_mmhcl_computes_no_contrast_of_weight_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small("MMHCL", user_cl_weight=0.0, item_cl_weight=0.0)
+    monkeypatch.setattr(losses, "info_nce_among", lambda *_, **__: pytest.fail("a contrast was computed"))
+    assert set(model.losses(batch_of(*BATCH))) == {"bpr", "reg"}
