@@ -20,21 +20,21 @@ from recbole_mm.training.trainer import run_trainer
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
 
-BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN", "MMHCL")
+BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN", "MMHCL", "PGL")
 N_USERS, N_ITEMS = 7, 9
+SIZES = {"embedding_size": 6, "feature_size": 5, "knn_k": 3, "dropout": 0.0, "edge_dropout": 0.0}  # nothing random
 PAIRS = np.array(
     [[0, 0], [0, 1], [0, 3], [1, 1], [1, 4], [2, 2], [2, 3], [2, 7], [3, 5], [4, 0], [4, 6], [5, 1], [5, 2], [5, 5]]
 )
 BATCH = np.array([[0, 1, 2, 2, 5], [3, 4, 7, 2, 1], [5, 0, 0, 6, 8]])
-BY_MODALITY = ("projections", "gates", "preferences", "transforms")  # lists with a module for each
+BY_MODALITY = ("projections", "gates", "preferences", "transforms", "user_preferences")  # lists with a module for each
 
 
 def small(model: str, features: dict[str, Tensor], pairs: np.ndarray = PAIRS, **settings: Any) -> MultimodalRecommender:
-    """Return a model of 7 users and 9 items without anything random in its loss; item 8 lacks the first modality."""
+    """Return a model of 7 users and 9 items; item 8 lacks the first modality."""
     first = next(iter(features), None)
     masks = {first: np.arange(N_ITEMS) < N_ITEMS - 1} if first else {}
-    sizes = {"embedding_size": 6, "feature_size": 5, "knn_k": 3, "dropout": 0.0}
-    config = StandInConfig(**sizes | settings)
+    config = StandInConfig(**SIZES | settings)
     made: MultimodalRecommender = get_model(model)(config, StandInDataset(N_USERS, N_ITEMS, pairs, features, masks))
     return made
 
@@ -92,7 +92,7 @@ def test_renumbering_users_items_and_modalities_changes_nothing(name: str, float
 
 def _renumbered(name: str, features: dict[str, Tensor], pairs: np.ndarray, items: np.ndarray) -> MultimodalRecommender:
     masks = {"m0": items < N_ITEMS - 1}
-    config = StandInConfig(embedding_size=6, feature_size=5, knn_k=3, dropout=0.0)
+    config = StandInConfig(**SIZES)
     made: MultimodalRecommender = get_model(name)(config, StandInDataset(N_USERS, N_ITEMS, pairs, features, masks))
     return made
 
@@ -104,7 +104,8 @@ def _renamed(
     place, _, rest = key.partition(".")
     if place in BY_MODALITY:
         number, _, leaf = rest.partition(".")
-        return f"{place}.{(int(number) + 1) % 3}.{leaf}", table
+        key = f"{place}.{(int(number) + 1) % 3}" + (f".{leaf}" if leaf else "")
+        return key, table[users] if place.startswith("user_") else table
     if place in ("feature_map", "feature_bias"):
         first, second, third = table.split(list(widths), dim=1)
         return key, torch.cat([third, first, second], dim=1)
@@ -115,7 +116,7 @@ def _renamed(
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_filled_in_features_are_not_learned_from(name: str) -> None:
-    """What stands in the row of item 8 reaches neither graphs nor losses; VBPR and MGCN use it as a feature."""
+    """What stands in the row of item 8 reaches neither graphs nor losses; some use it as a feature."""
     features = features_of(2)
     changed = {**features, "m0": features["m0"].clone()}
     changed["m0"][8] = 3.0
@@ -125,8 +126,8 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
     other = small(name, changed)
     batch = batch_of(*BATCH)
     same = torch.equal(model.calculate_loss(batch), other.calculate_loss(batch))
-    assert same == (name not in ("VBPR", "MGCN"))
-    assert torch.equal(all_scores(model)[:, :8], all_scores(other)[:, :8]) or name == "MGCN"
+    assert same == (name not in ("VBPR", "MGCN", "PGL"))
+    assert torch.equal(all_scores(model)[:, :8], all_scores(other)[:, :8]) or name in ("MGCN", "PGL")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,7 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
         ("LATTICE", {"knn_k": 0}, "knn_k must be at least 1"),
         ("BM3", {"dropout": 1.0}, "dropout must be between 0.0 and 0.999"),
         ("BM3", {"n_layers": 1.5}, "n_layers must be a whole number"),
+        ("PGL", {"principal": "all"}, "principal must be one of edges, svd"),
         ("FREEDOM", {"dropout": -0.1}, "dropout must be between 0.0 and 1.0"),
         ("FREEDOM", {"graph_weights": {"m0": 0.5, "m1": 0.6}}, "graph_weights .*sum to 1"),
         (
@@ -233,3 +235,14 @@ class TestXSimGCL(ModelContract):
 class TestMMHCL(ModelContract):
     model = "MMHCL"
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+class TestPGL(NewEpochs):
+    model, makes = "PGL", "_pruned"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+def test_pgl_by_singular_values_makes_no_graph_for_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_model("PGL"), "_pruned", lambda _: pytest.fail("edges were drawn"))
+    run = TestPGL.fitted(epochs=2, principal="svd")
+    assert run.trainer.train_loss_dict[1] < run.trainer.train_loss_dict[0]

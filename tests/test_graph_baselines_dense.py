@@ -1,4 +1,4 @@
-"""XSimGCL and MMHCL against dense restatements of their papers' equations."""
+"""XSimGCL, MMHCL and PGL against dense restatements of their papers' equations."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from dense import (
     features,
     half_squares,
     light_gcn,
+    linear,
     nearest,
     normalised,
     small,
@@ -33,9 +34,11 @@ from dense import (
 from model_contract import StandInConfig, StandInDataset, all_scores, batch_of
 from recbole.utils import get_model
 from torch import Tensor
+from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.hypergraphs import SharedHyperedges, SharedItems
+from recbole_mm.graphs.low_rank import LowRankAdjacency
 from recbole_mm.model.parts import losses
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -167,3 +170,60 @@ def test_mmhcl_computes_no_contrast_of_weight_0(monkeypatch: pytest.MonkeyPatch)
     model = small("MMHCL", user_cl_weight=0.0, item_cl_weight=0.0)
     monkeypatch.setattr(losses, "info_nce_among", lambda *_, **__: pytest.fail("a contrast was computed"))
     assert set(model.losses(batch_of(*BATCH))) == {"bpr", "reg"}
+
+
+def dropped(x: Tensor, p: float, number: int) -> Tensor:
+    return x * (torch.arange(x.numel()).view_as(x) % (3 + number) > 0) / (1 - p)
+
+
+def low_rank(rank: int) -> Tensor:
+    R_hat = adjacency()[:N_USERS, N_USERS:]
+    P, s, Qt = torch.linalg.svd(R_hat, full_matrices=False)
+    R_q = P[:, :rank] @ torch.diag(s[:rank]) @ Qt[:rank]
+    zeros = [torch.zeros(n, n) for n in R_hat.shape]
+    return torch.cat([torch.cat([zeros[0], R_q], 1), torch.cat([R_q.T, zeros[1]], 1)])
+
+
+@pytest.mark.parametrize("principal", ["edges", "svd"])
+def test_pgl(principal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers, kept = count(), [6, 0, 3, 5]
+    monkeypatch.setattr(F, "dropout", lambda x, p: dropped(x, p, next(numbers)))
+    monkeypatch.setattr(np.random, "choice", lambda *_, **__: np.array(kept))
+    weights = {"m0": 0.2, "m1": 0.5, "m2": 0.3}
+    model = small(
+        "PGL", principal=principal, edge_dropout=0.5, svd_rank=2, dropout=0.3, cl_weight=0.7, graph_weights=weights
+    )
+    w: Weights = dict(model.named_parameters())
+    graphs = [normalised(nearest(X, real)[1].double()) for X, real in zip(features(), MASKS, strict=True)]
+    S = sum(weight * graph for weight, graph in zip(weights.values(), graphs, strict=True))
+    items_0 = torch.cat([unit(linear(w, f"projections.{m}", X)) for m, X in enumerate(features())], 1)
+    users_0 = torch.cat([w[f"user_preferences.{m}"] for m in range(3)], 1)
+
+    def final(A: Tensor) -> tuple[Tensor, Tensor]:
+        users, items = light_gcn(A, torch.cat([users_0, items_0]))
+        return users, items + S @ S @ items_0
+
+    edges = PAIRS[np.lexsort(PAIRS.T[::-1])]
+    users, items = final(low_rank(2) if principal == "svd" else adjacency(edges[kept]))
+    u, i = users[np.unique(USER)], items[np.unique(ITEM)]
+    contrast = info_nce(dropped(u, 0.3, 0), dropped(u, 0.3, 1), 0.2) + info_nce(
+        dropped(i, 0.3, 2), dropped(i, 0.3, 3), 0.2
+    )
+    whole = final(adjacency())
+    assert_agrees(model, bpr(users, items) + 0.7 * contrast, whole[0] @ whole[1].T)
+
+
+def test_pgl_without_contrast_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(F, "dropout", lambda *_: pytest.fail("a view was made"))
+    assert set(small("PGL", cl_weight=0.0).losses(batch_of(*BATCH))) == {"bpr"}
+
+
+def test_the_graph_of_the_largest_singular_values() -> None:
+    R = sp.csr_array((np.ones(len(PAIRS)), tuple(PAIRS.T)), shape=(N_USERS, N_ITEMS))
+    graph = LowRankAdjacency(R, 2)
+    torch.testing.assert_close(dense_of(graph, N_USERS + N_ITEMS), low_rank(2))
+    x = torch.randn(N_USERS + N_ITEMS, 3)
+    (out,) = graph.propagate(x, [0.5, 0.0, 2.0])
+    torch.testing.assert_close(out, 0.5 * x + 2 * low_rank(2) @ low_rank(2) @ x)
+    assert LowRankAdjacency(R, 50).left.shape == (N_USERS, N_USERS - 1)
+    assert not graph.state_dict()

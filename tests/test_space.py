@@ -25,7 +25,7 @@ from recbole_mm.tuning.space_files import default_space, read_space
 SHIPPED = sorted((properties_folder() / "sweep").glob("*.yaml"))
 MODELS = [
     *("BM3", "BPR", "CCL4Rec", "FREEDOM", "GRU4Rec", "LATTICE", "LightGCN", "MGCN", "MHCR", "MMHCL", "NGCF", "NeuMF"),
-    *("SASRec", "SEA", "SGL", "VBPR", "XSimGCL"),
+    *("PGL", "SASRec", "SEA", "SGL", "VBPR", "XSimGCL"),
 ]
 
 YAML = """
