@@ -1,4 +1,4 @@
-"""XSimGCL, MMHCL and PGL against dense restatements of their papers' equations."""
+"""XSimGCL, MMHCL, PGL and LGMRec against dense restatements of their papers' equations."""
 
 from __future__ import annotations
 
@@ -227,3 +227,61 @@ def test_the_graph_of_the_largest_singular_values() -> None:
     torch.testing.assert_close(out, 0.5 * x + 2 * low_rank(2) @ low_rank(2) @ x)
     assert LowRankAdjacency(R, 50).left.shape == (N_USERS, N_USERS - 1)
     assert not graph.state_dict()
+
+
+def lgmrec(w: Weights, alpha: float, memberships: Any) -> tuple[Tensor, list[Tensor]]:
+    """Return the final nodes, and those of each modality's hypergraph; `memberships` takes logits to rows of sum 1."""
+    A = adjacency()
+    R = (A[:N_USERS, N_USERS:] > 0).double()
+    final = content = torch.cat(light_gcn(A, torch.cat([w["user_embedding.weight"], w["item_embedding.weight"]])))
+    hyper = []
+    for m, X in enumerate(features()):
+        items = linear(w, f"projections.{m}", X)
+        users = torch.stack([items[R[u] > 0].mean(0) for u in range(N_USERS)])
+        final = final + unit(A @ A @ A @ torch.cat([users, items]))
+        logits = X @ w[f"hyperedges.{m}"]
+        H_I, H_U = memberships(logits), memberships(R @ logits)
+        q = content[N_USERS:]
+        hyper.append(torch.cat([H_U @ H_I.T @ H_I @ H_I.T @ q, H_I @ H_I.T @ H_I @ H_I.T @ q]))
+    return final + alpha * unit(sum(hyper)), hyper
+
+
+def test_lgmrec(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"n_mm_layers": 3, "n_hyper_layer": 2, "hyper_num": 3}
+    model = small("LGMRec", tau=0.7, keep_rate=0.7, alpha=0.4, cl_weight=0.5, temp=0.6, reg_weight=0.1, **sizes)
+    w: Weights = dict(model.named_parameters())
+    draws = count()
+
+    def delta(like: Tensor) -> Tensor:
+        return torch.rand(like.shape, generator=torch.Generator().manual_seed(next(draws)))
+
+    monkeypatch.setattr(torch, "rand_like", delta)
+    monkeypatch.setattr(F, "dropout", lambda x, p: dropped(x, p, 0))
+
+    def noisy(h: Tensor) -> Tensor:
+        d = delta(h)
+        logits = (d.log() - (1 - d).log() + h) / 0.7
+        return dropped(logits.exp() / logits.exp().sum(1, keepdim=True), 1 - 0.7, 0)
+
+    final, hyper = lgmrec(w, 0.4, noisy)
+    draws = count()
+    contrast = torch.zeros(())
+    for batch, side in ((USER, slice(0, N_USERS)), (ITEM, slice(N_USERS, None))):
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            logits = (unit(hyper[a][side][batch]) @ unit(hyper[b][side]).T / 0.6).exp()
+            contrast = contrast - torch.log(logits[range(len(batch)), batch] / logits.sum(1)).mean() / 3
+    rows = final[USER], final[N_USERS + ITEM], final[N_USERS + OTHER]
+    loss = bpr(final[:N_USERS], final[N_USERS:]) + 0.5 * contrast + 0.1 * half_squares(*rows)
+    plain, _ = lgmrec(w, 0.4, lambda h: (h / 0.7).softmax(1))
+    assert_agrees(model, loss, plain[:N_USERS] @ plain[N_USERS:].T)
+
+
+def test_lgmrec_computes_no_part_of_weight_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small("LGMRec", alpha=0.0, cl_weight=0.5, n_mm_layers=3)
+    final, _ = lgmrec(dict(model.named_parameters()), 0.0, lambda h: h)
+    torch.testing.assert_close(all_scores(model), (final[:N_USERS] @ final[N_USERS:].T).detach())
+    assert set(small("LGMRec", cl_weight=0.0).losses(batch_of(*BATCH))) == {"bpr", "reg"}
+    model = small("LGMRec", alpha=0.0, cl_weight=0.0)
+    monkeypatch.setattr(model, "_hypergraph_nodes", lambda *_: pytest.fail("a hypergraph was computed"))
+    assert set(model.losses(batch_of(*BATCH))) == {"bpr", "reg"}
+    assert all_scores(model).isfinite().all()

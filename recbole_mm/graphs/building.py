@@ -47,6 +47,12 @@ def symmetric_normalise(matrix: sp.csr_array) -> sp.csr_array:
     return sp.csr_array(scale @ matrix @ scale)
 
 
+def row_normalise(matrix: sp.csr_array) -> sp.csr_array:
+    """Return `D^-1 K` with `D` the row sums of `K`; a row whose sum is not positive becomes 0."""
+    scale = inverse_root(matrix.sum(axis=1))
+    return sp.csr_array(scale @ scale @ matrix)
+
+
 def inverse_root(degree: np.ndarray) -> sp.dia_array:
     """Return `D^-1/2` of the degrees (n,); one that is not positive becomes 0."""
     degree = np.asarray(degree, dtype=np.float64).ravel()
