@@ -1,4 +1,4 @@
-"""What VBPR, LATTICE, BM3, FREEDOM and MGCN promise; their equations are in test_baselines_dense."""
+"""What the baselines promise; their equations are in test_baselines_dense and test_graph_baselines_dense."""
 
 from __future__ import annotations
 
@@ -20,21 +20,29 @@ from recbole_mm.training.trainer import run_trainer
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
 
-BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN")
+BASELINES = ("VBPR", "LATTICE", "BM3", "FREEDOM", "MGCN", "MMHCL", "PGL", "LGMRec")
 N_USERS, N_ITEMS = 7, 9
+SIZES = {"embedding_size": 6, "feature_size": 5, "knn_k": 3, "dropout": 0.0, "edge_dropout": 0.0, "keep_rate": 1.0}
 PAIRS = np.array(
     [[0, 0], [0, 1], [0, 3], [1, 1], [1, 4], [2, 2], [2, 3], [2, 7], [3, 5], [4, 0], [4, 6], [5, 1], [5, 2], [5, 5]]
 )
 BATCH = np.array([[0, 1, 2, 2, 5], [3, 4, 7, 2, 1], [5, 0, 0, 6, 8]])
-BY_MODALITY = ("projections", "gates", "preferences", "transforms")  # lists with a module for each
+PROPAGATED = ("MGCN", "PGL", "LGMRec")  # what fills in an item's features reaches others by the graph
+BY_MODALITY = (
+    "projections",
+    "gates",
+    "preferences",
+    "transforms",
+    "user_preferences",
+    "hyperedges",
+)  # lists with a module for each
 
 
 def small(model: str, features: dict[str, Tensor], pairs: np.ndarray = PAIRS, **settings: Any) -> MultimodalRecommender:
-    """Return a model of 7 users and 9 items without anything random in its loss; item 8 lacks the first modality."""
+    """Return a model of 7 users and 9 items; item 8 lacks the first modality."""
     first = next(iter(features), None)
     masks = {first: np.arange(N_ITEMS) < N_ITEMS - 1} if first else {}
-    sizes = {"embedding_size": 6, "feature_size": 5, "knn_k": 3, "dropout": 0.0}
-    config = StandInConfig(**sizes | settings)
+    config = StandInConfig(**SIZES | settings)
     made: MultimodalRecommender = get_model(model)(config, StandInDataset(N_USERS, N_ITEMS, pairs, features, masks))
     return made
 
@@ -70,15 +78,19 @@ def test_a_data_set_without_features_is_refused(name: str) -> None:
         small(name, {})
 
 
-@pytest.mark.parametrize("name", BASELINES)
-def test_renumbering_users_items_and_modalities_changes_nothing(name: str, float64: None) -> None:
+@pytest.mark.parametrize("name", [*BASELINES, "XSimGCL"])
+def test_renumbering_users_items_and_modalities_changes_nothing(
+    name: str, float64: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, 0.3))
     features, names = features_of(3), ["m2", "m0", "m1"]
-    model = small(name, features)
+    settings = {"cl_weight": 0.0} if name == "LGMRec" else {}  # in whose contrast the first modality is the anchor
+    model = small(name, features, **settings)
     users, items = np.random.default_rng(0).permutation(N_USERS), np.random.default_rng(1).permutation(N_ITEMS)
     new_user, new_item = users.argsort(), items.argsort()  # the new number of each old one
     moved = {m: features[m][items] for m in names}
     pairs = np.stack([new_user[PAIRS[:, 0]], new_item[PAIRS[:, 1]]], axis=1)
-    other = _renumbered(name, moved, pairs, items)
+    other = _renumbered(name, moved, pairs, items, **settings)
     widths = [X.shape[1] for X in features.values()]
     old = {key: _renamed(key, table, widths, users, items) for key, table in model.named_parameters()}
     other.load_state_dict(dict(old.values()), strict=False)
@@ -90,9 +102,11 @@ def test_renumbering_users_items_and_modalities_changes_nothing(name: str, float
     torch.testing.assert_close(all_scores(other), all_scores(model)[users][:, items])
 
 
-def _renumbered(name: str, features: dict[str, Tensor], pairs: np.ndarray, items: np.ndarray) -> MultimodalRecommender:
+def _renumbered(
+    name: str, features: dict[str, Tensor], pairs: np.ndarray, items: np.ndarray, **settings: Any
+) -> MultimodalRecommender:
     masks = {"m0": items < N_ITEMS - 1}
-    config = StandInConfig(embedding_size=6, feature_size=5, knn_k=3, dropout=0.0)
+    config = StandInConfig(**SIZES | settings)
     made: MultimodalRecommender = get_model(name)(config, StandInDataset(N_USERS, N_ITEMS, pairs, features, masks))
     return made
 
@@ -104,7 +118,8 @@ def _renamed(
     place, _, rest = key.partition(".")
     if place in BY_MODALITY:
         number, _, leaf = rest.partition(".")
-        return f"{place}.{(int(number) + 1) % 3}.{leaf}", table
+        key = f"{place}.{(int(number) + 1) % 3}" + (f".{leaf}" if leaf else "")
+        return key, table[users] if place.startswith("user_") else table
     if place in ("feature_map", "feature_bias"):
         first, second, third = table.split(list(widths), dim=1)
         return key, torch.cat([third, first, second], dim=1)
@@ -115,7 +130,7 @@ def _renamed(
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_filled_in_features_are_not_learned_from(name: str) -> None:
-    """What stands in the row of item 8 reaches neither graphs nor losses; VBPR and MGCN use it as a feature."""
+    """What stands in the row of item 8 reaches neither graphs nor losses; some use it as a feature."""
     features = features_of(2)
     changed = {**features, "m0": features["m0"].clone()}
     changed["m0"][8] = 3.0
@@ -125,8 +140,8 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
     other = small(name, changed)
     batch = batch_of(*BATCH)
     same = torch.equal(model.calculate_loss(batch), other.calculate_loss(batch))
-    assert same == (name not in ("VBPR", "MGCN"))
-    assert torch.equal(all_scores(model)[:, :8], all_scores(other)[:, :8]) or name == "MGCN"
+    assert same == (name not in ("VBPR", *PROPAGATED))
+    assert torch.equal(all_scores(model)[:, :8], all_scores(other)[:, :8]) or name in PROPAGATED
 
 
 @pytest.mark.parametrize(
@@ -138,6 +153,8 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
         ("LATTICE", {"knn_k": 0}, "knn_k must be at least 1"),
         ("BM3", {"dropout": 1.0}, "dropout must be between 0.0 and 0.999"),
         ("BM3", {"n_layers": 1.5}, "n_layers must be a whole number"),
+        ("LGMRec", {"keep_rate": 0.0}, "keep_rate must be between 1e-06 and 1.0"),
+        ("PGL", {"principal": "all"}, "principal must be one of edges, svd"),
         ("FREEDOM", {"dropout": -0.1}, "dropout must be between 0.0 and 1.0"),
         ("FREEDOM", {"graph_weights": {"m0": 0.5, "m1": 0.6}}, "graph_weights .*sum to 1"),
         (
@@ -146,6 +163,8 @@ def test_filled_in_features_are_not_learned_from(name: str) -> None:
             "graph_weights: unknown modality 'n1'; there are m0",
         ),
         ("MGCN", {"temp": 0.0}, "temp must be at least 1e-06"),
+        ("XSimGCL", {"eps": -0.1}, "eps must be at least 0"),
+        ("MMHCL", {"contrast_nodes": "some"}, "contrast_nodes must be one of all, batch"),
     ],
 )
 def test_a_wrong_parameter_is_named(name: str, settings: dict[str, Any], message: str) -> None:
@@ -210,3 +229,41 @@ class TestFREEDOM(NewEpochs):
 class TestMGCN(ModelContract):
     model = "MGCN"
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+class TestXSimGCL(ModelContract):
+    model = "XSimGCL"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "cold_items": "neighbours"}  # else all cold items are 0
+
+    def test_it_trains_on_a_dataset_without_modalities(self) -> None:
+        run = self.fitted(modalities=None, cold_items="own", epochs=2)
+        assert run.data.modality_names == ()
+        assert run.trainer.train_loss_dict[1] < run.trainer.train_loss_dict[0]
+        assert all_scores(run.model).isfinite().all()
+
+    def test_another_model_is_still_refused_there(self) -> None:
+        contract = type("Contract", (ModelContract,), {"model": "VBPR"})
+        with pytest.raises(InputError, match="must name at least one modality"):
+            contract.built(modalities=None)
+
+
+class TestMMHCL(ModelContract):
+    model = "MMHCL"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+class TestPGL(NewEpochs):
+    model, makes = "PGL", "_pruned"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+
+
+def test_pgl_by_singular_values_makes_no_graph_for_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_model("PGL"), "_pruned", lambda _: pytest.fail("edges were drawn"))
+    run = TestPGL.fitted(epochs=2, principal="svd")
+    assert run.trainer.train_loss_dict[1] < run.trainer.train_loss_dict[0]
+
+
+class TestLGMRec(ModelContract):
+    model = "LGMRec"
+    settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
+    cold_within = 240  # of an item without interactions the hypergraph alone knows something

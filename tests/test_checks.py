@@ -71,7 +71,7 @@ def test_an_unknown_model_is_refused_with_the_nearest(name: str, expected: str) 
 def test_a_model_name_near_nothing_is_refused_with_all_names() -> None:
     text = message(keys.check_model, "zzzzqqqq")
     assert text.startswith("unknown model 'zzzzqqqq'. The models are ADMMSLIM, AFM, ")
-    assert text.endswith(", xDeepFM, XGBoost.")
+    assert text.endswith(", xDeepFM, XGBoost, XSimGCL.")
 
 
 def test_every_listed_model_is_accepted() -> None:

@@ -75,7 +75,7 @@ def test_dropped_ids_are_those_of_trained_items(share: float, replaced: list[int
     torch.testing.assert_close(out[replaced], said[replaced])
 
 
-@pytest.mark.parametrize("model", ["LATTICE", "BM3", "FREEDOM", "MGCN", "MHCR"])
+@pytest.mark.parametrize("model", ["LATTICE", "BM3", "FREEDOM", "MGCN", "XSimGCL", "MMHCL", "LGMRec", "MHCR"])
 def test_every_graph_model_learns_what_features_say_of_items(model: str) -> None:
     contract = type("Contract", (ModelContract,), {"model": model})
     made = contract.built(cold_items="features", id_dropout=0.5)

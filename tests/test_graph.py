@@ -21,6 +21,7 @@ from recbole_mm.graphs.building import (
     interaction_matrix,
     knn_graph,
     related_items,
+    row_normalise,
     symmetric_normalise,
 )
 
@@ -50,6 +51,11 @@ def test_symmetric_normalise_by_hand() -> None:
     K = sp.csr_array(np.array([[1.0, 2, 0, 1], [0, 1, 0, 0], [1, 0, 0, -1], [0, -3, 1, 0]]))
     normal = symmetric_normalise(K).toarray()
     assert normal.tolist() == [[0.25, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_row_normalise_by_hand() -> None:
+    normal = row_normalise(sp.csr_array(np.array([[1.0, 2, 0, 1], [0, 0, 0, 0], [1, 0, 0, -1]]))).toarray()
+    np.testing.assert_allclose(normal, [[0.25, 0.5, 0, 0.25], [0, 0, 0, 0], [0, 0, 0, 0]])
 
 
 def test_symmetric_normalise_of_an_empty_matrix() -> None:

@@ -23,6 +23,7 @@ from recbole_mm.model.parts.losses import (
     bpr,
     cross_modal_contrast,
     info_nce,
+    info_nce_among,
     over_contrast,
     rank_contrast,
     squared_norm,
@@ -121,12 +122,14 @@ def test_rank_contrast_with_opposite_orders() -> None:
 
 
 PERMUTATION = torch.tensor([2, 0, 1, 4, 3])
+PAST = torch.arange(5, 10)
 COUNT = torch.tensor([1, 3, 2, 1, 5])
 TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bpr": lambda a, b: bpr(a.sum(1), b.sum(1)),
     "squared_norm": lambda a, b: squared_norm([a, b], 4),
     "info_nce": lambda a, b: info_nce(a, b, 0.5),
     "info_nce with counts": lambda a, b: info_nce(a, b, 0.5, COUNT),
+    "info_nce_among": lambda a, b: info_nce_among(a, b, torch.cat([b, a]), 0.5, count=COUNT, without=PAST),
     "cross_modal_contrast": lambda a, b: cross_modal_contrast([a, b], a[1:], 0.5),
     "cross_modal_contrast with counts": lambda a, b: cross_modal_contrast([a, b, a + b], b, 0.5, COUNT),
     "rank_contrast": lambda a, b: rank_contrast(a, b, PERMUTATION, 0.5),
@@ -157,6 +160,26 @@ def test_zero_rows_give_numbers(name: str) -> None:
     assert loss.isfinite()
     assert a.grad.isfinite().all()
     assert b.grad.isfinite().all()
+
+
+def test_info_nce_among_the_positives_is_info_nce() -> None:
+    a, b = normal(5, 4, seed=1), normal(5, 4, seed=2)
+    torch.testing.assert_close(info_nce_among(a, b, b, 0.3), info_nce(a, b, 0.3))
+    repeated = torch.arange(5).repeat_interleave(COUNT)
+    torch.testing.assert_close(
+        info_nce_among(a, b, b, 0.3, count=COUNT), info_nce_among(a[repeated], b[repeated], b, 0.3)
+    )
+
+
+def test_info_nce_without_the_anchor_itself_by_hand() -> None:
+    """Cosines to the positives 1, 0 and 0.6, 0.8; of the anchors with each other 0.6."""
+    a = torch.tensor([[2.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
+    b = torch.tensor([[1.0, 0.0], [0.0, 5.0]], dtype=torch.float64)
+    t = 0.5
+    first = -math.log(e(1 / t) / (e(1 / t) + 1 + e(0.6 / t)))
+    second = -math.log(e(0.8 / t) / (e(0.6 / t) + e(0.8 / t) + e(0.6 / t)))
+    loss = info_nce_among(a, b, torch.cat([b, a]), t, without=torch.tensor([2, 3]))
+    assert loss.item() == pytest.approx((first + second) / 2, rel=1e-12)
 
 
 def test_the_order_of_rows_and_of_modalities_is_free() -> None:
@@ -218,20 +241,24 @@ def test_solosimloss_of_three_items_by_hand() -> None:
     elements=st.integers(1, 60),
     least=st.integers(1, 3),
     counted=st.booleans(),
+    apart=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_the_normaliser_in_chunks_equals_the_plain_one(
-    shape: tuple[int, int, int], elements: int, least: int, counted: bool, seed: int
+    shape: tuple[int, int, int], elements: int, least: int, counted: bool, apart: bool, seed: int
 ) -> None:
     n, n_anchors, m = shape
     a, b, weight = normal(n, n_anchors, 4, seed=seed), normal(m, 4, seed=seed + 1000), torch.rand(n).double()
     count = torch.arange(1, m + 1) if counted else None
+    without = torch.randint(m, (n,)) if apart and m > 1 else None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contrast, "CONTRAST_CHUNK_ELEMENTS", elements)
         patch.setattr(contrast, "LEAST_ROWS", least)
-        chunked = log_normaliser(a, b, weight, count)
+        chunked = log_normaliser(a, b, weight, count, without)
         ours = torch.autograd.grad(3 * chunked, (a, b))
     each = (a @ b.T).exp() * (1 if count is None else count)  # (n, anchors, m)
+    if without is not None:
+        each = each * (torch.arange(m) != without[:, None])[:, None]
     plain = weight @ each.sum((1, 2)).log()
     torch.testing.assert_close(chunked, plain, rtol=1e-12, atol=1e-12)
     for mine, theirs in zip(ours, torch.autograd.grad(3 * plain, (a, b)), strict=True):

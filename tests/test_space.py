@@ -24,8 +24,8 @@ from recbole_mm.tuning.space_files import default_space, read_space
 
 SHIPPED = sorted((properties_folder() / "sweep").glob("*.yaml"))
 MODELS = [
-    *("BM3", "BPR", "CCL4Rec", "FREEDOM", "GRU4Rec", "LATTICE", "LightGCN", "MGCN", "MHCR", "NGCF", "NeuMF", "SASRec"),
-    *("SEA", "SGL", "VBPR"),
+    *("BM3", "BPR", "CCL4Rec", "FREEDOM", "GRU4Rec", "LATTICE", "LGMRec", "LightGCN", "MGCN", "MHCR", "MMHCL", "NGCF"),
+    *("NeuMF", "PGL", "SASRec", "SEA", "SGL", "VBPR", "XSimGCL"),
 ]
 
 YAML = """

@@ -40,7 +40,8 @@ class _Modality:
 class MultimodalDataset(Dataset):
     """RecBole's `Dataset` with the modalities that the configuration key ``modalities`` describes.
 
-    The splits that RecBole makes of it share the tensors.
+    The splits that RecBole makes of it share the tensors. A model whose attribute `modalities_required` is false gets
+    a dataset without any as well.
 
     Raises
     ------
@@ -115,7 +116,8 @@ class MultimodalDataset(Dataset):
 
     def _modality_specs(self) -> dict[str, Mapping[str, Any]]:
         specs = self.config["modalities"]
-        if specs is None and not self.modalities_required:
+        model = getattr(self.config, "model_class", None)
+        if specs is None and not getattr(model, "modalities_required", self.modalities_required):
             return {}
         if not isinstance(specs, dict) or not specs:
             raise InputError(

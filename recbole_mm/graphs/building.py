@@ -43,11 +43,17 @@ def bipartite_adjacency(interactions: sp.csr_array) -> sp.csr_array:
 
 def symmetric_normalise(matrix: sp.csr_array) -> sp.csr_array:
     """Return `D^-1/2 K D^-1/2` with `D` the row sums of `K`; a row whose sum is not positive becomes 0."""
-    scale = _inverse_root(matrix.sum(axis=1))
+    scale = inverse_root(matrix.sum(axis=1))
     return sp.csr_array(scale @ matrix @ scale)
 
 
-def _inverse_root(degree: np.ndarray) -> sp.dia_array:
+def row_normalise(matrix: sp.csr_array) -> sp.csr_array:
+    """Return `D^-1 K` with `D` the row sums of `K`; a row whose sum is not positive becomes 0."""
+    scale = inverse_root(matrix.sum(axis=1))
+    return sp.csr_array(scale @ scale @ matrix)
+
+
+def inverse_root(degree: np.ndarray) -> sp.dia_array:
     """Return `D^-1/2` of the degrees (n,); one that is not positive becomes 0."""
     degree = np.asarray(degree, dtype=np.float64).ravel()
     scale = np.zeros_like(degree)
@@ -121,7 +127,7 @@ def cooccurrence_graph(interactions: sp.csr_array, k: int) -> sp.csr_array:
         Neighbours a row, at most; an item that shares no user with another has none.
     """
     n_items = interactions.shape[1]
-    unit = sp.csr_array(interactions @ _inverse_root(interactions.sum(axis=0)))  # columns of length 1
+    unit = sp.csr_array(interactions @ inverse_root(interactions.sum(axis=0)))  # columns of length 1
     rows = sp.csr_array(unit.T)
     chunk = max(1, CHUNK_ELEMENTS // max(n_items, 1))
     blocks = [

@@ -188,9 +188,15 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
     RecBole's `[PAD]` user and item are in no table of a model, and are added once, to what scores are made from: `rows`
     returns where the users and items of a batch are. `embeddings` returns those of all users (U, d) and items (I, d).
     With `cold_items` among the parameters, as in `ColdItemParameters`, the user chooses how cold items are scored.
+
+    Attributes
+    ----------
+    modalities_required : bool
+        Whether a dataset without modalities is refused.
     """
 
     input_type = InputType.PAIRWISE
+    modalities_required: ClassVar[bool] = True
     n_users: int
     USER_ID: str
     ITEM_ID: str
@@ -198,14 +204,17 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
-        if not self.modality_names:
+        if self.modalities_required and not self.modality_names:
             raise InputError(
                 f"{type(self).__name__} needs modalities and the dataset has none: add some under `modalities`, "
                 "or train LightGCN"
             )
         self.n_real_users: int = self.n_users - 1
         self.cold: nn.Module = nn.Identity()
-        if getattr(self.p, "cold_items", "own") == "neighbours":
+        rule = getattr(self.p, "cold_items", "own")
+        if rule != "own" and not self.modality_names:
+            raise InputError(f"cold_items is {rule} and the dataset has no modalities: use own")
+        if rule == "neighbours":
             trained = interaction_matrix(dataset).sum(axis=0) > 0
             k = getattr(self.p, "knn_k", COLD_NEIGHBOURS)
             self.cold = ColdItems([X.detach() for X in self.features], self.masks, trained, k)

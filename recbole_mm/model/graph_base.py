@@ -34,32 +34,19 @@ class GraphParameters(ColdItemParameters):
     embedding_size: int = parameter(64, "width d of the id embeddings", low=1)
 
 
-class GraphRecommender(MultimodalRecommender):
-    """A recommender with id embeddings that are propagated over the user-item graph; N = U + I nodes, users first.
-
-    A model adds its own weights and graphs, ends its constructor with `self.initialise(...)`, and defines `forward`,
-    `losses` and, where scores are not made from what `forward` returns, `embeddings`.
+class BipartiteRecommender(MultimodalRecommender):
+    """A recommender on the user-item graph; N = U + I nodes, users first.
 
     Attributes
     ----------
     adjacency : SparseGraph
         A_hat (N, N), of the training interactions.
-    user_embedding, item_embedding : Embedding
-        (U, d) and (I, d), without `[PAD]`.
     """
-
-    parameter_class: ClassVar[type[Any]] = GraphParameters
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         adjacency = bipartite_adjacency(interaction_matrix(dataset))
         self.adjacency = SparseGraph(adjacency, symmetric=True)
-        self.user_embedding = nn.Embedding(self.n_real_users, self.p.embedding_size)
-        self.item_embedding = nn.Embedding(self.n_real_items, self.p.embedding_size)
-        if self.p.cold_items == "features" and len(self.features):
-            trained = interaction_matrix(dataset).sum(axis=0) > 0
-            features = [X.detach() for X in self.features]
-            self.cold = FeatureItems(features, self.masks, trained, self.p.embedding_size)
 
     def user_graph(self, dataset: Any) -> SparseGraph:
         """Return R_hat (U, I), the rows of users and columns of items of A_hat."""
@@ -73,21 +60,6 @@ class GraphRecommender(MultimodalRecommender):
             SparseGraph(symmetric_normalise(knn_graph(X.detach(), k, mask, method=method)))
             for X, mask in zip(self.features, self.masks, strict=True)
         )
-
-    def initialise(self, *others: Any) -> None:
-        """Draw the id embeddings, and the weights of other modules or parameters, by Xavier's uniform rule."""
-        for one in (self.user_embedding, self.item_embedding, *others):
-            nn.init.xavier_uniform_(one if isinstance(one, Tensor) else one.weight)
-
-    def propagated(self, n_layers: int, adjacency: SparseGraph | None = None) -> Tensor:
-        """Return the mean of the id embeddings over the layers 0 to `n_layers` of LightGCN, (N, d)."""
-        (mean,) = self.layers([1 / (n_layers + 1)] * (n_layers + 1), adjacency=adjacency)
-        return mean
-
-    def layers(self, *weights: Sequence[float], adjacency: SparseGraph | None = None) -> tuple[Tensor, ...]:
-        """Return a weighted sum of the layers of LightGCN, (N, d), for each list of weights."""
-        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
-        return tuple((self.adjacency if adjacency is None else adjacency).propagate(table, *weights))
 
     def sides(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return the users (U, d) and the items (I, d) of nodes (N, d)."""
@@ -113,3 +85,42 @@ class GraphRecommender(MultimodalRecommender):
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward()
         return users, items
+
+
+class GraphRecommender(BipartiteRecommender):
+    """A recommender with id embeddings that are propagated over the user-item graph.
+
+    A model adds its own weights and graphs, ends its constructor with `self.initialise(...)`, and defines `forward`,
+    `losses` and, where scores are not made from what `forward` returns, `embeddings`.
+
+    Attributes
+    ----------
+    user_embedding, item_embedding : Embedding
+        (U, d) and (I, d), without `[PAD]`.
+    """
+
+    parameter_class: ClassVar[type[Any]] = GraphParameters
+
+    def __init__(self, config: Any, dataset: Any) -> None:
+        super().__init__(config, dataset)
+        self.user_embedding = nn.Embedding(self.n_real_users, self.p.embedding_size)
+        self.item_embedding = nn.Embedding(self.n_real_items, self.p.embedding_size)
+        if self.p.cold_items == "features":
+            trained = interaction_matrix(dataset).sum(axis=0) > 0
+            features = [X.detach() for X in self.features]
+            self.cold = FeatureItems(features, self.masks, trained, self.p.embedding_size)
+
+    def initialise(self, *others: Any) -> None:
+        """Draw the id embeddings, and the weights of other modules or parameters, by Xavier's uniform rule."""
+        for one in (self.user_embedding, self.item_embedding, *others):
+            nn.init.xavier_uniform_(one if isinstance(one, Tensor) else one.weight)
+
+    def propagated(self, n_layers: int, adjacency: SparseGraph | None = None) -> Tensor:
+        """Return the mean of the id embeddings over the layers 0 to `n_layers` of LightGCN, (N, d)."""
+        (mean,) = self.layers([1 / (n_layers + 1)] * (n_layers + 1), adjacency=adjacency)
+        return mean
+
+    def layers(self, *weights: Sequence[float], adjacency: SparseGraph | None = None) -> tuple[Tensor, ...]:
+        """Return a weighted sum of the layers of LightGCN, (N, d), for each list of weights."""
+        table = torch.cat([self.user_embedding.weight, self.item_embedding.weight])
+        return tuple((self.adjacency if adjacency is None else adjacency).propagate(table, *weights))

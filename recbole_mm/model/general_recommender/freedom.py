@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
+from recbole_mm.graphs.building import fused_knn_graph
 from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.base import BufferList
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
+from recbole_mm.model.pruned_base import PrunedGraphRecommender
 from recbole_mm.settings.parameters import parameter
 
 
@@ -32,13 +31,12 @@ class FREEDOMParameters(GraphParameters):
     reg_weight: float = parameter(1e-3, "weight lambda of the ranking by each modality", low=0.0)
 
 
-class FREEDOM(GraphRecommender):
+class FREEDOM(PrunedGraphRecommender, GraphRecommender):
     """FREEDOM for any number of modalities.
 
     Notes
     -----
-    An epoch is trained on a share `1 - rho` of the user-item edges, drawn without replacement in proportion to
-    `1 / sqrt(degree_u degree_i)`; scores are made from all edges.
+    An epoch is trained on a share `1 - rho` of the user-item edges; scores are made from all edges.
     Items whose features of a modality are filled in are not ranked by them.
     """
 
@@ -47,11 +45,7 @@ class FREEDOM(GraphRecommender):
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
         p: FREEDOMParameters = self.p
-        interactions = interaction_matrix(dataset)  # R (U, I)
-        self.edges = interactions.tocoo()
-        degree = interactions.sum(axis=1)[self.edges.row] * interactions.sum(axis=0)[self.edges.col]
-        self.edge_probability = degree**-0.5 / (degree**-0.5).sum()  # (n_edges,)
-        self.pruned: SparseGraph | None = None  # A_hat of this epoch's edges
+        self.dropped_share = p.dropout
         weights, method = self.graph_weights(), self.engine.neighbour_search
         self.item_graph = SparseGraph(  # S (I, I)
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
@@ -62,20 +56,6 @@ class FREEDOM(GraphRecommender):
         )
         self.initialise(*self.projections)
 
-    def train(self, mode: bool = True) -> Any:
-        """RecBole's trainer calls this at the beginning of every epoch, which then draws its own edges."""
-        self.pruned = None
-        return super().train(mode)
-
-    def _pruned(self) -> SparseGraph:
-        """Degree-sensitive edge pruning."""
-        n_edges = len(self.edge_probability)
-        n_kept = round((1 - self.p.dropout) * n_edges)
-        kept = np.random.choice(n_edges, n_kept, replace=False, p=self.edge_probability)
-        edges = np.ones(n_kept), (self.edges.row[kept], self.edges.col[kept])
-        adjacency = bipartite_adjacency(sp.csr_array(edges, shape=self.edges.shape))
-        return SparseGraph(adjacency, symmetric=True).to(self.user_embedding.weight)
-
     def forward(self, adjacency: SparseGraph) -> tuple[Tensor, Tensor]:
         """Return users (U, d) and items (I, d)."""
         p = self.p
@@ -84,9 +64,7 @@ class FREEDOM(GraphRecommender):
         return users, items + similar
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
-        if self.pruned is None:
-            self.pruned = self._pruned()
-        bpr, (u, *_) = self.ranking(interaction, *self.forward(self.pruned))
+        bpr, (u, *_) = self.ranking(interaction, *self.forward(self.epoch_adjacency()))
         terms = {"bpr": bpr}
         i, j = self.rows(interaction, self.ITEM_ID, self.NEG_ITEM_ID)
         modalities = zip(self.modality_names, self.features, self.projections, self.real, strict=True)

@@ -57,7 +57,9 @@ def negatives(which: int | str, nodes: Tensor, batch: Tensor) -> Tensor:
     return nodes[torch.randperm(len(nodes), device=nodes.device)[:which]]
 
 
-def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = None) -> Tensor:
+def log_normaliser(
+    a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = None, without: Tensor | None = None
+) -> Tensor:
     """Return `sum_i weight_i log sum_m sum_j count_j exp(a_im . b_j)` without keeping the logits of all rows.
 
     Parameters
@@ -68,6 +70,8 @@ def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = 
         A constant, such as each row's share of a mean.
     count : int Tensor, shape (n_negatives,), optional
         How often each row of b counts; once by default.
+    without : int Tensor, shape (n,), optional
+        A row of b for each row of a that it is not compared with, such as itself.
 
     Notes
     -----
@@ -78,21 +82,27 @@ def log_normaliser(a: Tensor, b: Tensor, weight: Tensor, count: Tensor | None = 
         return (a.sum() + b.sum()) * 0
     dtype = torch.promote_types(a.dtype, torch.float32)
     log_count = None if count is None else count.to(dtype).log()
-    out: Tensor = _LogNormaliser.apply(a.to(dtype), b.to(dtype), weight.to(dtype), log_count)
+    out: Tensor = _LogNormaliser.apply(a.to(dtype), b.to(dtype), weight.to(dtype), log_count, without)
     return out
 
 
 class _LogNormaliser(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, weight: Tensor, log_count: Tensor | None) -> Tensor:
+    def forward(  # noqa: PLR0917 (torch passes no keywords)
+        ctx: Any, a: Tensor, b: Tensor, weight: Tensor, log_count: Tensor | None, without: Tensor | None
+    ) -> Tensor:
         total, grad_a, grad_b = weight.new_zeros(()), torch.empty_like(a), torch.zeros_like(b)
         size = max(LEAST_ROWS, CONTRAST_CHUNK_ELEMENTS // max(a.shape[1] * len(b), 1))
         with torch.autocast(a.device.type, enabled=False):
-            for anchors, weights, out in zip(a.split(size), weight.split(size), grad_a.split(size), strict=True):
+            left_out = [None] * len(a.split(size)) if without is None else without.split(size)
+            chunks = zip(a.split(size), weight.split(size), grad_a.split(size), left_out, strict=True)
+            for anchors, weights, out, apart in chunks:
                 flat = anchors.flatten(0, 1)  # (chunk * M, d)
                 logits = flat @ b.T
                 if log_count is not None:
                     logits.add_(log_count)
+                if apart is not None:
+                    logits.scatter_(1, apart.repeat_interleave(a.shape[1]).unsqueeze(1), -torch.inf)
                 rows = logits.view(len(anchors), -1)  # (chunk, M * n_negatives)
                 largest = rows.amax(1, keepdim=True)
                 sums = rows.sub_(largest).exp_().sum(1, keepdim=True)
@@ -106,6 +116,6 @@ class _LogNormaliser(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_a, grad_b = ctx.saved_tensors
-        return grad * grad_a, grad * grad_b, None, None
+        return grad * grad_a, grad * grad_b, None, None, None

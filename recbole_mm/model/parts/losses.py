@@ -49,6 +49,35 @@ def info_nce(anchor: Tensor, positive: Tensor, temperature: float, count: Tensor
     return log_normaliser(a.unsqueeze(1), b, share, count) - (a * b).sum(1) @ share
 
 
+def info_nce_among(
+    anchor: Tensor,
+    positive: Tensor,
+    among: Tensor,
+    temperature: float,
+    *,
+    count: Tensor | None = None,
+    without: Tensor | None = None,
+) -> Tensor:
+    """InfoNCE among given rows: mean of `-log(exp(cos(a_i, b_i)/t) / sum_j exp(cos(a_i, c_j)/t))`.
+
+    Parameters
+    ----------
+    anchor, positive : Tensor, shape (n, d)
+        Row i of `positive` belongs to row i of `anchor`.
+    among : Tensor, shape (m, d)
+        What each anchor is compared with, the positives among them.
+    temperature : float
+        Greater than 0.
+    count : int Tensor, shape (n,), optional
+        How often each anchor occurs; once by default.
+    without : int Tensor, shape (n,), optional
+        The row of `among` that each anchor is not compared with.
+    """
+    a, b, c = l2_normalize(anchor) / temperature, l2_normalize(positive), l2_normalize(among)
+    share = _share(a, count)
+    return log_normaliser(a.unsqueeze(1), c, share, without=without) - (a * b).sum(1) @ share
+
+
 def cross_modal_contrast(
     anchors: Sequence[Tensor],
     reference: Tensor,
