@@ -94,8 +94,8 @@ def test_a_sweep_runs_on_every_node_of_a_cluster(cluster: str, tmp_path: Path) -
     space = {"learning_rate": Domain("loguniform", (1e-3, 1e-2))}
     done = tune(
         tmp_path, "--model=BPR", *DATA, write_space(tmp_path, space), "--num-samples=2", "--scheduler=none",
-        "--epochs=5", "--gpus-per-trial=0.5", f"--address={cluster}", "--storage=shared",
-        "--name=two",
+        "--epochs=100", "--stopping_step=100",  # long enough for both nodes to have started
+        "--gpus-per-trial=0.5", f"--address={cluster}", "--storage=shared", "--name=two",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [row["status"] for row in trials(tmp_path / "shared" / "two")] == ["finished"] * 2

@@ -71,12 +71,12 @@ class BM3(GraphRecommender):
         return {"alignment": each.mean(), "reg": p.reg_weight * losses.squared_norm([h_u, h_i], len(user))}
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
+        """Return what scores are made from; cold items take their place before the predictor, as in the loss."""
         users, items = self.forward()
-        return self.predictor(users), self.predictor(items)
+        return self.predictor(users), self.predictor(self.cold(items))
 
     def scored(self) -> tuple[Tensor, Tensor]:
-        users, items = self.forward()
-        return self.predictor(users), self.predictor(self.cold(items))  # as the loss has them
+        return self.embeddings()
 
 
 def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:
