@@ -26,7 +26,7 @@ from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
 from recbole_mm.tuning.searching import SweepOptions
-from recbole_mm.tuning.space import Domain
+from recbole_mm.settings.space import Domain
 from recbole_mm.tuning.spec import SweepSpec, sweep_spec
 from recbole_mm.tuning.sweep import load_shared
 
