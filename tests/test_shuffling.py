@@ -1,4 +1,4 @@
-"""Features exchanged between items: real rows among real rows, the same every time, and another identity of the data."""
+"""Features exchanged between items: real rows among real rows, the same every time, and other data than the real."""
 
 from __future__ import annotations
 
@@ -78,5 +78,5 @@ def test_a_dataset_without_modalities_has_nothing_to_shuffle() -> None:
 @pytest.mark.parametrize("value", ["yes", -1, 1.5, True])
 def test_a_seed_of_a_shuffle_is_a_whole_number(value: object) -> None:
     settings = {"data_path": str(configured("BPR")["data_path"]), "shuffle_features": value}
-    with pytest.raises(InputError, match="shuffle_features is .*: it must be a whole number between 0 and"):
+    with pytest.raises(InputError, match=r"shuffle_features is .*: it must be a whole number between 0 and"):
         configure(Request("VBPR", "microvideo", settings=settings))

@@ -14,9 +14,9 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, check_command
 from recbole_mm.settings.parameters import read_parameters
-from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.settings.space import Space
 from recbole_mm.settings.space_files import model_space, read_space
+from recbole_mm.tuning.searching import SweepOptions
 from recbole_mm.tuning.tune import resume, tune
 
 

@@ -124,6 +124,7 @@ def caption(benchmark: Benchmark) -> str:
     lines = [
         f"Test on {benchmark.dataset}: {values}.",
         f"Every run is tested at its best epoch by {spelled(benchmark.valid_metric)} in validation.",
+        *_settings(benchmark),
         "Best bold, second underlined.",
     ]
     if not all(entry.complete for entry in benchmark.entries):
@@ -138,6 +139,19 @@ def caption(benchmark: Benchmark) -> str:
             f"Compared: {_pairs(benchmark, tests)}.",
         ]
     return " ".join(lines)
+
+
+def _settings(benchmark: Benchmark) -> list[str]:
+    """Return what is said of the settings with which the rows were trained."""
+    tuning = benchmark.tuning
+    others = "; ".join(f"{label} ({exception})" for label, exception in tuning.exceptions.items())
+    if not tuning.trials:
+        return [f"Every model is trained with default settings{f', but for {others}' if others else ''}."]
+    trials = f"{tuning.trials} trial{'s' if tuning.trials > 1 else ''}"
+    lines = [f"Every model is tuned by {trials} each on validation{f', but for {others}' if others else ''}."]
+    if any(entry.ablation_of for entry in benchmark.entries):
+        lines.append("A variant has the tuned settings of its model, and its own change.")
+    return lines
 
 
 def _comparisons(n: int) -> str:
