@@ -144,7 +144,7 @@ def caption(benchmark: Benchmark) -> str:
 def _settings(benchmark: Benchmark) -> list[str]:
     """Return what is said of the settings with which the rows were trained."""
     tuning = benchmark.tuning
-    others = "; ".join(f"{label} ({exception})" for label, exception in tuning.exceptions.items())
+    others = "; ".join(f"{_named(label)} ({exception})" for label, exception in tuning.exceptions.items())
     if not tuning.trials:
         return [f"Every model is trained with default settings{f', but for {others}' if others else ''}."]
     trials = f"{tuning.trials} trial{'s' if tuning.trials > 1 else ''}"
@@ -159,11 +159,19 @@ def _comparisons(n: int) -> str:
 
 
 def _pairs(benchmark: Benchmark, tests: list[Difference]) -> str:
-    baselines = {entry.label for entry in benchmark.entries if entry.baseline}
+    whole = {entry.label: entry.ablation_of for entry in benchmark.entries}
+    against = {one.against for one in tests if one.against != whole.get(one.label)}  # one, unless it has none
+    chosen = next((entry.label for entry in benchmark.entries if entry.baseline and entry.label in against), None)
     compared: dict[str, dict[str, None]] = {}
     for one in tests:
         compared.setdefault(one.against, {})[one.label] = None
     best = f", the best baseline by {spelled(benchmark.valid_metric)} in validation"
     return "; ".join(
-        f"{', '.join(labels)} with {other}{best if other in baselines else ''}" for other, labels in compared.items()
+        f"{', '.join(map(_named, labels))} with {_named(other)}{best if other == chosen else ''}"
+        for other, labels in compared.items()
     )
+
+
+def _named(label: str) -> str:
+    """Return a label among others, in quotes where it has a comma."""
+    return f"'{label}'" if "," in label else label
