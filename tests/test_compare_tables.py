@@ -37,12 +37,12 @@ ONE = benchmark(
     ),
 )
 CAPTION = (
-    "Test on ml-100k: mean ± standard deviation over the seeds 2020, 2021, 2022. Every run is tested at its best epoch "
-    "by NDCG@10 in validation. Every model is trained with default settings. Best bold, second underlined. Without all seeds an entry is not ranked. * is "
-    "significantly better and † significantly worse than what it is compared with: paired Wilcoxon signed-rank test "
-    "and t-test over users, each averaged over the seeds, two-sided, both p < 0.05 after Holm's correction for all 4 "
-    "comparisons over users on this dataset. Compared: SEA with LightGCN, the best baseline by NDCG@10 in validation; "
-    "SEA w/o alignment with SEA."
+    "Test on ml-100k: mean ± standard deviation over the seeds 2020, 2021, 2022. Every run is tested at its best "
+    "epoch by NDCG@10 in validation. Every model is trained with default settings. Best bold, second underlined. "
+    "Without all seeds an entry is not ranked. * is significantly better and † significantly worse than what it is "
+    "compared with: paired Wilcoxon signed-rank test and t-test over users, each averaged over the seeds, two-sided, "
+    "both p < 0.05 after Holm's correction for all 4 comparisons over users on this dataset. Compared: SEA with "
+    "LightGCN, the best baseline by NDCG@10 in validation; SEA w/o alignment with SEA."
 )
 
 

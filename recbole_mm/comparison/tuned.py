@@ -84,13 +84,11 @@ class TunedRow:
         name = f"{self.search.row.label} on {self.search.dataset}"
         if self.best is None:
             return f"{name}: {self.search.reason or 'no trial finished'}, not tuned"
-        first = self.tried[0]
-        before = (
-            "its own settings" if self.best is first else "" if first.score is None else f"{first.score:.4f} untuned"
-        )
+        first = self.tried[0].score
+        before = "" if first is None else f"; {first:.4f} in the first, with its own settings"
         return (
             f"{name}: trial {self.best.trial.run.trial} of {len(self.tried)} is the best by "
-            f"{spelled(self.valid_metric)} in validation, {self.best.score:.4f}{f' ({before})' if before else ''}"
+            f"{spelled(self.valid_metric)} in validation, {self.best.score:.4f}{before}"
         )
 
 
