@@ -48,6 +48,12 @@ def test_a_dataset_without_features_has_no_controls() -> None:
     assert [row.label for row in configured("Pop,CCL4Rec,BPR", modalities=None).rows] == ["Pop", "CCL4Rec", "BPR"]
 
 
+def test_an_unknown_control_is_refused() -> None:
+    rows = planned_rows(["VBPR"], [], [], None)
+    with pytest.raises(InputError, match="unknown control .shufled.; choose from shuffled"):
+        configured_rows(rows, "microvideo", Request(settings=SETTINGS), ("shufled",), quiet)
+
+
 def test_a_row_that_is_a_control_already_or_called_like_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--controls=shuffled sets shuffle_features, which VBPR has already"):
         configured("VBPR", shuffle_features=3)

@@ -92,7 +92,7 @@ def test_what_a_file_or_the_command_gives_is_not_searched(tmp_path: Path) -> Non
     assert tuning_of(rows, tuned, 20) == Tuning(
         20,
         {
-            "BPR": "its space has only 7",
+            "BPR": "learning_rate and embedding_size given, its space has only 7",
             "Pop": "no search space, not tuned",
             "BPR, fixed": "all settings given, not tuned",
         },
@@ -173,6 +173,16 @@ def test_the_files_have_every_trial_and_the_chosen_settings(bpr: ConfiguredRows,
     chosen = yaml.safe_load(text)
     assert chosen == {"model": "BPR", "dataset": "microvideo", **tuned.search.trials[1].searched}
     assert planned_rows(["BPR"], [f"BPR={tmp_path}/tuned/microvideo/BPR.yaml"], [], None)[0].files
+
+
+def test_rows_of_any_name_have_files_of_their_own(bpr: ConfiguredRows, tmp_path: Path) -> None:
+    for label in ("BPR a", "BPR/a", "../BPR"):
+        row = replace(bpr.rows[0], label=label)
+        rows = replace(bpr, rows=(row,), asked={label: bpr.asked["BPR"]}, hashes={label: ""})
+        write_tuned(tmp_path, ended(search(rows, 1, tmp_path / label.replace("/", "-")), 0.1))
+    names = {file.relative_to(tmp_path / "tuned" / "microvideo").name for file in tmp_path.glob("tuned/microvideo/*")}
+    assert len(names) == 6
+    assert len(list(tmp_path.rglob("*.yaml"))) == 3
 
 
 def test_nothing_is_chosen_before_all_have_ended(bpr: ConfiguredRows, tmp_path: Path) -> None:

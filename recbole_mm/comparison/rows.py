@@ -125,8 +125,12 @@ def with_controls(
     Raises
     ------
     InputError
-        A row that is a control already, or is called like one.
+        An unknown control, or a row that is one already, or is called like one.
     """
+    if unknown := [name for name in controls if name not in CONTROLS]:
+        raise InputError(
+            f"unknown control '{unknown[0]}'; choose from {', '.join(CONTROLS)}.{nearest(unknown[0], CONTROLS)}"
+        )
     found = []
     for row in rows:
         config = configs[row.label]

@@ -49,12 +49,15 @@ class Search:
         None where there is nothing to search.
     reason : str
         Why there is nothing to search, else empty.
+    given : tuple of str
+        Settings of the space that files of the row itself give, and that are therefore not searched.
     """
 
     row: PlannedRow
     dataset: str
     trials: tuple[PlannedTrial, ...] = ()
     reason: str = ""
+    given: tuple[str, ...] = ()
 
 
 def planned_search(rows: ConfiguredRows, row: PlannedRow, n_trials: int, **where: Any) -> Search:
@@ -90,7 +93,8 @@ def planned_search(rows: ConfiguredRows, row: PlannedRow, n_trials: int, **where
         PlannedTrial(values, values or own, rows.planned(row, values, seed=rows.first_seed, trial=number, **where))
         for number, values in enumerate([{}, *drawn], start=1)
     ]
-    return Search(row, rows.dataset, tuple(trials))
+    own_alone = given - rows.given(PlannedRow(row.label, row.model))
+    return Search(row, rows.dataset, tuple(trials), given=tuple(name for name in space if name in own_alone))
 
 
 def _space(row: PlannedRow) -> Space:

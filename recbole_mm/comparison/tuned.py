@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -75,8 +76,12 @@ class TunedRow:
             return f"{self.search.reason}, not tuned"
         if self.best is None:
             return "no trial finished, not tuned"
-        fewer = f"its space has only {len(self.tried)}" if len(self.tried) < n_trials else ""
-        return ", ".join(filter(None, (fewer, f"{failed} of {len(self.tried)} trials failed" if failed else "")))
+        told = [
+            f"{' and '.join(self.search.given)} given" if self.search.given else "",
+            f"its space has only {len(self.tried)}" if len(self.tried) < n_trials else "",
+            f"{failed} of {len(self.tried)} trials failed" if failed else "",
+        ]
+        return ", ".join(filter(None, told))
 
     @property
     def line(self) -> str:
@@ -118,7 +123,7 @@ def write_tuned(out: Path, tuned: TunedRow) -> None:
     if not tuned.tried:
         return
     search, best = tuned.search, tuned.best
-    stem = out / FOLDER / search.dataset / re.sub(r"[^\w.-]+", "_", search.row.label)
+    stem = out / FOLDER / search.dataset / _file_name(search.row.label)
     replace_text(stem.with_name(f"{stem.name}.csv"), tried_csv(tuned))
     if best is None or any(one.error == NOT_TRAINED for one in tuned.tried):
         return
@@ -131,6 +136,12 @@ def write_tuned(out: Path, tuned: TunedRow) -> None:
     about += f"{spelled(tuned.valid_metric)} {best.score:.4f} in validation\n"
     text = yaml.safe_dump(to_json(head | known), sort_keys=False, allow_unicode=True)
     replace_text(stem.with_name(f"{stem.name}.yaml"), about + text)
+
+
+def _file_name(label: str) -> str:
+    """Return a label as the name of a file, no two the same."""
+    name = re.sub(r"[^\w.-]+", "_", label)
+    return name if name == label else f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:4]}"
 
 
 def tried_csv(tuned: TunedRow) -> str:
