@@ -50,7 +50,7 @@ def test_a_dataset_without_features_has_no_controls() -> None:
 
 def test_an_unknown_control_is_refused() -> None:
     rows = planned_rows(["VBPR"], [], [], None)
-    with pytest.raises(InputError, match="unknown control .shufled.; choose from shuffled"):
+    with pytest.raises(InputError, match=r"unknown control .shufled.; choose from shuffled"):
         configured_rows(rows, "microvideo", Request(settings=SETTINGS), ("shufled",), quiet)
 
 
