@@ -12,9 +12,9 @@ from tabulate import tabulate
 
 from benchmarks.measuring import arguments, machine, some_of, told, workplace, write_results
 from recbole_mm.configuration.request import Request
+from recbole_mm.settings.space_files import default_space, read_space
 from recbole_mm.tuning.results import read_sweep
 from recbole_mm.tuning.searching import SCHEDULERS, SweepOptions
-from recbole_mm.tuning.space_files import default_space, read_space
 from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.store import Store
 from recbole_mm.tuning.sweep import load_shared, run_trials

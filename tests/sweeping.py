@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from model_contract import DATASETS
 
-from recbole_mm.tuning.space import Domain
+from recbole_mm.settings.space import Domain
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ["--dataset=microvideo", f"--data_path={DATASETS}"]

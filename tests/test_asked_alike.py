@@ -13,7 +13,8 @@ from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison import together
-from recbole_mm.comparison.planned_runs import PlannedRow, configure_row, planned_run
+from recbole_mm.comparison.planned_runs import configure_row, planned_run
+from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
 from recbole_mm.configuration import request
 from recbole_mm.configuration.request import Request, configure

@@ -20,7 +20,8 @@ from sweeping import PATIENCE, environment
 
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
-from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun
+from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.running import in_processes
 from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request

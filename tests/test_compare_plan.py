@@ -16,7 +16,8 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.benchmark import Entry, Run
 from recbole_mm.comparison.compare_progress import Progress
 from recbole_mm.comparison.differences import best_baseline, differences, entry_pairs
-from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun, configure_row, planned_rows, planned_run
+from recbole_mm.comparison.planned_runs import PlannedRun, configure_row, planned_run
+from recbole_mm.comparison.rows import PlannedRow, planned_rows
 from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read_parameters
 

@@ -10,7 +10,7 @@ import pytest
 from comparisons import benchmark, difference, entry, run, values
 
 from recbole_mm.base.metrics import sign, spelled
-from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry, Tuning
 from recbole_mm.comparison.cells import BEST, SECOND, TableCell, caption, mark, ordered, table_rows, text
 from recbole_mm.comparison.text_tables import csv_text, differences_csv, escape_latex, escape_markdown, latex, markdown
 
@@ -37,17 +37,59 @@ ONE = benchmark(
     ),
 )
 CAPTION = (
-    "Test on ml-100k: mean ± standard deviation over the seeds 2020, 2021, 2022. Every run is tested at its best epoch "
-    "by NDCG@10 in validation. Best bold, second underlined. Without all seeds an entry is not ranked. * is "
-    "significantly better and † significantly worse than what it is compared with: paired Wilcoxon signed-rank test "
-    "and t-test over users, each averaged over the seeds, two-sided, both p < 0.05 after Holm's correction for all 4 "
-    "comparisons over users on this dataset. Compared: SEA with LightGCN, the best baseline by NDCG@10 in validation; "
-    "SEA w/o alignment with SEA."
+    "Test on ml-100k: mean ± standard deviation over the seeds 2020, 2021, 2022. Every run is tested at its best "
+    "epoch by NDCG@10 in validation. Every model is trained with default settings. Best bold, second underlined. "
+    "Without all seeds an entry is not ranked. * is significantly better and † significantly worse than what it is "
+    "compared with: paired Wilcoxon signed-rank test and t-test over users, each averaged over the seeds, two-sided, "
+    "both p < 0.05 after Holm's correction for all 4 comparisons over users on this dataset. Compared: SEA with "
+    "LightGCN, the best baseline by NDCG@10 in validation; SEA w/o alignment with SEA."
 )
 
 
 def test_caption() -> None:
     assert caption(ONE) == CAPTION
+
+
+def settings_told(tuning: Tuning, *entries: Entry) -> str:
+    """Return what the caption says between the choice of the epoch and the marks."""
+    found = caption(benchmark(*(entries or (entry("BPR", values("ndcg@10", 0.5)),)), tuning=tuning))
+    return found.partition("in validation. ")[2].partition(" Best bold")[0]
+
+
+def test_the_caption_says_how_settings_were_found() -> None:
+    assert settings_told(Tuning()) == "Every model is trained with default settings."
+    assert settings_told(Tuning(0, {"MHCR": "settings given"})) == (
+        "Every model is trained with default settings, but for MHCR (settings given)."
+    )
+    assert settings_told(Tuning(1)) == "Every model is tuned by 1 trial each on validation."
+    exceptions = {"Pop": "no search space, not tuned", "SEA, mine": "2 of 8 trials failed"}
+    assert settings_told(Tuning(8, exceptions)) == (
+        "Every model is tuned by 8 trials each on validation, but for Pop (no search space, not tuned); 'SEA, mine' "
+        "(2 of 8 trials failed)."
+    )
+    two = entry("SEA", values("ndcg@10", 0.5)), entry("SEA x", values("ndcg@10", 0.5), ablation_of="SEA")
+    assert settings_told(Tuning(8), *two) == (
+        "Every model is tuned by 8 trials each on validation. A variant has the tuned settings of its model, and its "
+        "own change."
+    )
+
+
+def test_a_control_of_the_best_baseline_stands_beside_what_is_compared_with_it() -> None:
+    found = benchmark(
+        entry("VBPR", values("ndcg@10", 0.5), baseline=True),
+        entry("VBPR, shuffled features", values("ndcg@10", 0.4), ablation_of="VBPR"),
+        entry("SEA", values("ndcg@10", 0.6)),
+        entry("SEA, shuffled features", values("ndcg@10", 0.6), ablation_of="SEA"),
+        differences=(
+            difference("SEA", 0.1, against="VBPR"),
+            difference("VBPR, shuffled features", -0.1, against="VBPR"),
+            difference("SEA, shuffled features", -0.1, against="SEA"),
+        ),
+    )
+    assert caption(found).endswith(
+        "Compared: SEA, 'VBPR, shuffled features' with VBPR, the best baseline by NDCG@10 in validation; "
+        "'SEA, shuffled features' with SEA."
+    )
 
 
 def test_markdown() -> None:
@@ -89,7 +131,7 @@ def test_one_seed() -> None:
     assert markdown([found]) == (
         "### ml-100k\n\n| model | NDCG@10 |\n| --- | --- |\n| BPR | <u>0.1234</u> |\n| MHCR | **0.1235** |\n\n"
         "Test on ml-100k: one run with the seed 7. Every run is tested at its best epoch by NDCG@10 in validation. "
-        "Best bold, second underlined.\n"
+        "Every model is trained with default settings. Best bold, second underlined.\n"
     )
 
 

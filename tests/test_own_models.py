@@ -106,6 +106,17 @@ class TestDefaults:
         assert all(math.isfinite(value) for value in result["test"].values())
 
 
+class TestPopularity:
+    @pytest.mark.parametrize("negatives", [None, {"distribution": "uniform", "sample_num": 2}])
+    def test_interactions_are_counted_and_nothing_else(self, negatives: dict[str, Any] | None) -> None:
+        done = train("Pop", epochs=1, train_neg_sample_args=negatives, train_batch_size=500)
+        interactions = done.loaders[0]._dataset.inter_feat["item_id"]
+        counts = torch.bincount(interactions, minlength=done.model.n_items)
+        assert torch.equal(done.model.item_cnt[:, 0], counts)
+        assert counts.max() > len(interactions) / 500  # more than there are batches
+        assert done.model.max_cnt == counts.max()
+
+
 class TestClusters:
     def test_more_than_users_are_refused_before_training(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"num_clusters is 1000, but 'toy' has 8 users and 10 items.*=8 or less"):

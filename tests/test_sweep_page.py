@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pages import Page
 
-from recbole_mm.tuning.space import Domain
+from recbole_mm.settings.space import Domain
 from recbole_mm.tuning.sweep_page import duration, sweep_html, sweep_summary
 from recbole_mm.tuning.sweep_plots import Axis, axis_of
 from recbole_mm.tuning.trials import Sweep, Trial, trials_csv

@@ -22,11 +22,11 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.request import Request
 from recbole_mm.configuration.valid_names import data_keys
 from recbole_mm.parallel.devices import devices_of_trial
+from recbole_mm.settings.space import Domain
 from recbole_mm.training.build import load_dataset
 from recbole_mm.training.run import run
 from recbole_mm.tuning import trial
 from recbole_mm.tuning.searching import SweepOptions
-from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import SweepSpec, sweep_spec
 from recbole_mm.tuning.sweep import load_shared
 

@@ -23,9 +23,9 @@ from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
+from recbole_mm.settings.space import Domain
 from recbole_mm.training.run import run
 from recbole_mm.tuning.searching import SweepOptions
-from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import sweep_spec
 from recbole_mm.tuning.sweep import load_shared
 

@@ -24,10 +24,10 @@ from sweeping import DATA, RATES, environment, trials, tune, write_space
 
 from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.configuration.request import Request
+from recbole_mm.settings.space import Domain
 from recbole_mm.tuning import sweep_progress
 from recbole_mm.tuning.scheduling import keep_restorable, lasting
 from recbole_mm.tuning.searching import SweepOptions, n_drawn
-from recbole_mm.tuning.space import Domain
 from recbole_mm.tuning.spec import read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, around, within
 from recbole_mm.tuning.trials import Sweep, Trial

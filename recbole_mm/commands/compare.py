@@ -11,7 +11,7 @@ from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.comparison.compare import compare
 from recbole_mm.comparison.options import CompareOptions
-from recbole_mm.comparison.planned_runs import planned_rows
+from recbole_mm.comparison.rows import planned_rows
 from recbole_mm.comparison.text_tables import markdown
 from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read_parameters
@@ -35,11 +35,12 @@ def main(arguments: Arguments, say: Say) -> int:
     try:
         benchmarks = compare(
             rows, known.datasets, common, plan, say,
-            out=out, ray=(known.address or "") if known.ray else None, command=command,
+            out=out, controls=known.controls, ray=(known.address or "") if known.ray else None, command=command,
         )  # fmt: skip
     except Unfinished as stop:
         say(f"\n{stop}; resume with the same command:\n{command}", sys.stderr)
         return 130
     say(markdown(benchmarks))
-    say(f"table.md, table.csv, table.tex, differences.csv, compare.html and result.json are in {out}")
+    tuned = "tuned/, " if plan.tune_trials else ""
+    say(f"{tuned}table.md, table.csv, table.tex, differences.csv, compare.html and result.json are in {out}")
     return int(any(run.error for one in benchmarks for entry in one.entries for run in entry.runs))

@@ -14,9 +14,9 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, check_command
 from recbole_mm.settings.parameters import read_parameters
+from recbole_mm.settings.space import Space
+from recbole_mm.settings.space_files import model_space, read_space
 from recbole_mm.tuning.searching import SweepOptions
-from recbole_mm.tuning.space import Space
-from recbole_mm.tuning.space_files import declared_space, default_space, read_space
 from recbole_mm.tuning.tune import resume, tune
 
 
@@ -48,12 +48,10 @@ def main(arguments: Arguments, say: Say) -> int:
 
 
 def _space(file: str, model: str) -> Space:
-    path = Path(file) if file else default_space(model)
-    if path is None and (declared := declared_space(get_model(model))):
-        return declared
-    if path is None:
+    space = read_space(Path(file)) if file else model_space(get_model(model))
+    if space is None:
         raise InputError(
             f"--space: there is no default space for {model}; write one, with lines such as "
             "learning_rate: {loguniform: [1.0e-4, 1.0e-2]}"
         )
-    return read_space(path)
+    return space

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,22 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """How the settings of a table's rows were found.
+
+    Attributes
+    ----------
+    trials : int
+        By which each row was tuned, 0 where none was.
+    exceptions : mapping
+        Rows of which something else is to be said, and what.
+    """
+
+    trials: int = 0
+    exceptions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
     """All entries on one dataset.
 
@@ -107,6 +123,7 @@ class Benchmark:
         Of the test, in the order of the table.
     differences : tuple of Difference
         Tested: entries less the one that they are compared with.
+    tuning : Tuning
     """
 
     dataset: str
@@ -115,6 +132,7 @@ class Benchmark:
     seeds: tuple[int, ...]
     entries: tuple[Entry, ...]
     differences: tuple[Difference, ...] = ()
+    tuning: Tuning = Tuning()
 
     def ranked(self, metric: str) -> list[Entry]:
         """Return the complete entries by their mean in the test, the best first."""

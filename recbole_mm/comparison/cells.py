@@ -124,6 +124,7 @@ def caption(benchmark: Benchmark) -> str:
     lines = [
         f"Test on {benchmark.dataset}: {values}.",
         f"Every run is tested at its best epoch by {spelled(benchmark.valid_metric)} in validation.",
+        *_settings(benchmark),
         "Best bold, second underlined.",
     ]
     if not all(entry.complete for entry in benchmark.entries):
@@ -140,16 +141,37 @@ def caption(benchmark: Benchmark) -> str:
     return " ".join(lines)
 
 
+def _settings(benchmark: Benchmark) -> list[str]:
+    """Return what is said of the settings with which the rows were trained."""
+    tuning = benchmark.tuning
+    others = "; ".join(f"{_named(label)} ({exception})" for label, exception in tuning.exceptions.items())
+    if not tuning.trials:
+        return [f"Every model is trained with default settings{f', but for {others}' if others else ''}."]
+    trials = f"{tuning.trials} trial{'s' if tuning.trials > 1 else ''}"
+    lines = [f"Every model is tuned by {trials} each on validation{f', but for {others}' if others else ''}."]
+    if any(entry.ablation_of for entry in benchmark.entries):
+        lines.append("A variant has the tuned settings of its model, and its own change.")
+    return lines
+
+
 def _comparisons(n: int) -> str:
     return "the one comparison" if n == 1 else f"all {n} comparisons"
 
 
 def _pairs(benchmark: Benchmark, tests: list[Difference]) -> str:
-    baselines = {entry.label for entry in benchmark.entries if entry.baseline}
+    whole = {entry.label: entry.ablation_of for entry in benchmark.entries}
+    against = {one.against for one in tests if one.against != whole.get(one.label)}  # one, unless it has none
+    chosen = next((entry.label for entry in benchmark.entries if entry.baseline and entry.label in against), None)
     compared: dict[str, dict[str, None]] = {}
     for one in tests:
         compared.setdefault(one.against, {})[one.label] = None
     best = f", the best baseline by {spelled(benchmark.valid_metric)} in validation"
     return "; ".join(
-        f"{', '.join(labels)} with {other}{best if other in baselines else ''}" for other, labels in compared.items()
+        f"{', '.join(map(_named, labels))} with {_named(other)}{best if other == chosen else ''}"
+        for other, labels in compared.items()
     )
+
+
+def _named(label: str) -> str:
+    """Return a label among others, in quotes where it has a comma."""
+    return f"'{label}'" if "," in label else label

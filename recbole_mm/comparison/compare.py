@@ -1,29 +1,29 @@
-"""All of `recbole-mm compare`: the rows, their runs, and the results."""
+"""All of `recbole-mm compare`: the rows, their trials and runs, and the results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from recbole.config import Config
-from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.base.files import folder_lock
 from recbole_mm.base.metrics import key_of
-from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Entry, Run
+from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Run
+from recbole_mm.comparison.collecting import collected
 from recbole_mm.comparison.compare_progress import Progress
-from recbole_mm.comparison.differences import differences
+from recbole_mm.comparison.configured import ConfiguredRows, configured_rows
 from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.planned_runs import PlannedRow, PlannedRun, check_once, configure_row, planned_run
+from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.comparison.rows import PlannedRow, check_once
 from recbole_mm.comparison.running import in_processes, in_ray
-from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
+from recbole_mm.comparison.searches import Search, planned_search
 from recbole_mm.comparison.training import read_run
-from recbole_mm.configuration.request import Request, read_yaml
+from recbole_mm.comparison.tuned import TunedRow, tuned_row, tuning_of, write_tuned
+from recbole_mm.configuration.request import Request
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.training.run_screen import Line, duration
 
@@ -36,10 +36,13 @@ def compare(
     say: Line,
     *,
     out: Path,
+    controls: Sequence[str] = (),
     ray: str | None = None,
     command: str = "",
 ) -> list[Benchmark]:
     """Train every row on every dataset with every seed, and write the tables; finished runs are kept.
+
+    With `options.tune_trials` every row is tuned before, by trials that validation chooses from.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def compare(
         Receives lines for the user.
     out : Path
         The folder of the comparison, new or of an earlier command.
+    controls : sequence of str
+        What becomes a further row of every row that reads features; see `recbole_mm.comparison.options.CONTROLS`.
     ray : str, optional
         Train with Ray, on the cluster at this address or, where it is empty, on this machine.
     command : str
@@ -70,21 +75,19 @@ def compare(
         raise InputError("nothing to compare on: name datasets, such as --datasets=ml-100k")
     out = out.resolve()
     threads = options.cpus if ray is not None else max(1, torch.get_num_threads() // options.jobs)
-    planned_runs: list[PlannedRun] = []
-    configs: dict[str, Config] = {}  # one a dataset: rows are evaluated alike
+    where: dict[str, Any] = {"out": out, "threads": threads}
     with devices_kept():
-        for dataset in datasets:
-            asked, hashes, first = _asked(rows, dataset, common, say)
-            configs[dataset] = next(iter(asked.values()))[1]
-            planned_runs += [
-                planned_run(row, asked[row.label], data_hash=hashes[row.label], seed=seed, out=out, threads=threads)
-                for seed in range(first, first + options.num_seeds)
-                for row in rows
-            ]
-    planned_runs.sort(
-        key=lambda planned: planned.seed
-    )  # the first seed of all, then the next: so that a table of all rows is there early
+        configured = [configured_rows(rows, dataset, common, controls, say) for dataset in datasets]
+        if controls and all(len(each.rows) == len(rows) for each in configured):
+            raise InputError(f"--controls={','.join(controls)}: no row reads features")
+        searches = [
+            [planned_search(each, row, options.tune_trials, **where) for row in each.rows if not row.ablation_of]
+            for each in (configured if options.tune_trials else ())
+        ]
     with folder_lock(out):
+        tuned = _tune(configured, searches, options, ray=ray, out=out, say=say)
+        with devices_kept():
+            planned_runs = _planned(configured, tuned, options, **where)
         missing = [planned for planned in planned_runs if not _is_finished(planned)]
         say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
@@ -93,43 +96,54 @@ def compare(
             done = sum(map(_is_finished, planned_runs))
             raise Unfinished(f"after {done} of {len(planned_runs)} runs", out) from None
         finally:
-            benchmarks = [_benchmark(dataset, config, rows, planned_runs) for dataset, config in configs.items()]
-            write_outputs(out, benchmarks, planned_runs, command)
+            benchmarks = [
+                collected(each, planned_runs, tuning_of(each, tuned, options.tune_trials)) for each in configured
+            ]
+            write_outputs(out, benchmarks, planned_runs, tuned, command)
     return benchmarks
 
 
-def _asked(
-    rows: Sequence[PlannedRow], dataset: str, common: Request, say: Line
-) -> tuple[dict[str, tuple[Request, Config]], dict[str, str], int]:
-    """Return the request of each row, the hash of its data, and the first seed, if the rows can be compared."""
-    # Of no row, whose own file may have a seed of its own.
-    _, plain = configure_row(PlannedRow(rows[0].model, rows[0].model), dataset, common)
-    mixed = is_mixed(get_model(row.model).type for row in rows)
-    if mixed:
-        files = [*common.config_files, *(file for row in rows for file in row.files)]
-        given = {key for file in files for key in read_yaml(file)}
-        if plain["benchmark_filename"]:
-            given.add("eval_args")
-        added = {key: value for key, value in MIXED.items() if key not in given}
-        common = replace(common, settings={**added, **(common.settings or {})})
-    asked = {row.label: configure_row(row, dataset, common) for row in rows}
-    configs = {label: config for label, (_, config) in asked.items()}
-    check_alike(configs)
-    hashes, held_out = load_alike(configs)
-    say(_told(dataset, held_out, next(iter(configs.values())), mixed))
-    return asked, hashes, plain["seed"]
+def _tune(
+    configured: Sequence[ConfiguredRows],
+    searches: Sequence[Sequence[Search]],
+    options: CompareOptions,
+    *,
+    ray: str | None,
+    out: Path,
+    say: Line,
+) -> list[TunedRow]:
+    """Train the trials that are missing, and return what all have found; nothing where nothing is tuned."""
+    trials = sorted((trial.run for each in searches for one in each for trial in one.trials), key=lambda run: run.trial)
+    missing = [planned for planned in trials if not _is_finished(planned)]
+    if trials:
+        say(f"{len(trials)} trials, {len(trials) - len(missing)} already finished")
+    try:
+        _train(missing, len(trials) - len(missing), options, ray, say)
+    except KeyboardInterrupt:
+        done = sum(map(_is_finished, trials))
+        raise Unfinished(f"after {done} of {len(trials)} trials", out) from None
+    finally:
+        tuned = [tuned_row(one, rows.config) for rows, each in zip(configured, searches, strict=False) for one in each]
+        for row in tuned:
+            write_tuned(out, row)
+    for row in tuned:
+        say(row.line)
+    return tuned
 
 
-def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:
-    valid, test = (
-        f"{held_out[split]['interactions']} interactions of {held_out[split]['users']} users"
-        for split in ("valid", "test")
-    )
-    kinds = "; sequential models, too, rank once per user and leave seen items out" if mixed else ""
-    return (
-        f"{dataset}: {valid} in validation and {test} in test, each among {held_out['items']} items, "
-        f"chosen by {config['valid_metric']}{kinds}"
-    )
+def _planned(
+    configured: Sequence[ConfiguredRows], tuned: Sequence[TunedRow], options: CompareOptions, **where: Any
+) -> list[PlannedRun]:
+    """Return the runs of the table, each with the tuned settings of its row, or of the row of which it is a variant."""
+    values = {(one.search.dataset, one.search.row.label): one.values for one in tuned}
+    planned_runs = [
+        each.planned(row, values.get((each.dataset, row.ablation_of or row.label), {}), seed=seed, **where)
+        for each in configured
+        for seed in range(each.first_seed, each.first_seed + options.num_seeds)
+        for row in each.rows
+    ]
+    # The first seed of all, then the next: so that a table of all rows is there early.
+    return sorted(planned_runs, key=lambda planned: planned.seed)
 
 
 def _train(planned_runs: Sequence[PlannedRun], done: int, options: CompareOptions, ray: str | None, say: Line) -> None:
@@ -153,44 +167,8 @@ def _is_finished(planned: PlannedRun) -> bool:
 def _ending(planned: PlannedRun) -> tuple[float, str]:
     """Return how many seconds a run took, 0 where it failed, and its result in words."""
     run, result = read_run(planned) or (Run(planned.seed, NOT_TRAINED), {})
-    name = f"{planned.row.label} on {planned.dataset}, seed {planned.seed}"
     if run.error:
-        return 0.0, f"{name}: failed: {run.error.splitlines()[-1]}"
+        return 0.0, f"{planned.title}: failed: {run.error.splitlines()[-1]}"
     metric = key_of(result["valid_metric"])
     found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {result['epochs']} epochs"
-    return result["seconds"], f"{name}: {found}, {duration(result['seconds'])}"
-
-
-def _benchmark(
-    dataset: str, config: Config, rows: Sequence[PlannedRow], planned_runs: Sequence[PlannedRun]
-) -> Benchmark:
-    """Return the results of a dataset, and the tests between its rows."""
-    found = {
-        (planned.row.label, planned.seed): read_run(planned) for planned in planned_runs if planned.dataset == dataset
-    }
-    seeds = tuple(sorted({seed for _, seed in found}))
-    held_out: dict[int, Any] = {}
-    entries: list[Entry] = []
-    valid_metric = key_of(config["valid_metric"])
-    tested = dict.fromkeys(metric for one in found.values() if one for metric in one[0].test or ())
-    metrics = tuple(sorted(tested, key=_place(config))) or (valid_metric,)
-    for row in rows:
-        runs = []
-        for seed in seeds:
-            run, result = found[row.label, seed] or (Run(seed, NOT_TRAINED), {})
-            if result and held_out.setdefault(seed, result["held_out"]) != result["held_out"]:
-                run = Run(seed, "evaluated on a different test set than the other rows")
-            runs.append(run)
-        entries.append(Entry(row.label, row.ablation_of, row.baseline, tuple(runs)))
-    return Benchmark(dataset, valid_metric, metrics, seeds, tuple(entries), differences(entries, valid_metric, metrics))
-
-
-def _place(config: Config) -> Callable[[str], tuple[int, int]]:
-    """Return what sorts metrics, such as ``ndcg@10``, as the settings have them: by name, then by k."""
-    names = [name.lower() for name in config["metrics"]]
-
-    def place(metric: str) -> tuple[int, int]:
-        name, _, k = metric.partition("@")
-        return names.index(name) if name in names else len(names), int(k or 0)
-
-    return place
+    return result["seconds"], f"{planned.title}: {found}, {duration(result['seconds'])}"

@@ -14,12 +14,19 @@ from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark
 from recbole_mm.comparison.compare_page import comparison_html
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import read_run
+from recbole_mm.comparison.tuned import TunedRow
 from recbole_mm.training.result_files import write_result
 
 TOLD = ("valid", "test", "best_epoch", "epochs", "seconds_per_epoch", "n_parameters", "peak_memory_mib", "folder")
 
 
-def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequence[PlannedRun], command: str) -> None:
+def write_outputs(
+    out: Path,
+    benchmarks: Sequence[Benchmark],
+    planned_runs: Sequence[PlannedRun],
+    tuned: Sequence[TunedRow],
+    command: str,
+) -> None:
     """Write `table.md`, `table.csv`, `table.tex`, `differences.csv`, `compare.html` and `result.json`.
 
     Parameters
@@ -30,6 +37,8 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequ
         A table each.
     planned_runs : sequence of PlannedRun
         What the tables are made from.
+    tuned : sequence of TunedRow
+        With what settings, where rows were tuned.
     command : str
         With which it was made.
     """
@@ -45,10 +54,23 @@ def write_outputs(out: Path, benchmarks: Sequence[Benchmark], planned_runs: Sequ
         {
             "command": command,
             "environment": found,
+            "tuned": [_choice(one) for one in tuned],
             "runs": [_told(planned) for planned in planned_runs],
             "differences": [{"dataset": one.dataset, **asdict(each)} for one in benchmarks for each in one.differences],
         },
     )
+
+
+def _choice(tuned: TunedRow) -> dict[str, Any]:
+    best = tuned.best
+    return {
+        "dataset": tuned.search.dataset,
+        "row": tuned.search.row.label,
+        "trials": len(tuned.tried),
+        "trial": best.trial.run.trial if best else None,
+        "settings": dict(best.trial.searched) if best else {},
+        "valid": {tuned.valid_metric: best.score} if best else {},
+    }
 
 
 def _told(planned: PlannedRun) -> dict[str, Any]:

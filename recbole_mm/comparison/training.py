@@ -23,7 +23,7 @@ LOG, ERROR = "log.txt", "error.txt"
 
 
 def train_run(planned: PlannedRun, **settings: Any) -> None:
-    """Train and test a run; its folder then holds the run, `log.txt` and, if it failed, `error.txt`.
+    """Train a run, and test it unless it is a trial; its folder then has `log.txt`, and the run or `error.txt`.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ def _run_of(planned: PlannedRun, result: dict[str, Any], users: Any, by_user: An
     return Run(
         seed=planned.seed,
         valid=result["valid"],
-        test=result["test"],
-        groups=result["test_groups"],
+        test=result.get("test"),  # a trial has none
+        groups=result.get("test_groups"),
         history=result["history"],
         seconds=sum(entry["seconds"] for entry in result["history"]),
         n_parameters=result["n_parameters"],

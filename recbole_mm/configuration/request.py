@@ -52,6 +52,9 @@ class Request:
     checked : mapping
         Files that were checked for the same settings, as they were then, and their digests: they are not checked again
         unless they have changed.
+    tested : bool
+        Whether the run ends with the test. One that does not has no test metrics, and leaves no checkpoint: it is to
+        be chosen from by its validation.
     """
 
     model: str = ""
@@ -60,6 +63,7 @@ class Request:
     settings: Mapping[str, Any] | None = None
     resume: str = ""
     checked: Mapping[FileState, bytes] = field(default_factory=dict)
+    tested: bool = True
 
 
 def configure(request: Request) -> Config:

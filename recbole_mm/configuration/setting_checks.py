@@ -30,6 +30,7 @@ WHOLE_NUMBERS: dict[str, tuple[int, float]] = {  # the least and the most
     "worker": (0, math.inf),
     "MAX_ITEM_LIST_LENGTH": (1, math.inf),
     "seed": (0, 2**32 - 1),
+    "shuffle_features": (0, 2**32 - 1),
 }
 BOOLEANS = (
     *("use_gpu", "reproducibility", "show_progress", "save_dataset", "save_dataloaders", "log_wandb", "shuffle"),
@@ -43,7 +44,14 @@ MAPPINGS = {  # with an example
     "unload_col": "{'inter': ['rating']}",
     "val_interval": "{'rating': '[3,inf)'}",
 }
-UNSET = ("normalize_all", "rm_dup_inter", "state", *INTERVALS, *MAPPINGS)  # None is a value of these
+UNSET = (
+    "normalize_all",
+    "rm_dup_inter",
+    "shuffle_features",
+    "state",
+    *INTERVALS,
+    *MAPPINGS,
+)  # None is a value of these
 PARTS_OF = {
     "eval_args": ("split", "group_by", "order", "mode"),
     "train_neg_sample_args": ("distribution", "sample_num", "alpha", "dynamic", "candidate_num"),

@@ -25,7 +25,7 @@ NAMES_FILE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.
 # Settings of the pack, and arguments of the command line.
 EXTRA_KEYS = frozenset(
     {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"}
-) | {"model_source", "multimodal_dataset"}
+) | {"model_source", "multimodal_dataset", "shuffle_features"}
 
 # Settings that say where and with what a run is computed, and not what.
 PLACE = frozenset(
@@ -108,6 +108,7 @@ def data_keys() -> set[str]:
         "multimodal_dataset",
         "normalize",
         "missing_modality",
+        "shuffle_features",
         "seed",
         "reproducibility",
         *recbole_names()["data"],

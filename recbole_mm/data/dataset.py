@@ -19,7 +19,8 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.align import MISSING_MODALITY, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder, folder_of
-from recbole_mm.data.identity import keep_features
+from recbole_mm.data.identity import identity_of, keep_features
+from recbole_mm.data.shuffling import shuffled_origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class _Modality:
     mask: torch.Tensor  # (item_num,)
     source: str
     normalize: str
+    shuffled: int = 0  # the seed, 0 where the features are those of their items
 
     def __str__(self) -> str:
         real, items = int(self.mask.sum()), len(self.mask) - 1
+        control = f", shuffled between items with seed {self.shuffled}" if self.shuffled else ""
         return (
             f"{self.source}, dim {self.features.shape[1]}, {real} of {items} items ({real / items:.1%}), "
-            f"normalize {self.normalize}"
+            f"normalize {self.normalize}{control}"
         )
 
 
@@ -57,7 +60,11 @@ class MultimodalDataset(Dataset):
         known = self._item_ids_before_filters(folder)
         super()._data_processing()
         known.update(self.field2id_token[self.iid_field][1:])  # ids that stand in other fields only
-        self._modalities = {name: self._load_modality(name, spec, known, folder) for name, spec in specs.items()}
+        loaded = {name: self._load_modality(name, spec, known, folder) for name, spec in specs.items()}
+        self._modalities = self._shuffled(loaded)
+        for name, modality in self._modalities.items():
+            keep_features(self, name, modality.features)
+            self.logger.info(f"Modality {name}: {modality}")
 
     @property
     def modality_names(self) -> tuple[str, ...]:
@@ -154,10 +161,20 @@ class MultimodalDataset(Dataset):
         features, mask = align(
             table, tokens, known, missing=missing, normalize=normalize, name=name, width=spec.get("pca")
         )
-        keep_features(self, name, features)
-        modality = _Modality(features, mask, table.source, normalize)
-        self.logger.info(f"Modality {name}: {modality}")
-        return modality
+        return _Modality(features, mask, table.source, normalize)
+
+    def _shuffled(self, modalities: dict[str, _Modality]) -> dict[str, _Modality]:
+        """Return the modalities with their features exchanged between items where `shuffle_features` asks for it."""
+        seed = self.config["shuffle_features"]
+        if not seed or not modalities:
+            return modalities
+        identity_of(self).change = f"shuffle_features {seed}"
+        masks = torch.stack([modality.mask for modality in modalities.values()])
+        origins = shuffled_origins(self.field2id_token[self.iid_field], masks, seed)
+        return {
+            name: replace(modality, features=modality.features[origins], shuffled=seed)
+            for name, modality in modalities.items()
+        }
 
 
 class MultimodalSequentialDataset(MultimodalDataset, SequentialDataset):

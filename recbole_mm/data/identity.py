@@ -45,6 +45,8 @@ class Identity:
         Which it was read from.
     digests : Digests
         Of files, as far as they are known.
+    change : str
+        What was done to the data of the files, such as a shuffle of the features; empty where nothing was.
     """
 
     ids: dict[str, np.ndarray] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class Identity:
     features: dict[str, Tensor] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     digests: Digests = field(default_factory=Digests)
+    change: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -63,8 +66,8 @@ class Identity:
 
     @cached_property
     def data_hash(self) -> str:
-        """Of the content of all files."""
-        return hash_files(self.files, digests=self.digests)
+        """Of the content of all files, and of what was done to it."""
+        return hash_files(self.files, self.change, self.digests)
 
     def state(self) -> dict[str, Any]:
         """Return it as plain values and tensors; the ids of a field are one text, with a zero byte between two."""
@@ -81,7 +84,7 @@ def identity_of(dataset: Any) -> Identity:
 
 
 def data_hash(dataset: Any) -> str:
-    """Return the hash of all files that a dataset was read from."""
+    """Return the hash of all files that a dataset was read from, and of what was done to their content."""
     return with_files(dataset).data_hash
 
 

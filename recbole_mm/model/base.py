@@ -77,7 +77,8 @@ class Multimodal(nn.Module):
     ablations : mapping
         Settings without a part of the model, by what is left out or else is special about them.
     sweep_space : mapping
-        What `tune` searches without `--space`, as in its yaml: `{"reg_weight": {"loguniform": [1e-6, 1e-2]}}`.
+        What `tune` searches without `--space`, and `compare --tune-trials`, as in its yaml:
+        `{"reg_weight": {"loguniform": [1e-6, 1e-2]}}`.
     multimodal : bool
         Whether RecBole makes the dataset with modalities for the model.
     proposed : bool

@@ -41,6 +41,27 @@ def _plain(value: Any) -> Any:
     return value
 
 
+# Any version: an item that a batch has several times is counted once, so that an item's count is the number of batches
+# that have it, and a negative sample is counted like an interaction.
+def pop_counts(module: Any) -> None:
+    init = module.Pop.__init__
+
+    @functools.wraps(init)
+    def labelled(self: Any, config: Any, dataset: Any) -> None:
+        init(self, config, dataset)
+        self.LABEL = config["LABEL_FIELD"]
+
+    def counted(self: Any, interaction: Any) -> Any:
+        items = interaction[self.ITEM_ID]
+        if self.LABEL in interaction.columns:
+            items = items[interaction[self.LABEL] > 0]
+        self.item_cnt += torch.bincount(items, minlength=self.n_items)[:, None]
+        self.max_cnt = torch.max(self.item_cnt, dim=0)[0]
+        return torch.nn.Parameter(torch.zeros(1)).to(self.device)
+
+    module.Pop.__init__, module.Pop.calculate_loss = labelled, counted
+
+
 # Any version: k-means raises RuntimeError, after the data are loaded, where it has fewer points than clusters.
 def ncl_clusters(module: Any) -> None:
     init = module.NCL.__init__

@@ -69,6 +69,7 @@ def modules() -> tuple[Patch, ...]:
               "importing it turns autograd's anomaly mode on for the process; it is left as it was"),
         Patch(("recbole.trainer.hyper_tuning",), stack.search_generator,
               "hyperopt's generator has no integers of the old kind", "hyperopt 0.2.7"),
+        Patch((f"{GENERAL}.pop",), own_models.pop_counts, "Pop counts batches and negative samples, not interactions"),
         Patch((f"{GENERAL}.ncl",), own_models.ncl_clusters, "more clusters than points end in a RuntimeError"),
         Patch((TRAINER,), own_models.pretraining, "S3Rec and RaCT lose the end of their pretraining"),
         Patch((TRAINER,), own_models.lightgbm_epochs, "LightGBM fits the same trees in each of 300 epochs"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,14 +15,10 @@ import torch
 from recbole.config import Config
 from recbole.utils import init_logger, init_seed
 
-from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
-from recbole_mm.base.memory import peak_memory
-from recbole_mm.base.metrics import best_epoch
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.resuming import configure_resumed
-from recbole_mm.data.identity import data_hash
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
@@ -34,7 +29,8 @@ from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, warning
 from recbole_mm.training.groups import Groups
 from recbole_mm.training.history import read_history
-from recbole_mm.training.result_files import resolved_config, write_result, write_users
+from recbole_mm.training.result_files import write_result, write_users
+from recbole_mm.training.run_record import about_run, progress_of_run
 from recbole_mm.training.run_screen import groups_table, metrics_table
 
 
@@ -48,6 +44,8 @@ class Interrupted(Exception):
 
 def run(request: Request, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
     """Train, validate and test one model; leave checkpoint, result.json and curve.png in a folder of its own.
+
+    Where the request wants no test, the loader of the test split is dropped, and result.json is all that is left.
 
     Parameters
     ----------
@@ -87,21 +85,24 @@ def _train_and_test(
             shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
         raise
     dataset = loaders[0]._dataset
-    about = _about(config, trainer, dataset, folder)
+    about = about_run(config, trainer, dataset, folder)
 
     def write(**outcome: Any) -> dict[str, Any]:
-        result = {**outcome, **about, **_progress(config, trainer)}
+        result = {**outcome, **about, **progress_of_run(config, trainer)}
         write_result(folder, result)
         return result
 
     trainer.after_epoch = lambda: write(status="running")
     say(_summary(config, dataset))
     try:
-        trainer.fit(loaders[0], loaders[1], saved=True, show_progress=False)
+        trainer.fit(loaders[0], loaders[1], saved=request.tested, show_progress=False)
     except KeyboardInterrupt:
         checkpoint = Path(trainer.saved_model_file)
         write(status="interrupted")
         raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
+    if not request.tested:
+        valid = trainer.best_valid_result or trainer.evaluate(loaders[1], load_best_model=False)
+        return write(status="finished", seconds=perf_counter() - start, valid=dict(valid))
     test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
     write_users(folder, dataset, trainer.by_user)
     by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
@@ -130,6 +131,8 @@ def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple
     data_checks.check_catalogue(config, dataset)
     loaders = split_dataset(config, dataset)
     data_checks.check_splits(*loaders)
+    if not request.tested:
+        loaders = *loaders[:2], None
     trainer = build_trainer(config, build_model(config, loaders[0]))
     trainer.saved_model_file = str(folder / f"{config['model']}.pth")
     if request.resume:
@@ -148,38 +151,6 @@ def _resume(trainer: Any, file: Path) -> None:
 
 def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
     return next((entry["valid_groups"] for entry in history if entry.get("valid_groups")), None)
-
-
-def _about(config: Config, trainer: Any, dataset: Any, folder: Path) -> dict[str, Any]:
-    """Return what result.json holds of a run from its beginning to its end."""
-    return {
-        "model": config["model"],
-        "dataset": config["dataset"],
-        "dataset_hash": data_hash(dataset),
-        "seed": config["seed"],
-        "valid_metric": config["valid_metric"],
-        "n_parameters": _n_parameters(trainer.model),
-        "environment": environment(),
-        "config": resolved_config(config),
-        "folder": str(folder),
-    }
-
-
-def _progress(config: Config, trainer: Any) -> dict[str, Any]:
-    """Return what result.json holds of the epochs so far."""
-    seconds = [entry["seconds"] for entry in trainer.history]
-    return {
-        "best_epoch": best_epoch(trainer.history, config["valid_metric"]),
-        "epochs": len(trainer.history),
-        "seconds_per_epoch": statistics.median(seconds) if seconds else None,
-        "history": trainer.history,
-        "checkpoint": str(trainer.saved_model_file),
-        "peak_memory_mib": peak_memory(),
-    }
-
-
-def _n_parameters(model: Any) -> int:
-    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else 0  # trees have none
 
 
 def _summary(config: Config, dataset: Any) -> str:

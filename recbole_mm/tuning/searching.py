@@ -10,7 +10,7 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.settings.parameters import parameter
-from recbole_mm.tuning.space import Space
+from recbole_mm.settings.space import Domain, Space
 
 SCHEDULERS = ("asha", "median", "none")
 SEARCHES = ("random", "grid", "optuna")
@@ -66,7 +66,20 @@ def sampled(options: SweepOptions, space: Space) -> dict[str, Any]:
         from ray import tune  # noqa: PLC0415 (heavy)
 
         return {name: tune.grid_search(domain.grid(name)) for name, domain in space.items()}
-    return {name: domain.sampled() for name, domain in space.items()}
+    return {name: ray_domain(domain) for name, domain in space.items()}
+
+
+def ray_domain(domain: Domain) -> Any:
+    """Return a domain for Ray Tune to sample from."""
+    from ray import tune  # noqa: PLC0415 (heavy)
+
+    if domain.kind == "choice":
+        return tune.choice(list(domain.values))
+    if domain.kind == "randint":
+        return tune.randint(domain.values[0], domain.values[1] + 1)
+    if domain.kind == "quniform" and isinstance(domain.values[0], int):
+        return tune.qrandint(*domain.values)
+    return getattr(tune, domain.kind)(*domain.values)
 
 
 def searcher(options: SweepOptions, seed: int, first: Sequence[Values]) -> Any:

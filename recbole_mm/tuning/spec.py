@@ -19,9 +19,9 @@ from recbole_mm.configuration.valid_names import check_keys
 from recbole_mm.parallel.devices import devices_kept
 from recbole_mm.settings.names import DATA_PATH, dataset_yaml
 from recbole_mm.settings.parameters import read_parameters
+from recbole_mm.settings.space import Space
+from recbole_mm.settings.space_files import space_of
 from recbole_mm.tuning.searching import SweepOptions, n_drawn
-from recbole_mm.tuning.space import Space
-from recbole_mm.tuning.space_files import space_of
 
 
 @dataclass(frozen=True, slots=True)

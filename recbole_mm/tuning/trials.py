@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recbole_mm.base.metrics import sign
-from recbole_mm.tuning.space import Domain
+from recbole_mm.settings.space import Domain
 
 Epoch = Mapping[str, Any]
 

@@ -18,11 +18,11 @@ from recbole_mm.base.metrics import sign
 from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
+from recbole_mm.settings.space import Space
 from recbole_mm.training.run import Interrupted, run
 from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.results import read_sweep
 from recbole_mm.tuning.searching import SweepOptions
-from recbole_mm.tuning.space import Space
 from recbole_mm.tuning.spec import SweepSpec, read_spec, sweep_spec
 from recbole_mm.tuning.store import Store, within
 from recbole_mm.tuning.sweep import load_shared, run_trials

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from recbole_mm.commands.arguments.run import add_config_files
-from recbole_mm.commands.parser import Parser, names
-from recbole_mm.comparison.options import CompareOptions
+from recbole_mm.commands.parser import Parser, names, one_of
+from recbole_mm.comparison.options import CONTROLS, CompareOptions
 from recbole_mm.settings.names import DEFAULT_DATASET
 
 
@@ -12,7 +12,8 @@ def parser() -> Parser:
     """Return the parser."""
     found = Parser(
         "compare",
-        "--models=MHCR,SEA,BPR [--datasets=ml-100k] [--num-seeds=5] [--jobs=2 | --ray] [--key=value ...]",
+        "--models=MHCR,SEA,BPR [--datasets=ml-100k] [--num-seeds=5] [--tune-trials=16] [--controls=shuffled] "
+        "[--jobs=2 | --ray] [--key=value ...]",
         "Train every model on every dataset with every seed, and write the tables of a paper.",
         takes_settings=True,
         old_names={"--seeds": "--num-seeds"},
@@ -29,6 +30,11 @@ def parser() -> Parser:
     found.add_argument(
         "--ablations", type=names, default=[], metavar="NAMES",
         help="models whose declared variants become rows, too (default: none)",
+    )  # fmt: skip
+    found.add_argument(
+        "--controls", type=controls, default=[], metavar="NAMES",
+        help="shuffled: every row that reads features gets a further one, in which the items have exchanged theirs "
+        "(default: none)",
     )  # fmt: skip
     found.add_argument(
         "--baselines", type=names, metavar="NAMES",
@@ -52,3 +58,8 @@ def parser() -> Parser:
         "saved/compare-DATASETS)",
     )  # fmt: skip
     return found
+
+
+def controls(text: str) -> list[str]:
+    """Read names of controls between commas."""
+    return list(dict.fromkeys(map(one_of(list(CONTROLS)), names(text))))

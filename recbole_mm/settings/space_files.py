@@ -12,7 +12,7 @@ import yaml
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.settings.names import properties_folder
-from recbole_mm.tuning.space import Domain, Space, domain, finite_number, text_of
+from recbole_mm.settings.space import Domain, Space, domain, finite_number, text_of
 
 
 def default_space(model: str) -> Path | None:
@@ -21,16 +21,18 @@ def default_space(model: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def declared_space(model: type) -> Space | None:
-    """Return the space that a class declares as its attribute `sweep_space`, None where it declares none.
+def model_space(model: type) -> Space | None:
+    """Return the space that a class declares as its attribute `sweep_space`, else the pack's; None where none has it.
 
     Raises
     ------
     InputError
         What `space_of` raises.
     """
-    declared = getattr(model, "sweep_space", None)
-    return space_of(declared, f"{model.__name__}.sweep_space") if declared else None
+    if declared := getattr(model, "sweep_space", None):
+        return space_of(declared, f"{model.__name__}.sweep_space")
+    file = default_space(model.__name__)
+    return None if file is None else read_space(file)
 
 
 def read_space(file: Path) -> Space:

@@ -1,4 +1,4 @@
-"""What a setting may be in a sweep, and how Ray Tune draws from it."""
+"""What a setting may be in a search: a choice of values, or a range."""
 
 from __future__ import annotations
 
@@ -31,18 +31,6 @@ class Domain:
 
     kind: str
     values: tuple[Any, ...]
-
-    def sampled(self) -> Any:
-        """Return the domain for Ray Tune to sample from."""
-        from ray import tune  # noqa: PLC0415 (heavy)
-
-        if self.kind == "choice":
-            return tune.choice(list(self.values))
-        if self.kind == "randint":
-            return tune.randint(self.values[0], self.values[1] + 1)
-        if self.kind == "quniform" and isinstance(self.values[0], int):
-            return tune.qrandint(*self.values)
-        return getattr(tune, self.kind)(*self.values)
 
     def ends(self) -> tuple[Any, ...]:
         """Return all values of a choice, else low and high."""
