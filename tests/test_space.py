@@ -266,7 +266,7 @@ def test_default_spaces() -> None:
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_a_default_space_has_settings_that_its_model_knows_and_takes(file: Path) -> None:
     model, space = get_model(file.stem), read_space(file)
-    assert 3 <= len(space) <= 8
+    assert 3 <= len(space) <= 9
     assert set(space) <= known_keys(model)
     declaration = getattr(model, "parameter_class", None)
     for name, domain in space.items() if declaration else ():
