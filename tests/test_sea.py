@@ -495,3 +495,23 @@ def test_the_alignment_is_among_the_items_that_the_setting_names() -> None:
     torch.testing.assert_close(alignment(contrast_negatives="batch"), expected)
     torch.testing.assert_close(alignment(contrast_negatives=N_ITEMS), alignment(contrast_negatives="all"))
     assert alignment(contrast_negatives=3) < alignment(contrast_negatives="all")
+
+
+class TestSEAWithIds(ModelContract):
+    model = "SEA"
+    settings: ClassVar[dict[str, Any]] = TestSEA.settings | {"item_ids": True, "item_bias": True}
+    gradient_settings: ClassVar[dict[str, Any]] = TestSEA.gradient_settings
+    zero_gradient = TestSEA.zero_gradient
+
+
+def test_an_item_bias_is_added_to_the_scores_and_an_id_to_its_nodes() -> None:
+    plain, biased, ids = (small(**given).eval() for given in ({}, {"item_bias": True}, {"item_ids": True}))
+    biased.load_state_dict(plain.state_dict() | {"item_bias": torch.arange(N_ITEMS).unsqueeze(1).float()})
+    torch.testing.assert_close(all_scores(biased), all_scores(plain) + torch.arange(N_ITEMS))
+    zeros = {f"item_embeddings.{m}": torch.zeros_like(table) for m, table in enumerate(ids.item_embeddings)}
+    ids.load_state_dict(plain.state_dict() | zeros)
+    torch.testing.assert_close(all_scores(ids), all_scores(plain))
+    with torch.no_grad():
+        ids.item_embeddings[0][2] += 1
+    ids.train()
+    assert not all_scores(ids.eval()).isclose(all_scores(plain)).all()

@@ -34,6 +34,8 @@ class SEAParameters(ColdItemParameters):
     graph_weights: dict[str, float] = parameter(
         {}, "weight of each modality in the item graph, summing to 1; equal if empty [image 0.1, text 0.9]", low=0.0
     )
+    item_ids: bool = parameter(False, "add an id embedding to each modality's item nodes [false]")
+    item_bias: bool = parameter(False, "add a learned bias of the item to its scores [false]")
     bpr_log: str = parameter("natural", "logarithm of the BPR term [2]", choices=("natural", "2"))
     alpha_contrast: float = parameter(0.012, "weight of the generic alignment", low=0.0)
     temp: float = parameter(0.2, "temperature of the generic alignment", low=1e-6)
@@ -111,6 +113,9 @@ class SEA(MultimodalRecommender):
         self.modality_weight = nn.Parameter(
             nn.init.xavier_normal_(torch.empty(self.n_real_users, len(names))).softmax(1)
         )
+        ids = names if p.item_ids else ()
+        self.item_embeddings = nn.ParameterList(torch.empty(self.n_real_items, d) for _ in ids)  # (I, d)
+        self.item_bias = nn.Parameter(torch.zeros(self.n_real_items, 1)) if p.item_bias else None
         self.splits: Any = nn.ModuleList(nn.Linear(dims[name], widths[name]) for name in names)  # W_m, b_m
         self.nodes: Any = nn.ModuleList(
             nn.Sequential(nn.Linear(widths[name], 4 * d), nn.LeakyReLU(), nn.Linear(4 * d, d)) for name in names
@@ -120,7 +125,7 @@ class SEA(MultimodalRecommender):
         self.unique: Any = nn.ModuleList(nn.Linear(widths[name] // 2, p.distance_dim) for name in names)
         self.club = losses.CLUB(p.distance_dim, p.distance_dim, p.club_hidden)
         self.club_samples: list[tuple[Tensor, Tensor]] = []
-        for table in self.preferences:
+        for table in (*self.preferences, *self.item_embeddings):
             nn.init.xavier_normal_(table)
 
     def _head(self, width: int) -> nn.Sequential:
@@ -132,20 +137,21 @@ class SEA(MultimodalRecommender):
         )  # fmt: skip
 
     def forward(self) -> tuple[Tensor, Tensor, list[Projections]]:
-        """Return users (U, M d), items (I, M d) and the projections of each modality."""
+        """Return users (U, M d), items (I, M d) and each modality's projections; an item bias is a column more."""
         projections = [self._projections(m) for m in range(len(self.features))]
-        x = torch.cat(
-            [
-                l2_normalize(torch.cat([P, node[1:](projected.node)]))
-                for P, node, projected in zip(self.preferences, self.nodes, projections, strict=True)
-            ],
-            dim=1,
-        )  # (N, M d)
+        nodes = [node[1:](projected.node) for node, projected in zip(self.nodes, projections, strict=True)]
+        if self.p.item_ids:
+            nodes = [node + table for node, table in zip(nodes, self.item_embeddings, strict=True)]
+        each = zip(self.preferences, nodes, strict=True)
+        x = torch.cat([l2_normalize(torch.cat([P, node])) for P, node in each], dim=1)  # (N, M d)
         (rep,) = self.adjacency.propagate(x, [1.0] * (self.p.n_ui_layers + 1))
         users, items = rep.split([self.n_real_users, self.n_real_items])
         users = (users.unflatten(1, (len(self.features), -1)) * self.modality_weight.unsqueeze(2)).flatten(1)
         (similar,) = self.item_graph.propagate(items, [0.0] * self.p.n_mm_layers + [1.0])
-        return users, items + similar, projections
+        items = items + similar
+        if self.item_bias is not None:
+            users, items = torch.cat([users, users.new_ones(len(users), 1)], 1), torch.cat([items, self.item_bias], 1)
+        return users, items, projections
 
     def _projections(self, m: int) -> Projections:
         """Fold W_m into each linear map of Z^m; g^m is the first half of its columns, q^m the second."""
@@ -171,8 +177,8 @@ class SEA(MultimodalRecommender):
         # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
         user, item, other = self.rows(interaction)
         u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
-        l2_normalize = math.log(2) if p.bpr_log == "2" else 1.0
-        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / l2_normalize}
+        base = math.log(2) if p.bpr_log == "2" else 1.0
+        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / base}
         if p.alpha_contrast:
             terms["alignment"] = p.alpha_contrast * self._alignment(
                 [projected.head for projected in projections],
@@ -220,6 +226,6 @@ class SEA(MultimodalRecommender):
         """Return what each modality adds to users and items beside what scores are made from."""
         parts = super().parts()
         for kind in ("users", "items"):
-            each = parts[kind].chunk(len(self.modality_names), dim=1)
+            each = parts[kind].split(self.p.embedding_size, dim=1)[: len(self.modality_names)]  # without the bias
             parts |= {f"{name}, {kind}": table for name, table in zip(self.modality_names, each, strict=True)}
         return parts
