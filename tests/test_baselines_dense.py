@@ -216,8 +216,9 @@ def test_freedom_prefers_edges_of_low_degree() -> None:
     assert counts[3, 4] > 1.2 * counts[0, 4]
 
 
-def test_mgcn() -> None:
-    model = small("MGCN", cl_weight=0.5, temp=0.3, reg_weight=0.1)
+@pytest.mark.parametrize("fusion", ["paper", "released"])
+def test_mgcn(fusion: str) -> None:
+    model = small("MGCN", cl_weight=0.5, temp=0.3, reg_weight=0.1, fusion=fusion)
     w: Weights = dict(model.named_parameters())
     A, ids = adjacency(), w["item_embedding.weight"]
     behaviour = torch.cat(light_gcn(A, torch.cat([w["user_embedding.weight"], ids])))
@@ -231,9 +232,11 @@ def test_mgcn() -> None:
     score = torch.cat([linear(w, "attention.2", torch.tanh(linear(w, "attention.0", E))) for E in modal], 1)  # (N, M)
     weight = score.exp() / score.exp().sum(1, keepdim=True)
     shared = sum(weight[:, m : m + 1] * E for m, E in enumerate(modal))
-    fused = shared + sum(
+    specific = sum(
         torch.sigmoid(linear(w, f"preferences.{m}.0", behaviour)) * (E - shared) for m, E in enumerate(modal)
-    ) / len(modal)
+    )
+    n = len(modal)
+    fused = shared + specific / n if fusion == "paper" else (shared + specific) / (n + 1)
     final = behaviour + fused
 
     def contrast(nodes: np.ndarray) -> Tensor:

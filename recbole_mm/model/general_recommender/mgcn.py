@@ -21,7 +21,11 @@ class MGCNParameters(GraphParameters):
     n_ui_layers: int = parameter(2, "user-item propagation layers", low=0)
     n_mm_layers: int = parameter(1, "item-item propagation layers", low=0)
     knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
-    cl_weight: float = parameter(0.001, "weight lambda_C of the contrast of behaviour and modalities", low=0.0)
+    fusion: str = parameter(
+        "paper", "what the modalities add: the shared part and the mean of the specific ones [paper], or the sum of "
+        "them all over M + 1, as the released code has it", choices=("paper", "released"),
+    )  # fmt: skip
+    cl_weight: float = parameter(0.01, "weight lambda_C of the contrast of behaviour and modalities", low=0.0)
     temp: float = parameter(0.2, "temperature of that contrast", low=1e-6)
     reg_weight: float = parameter(1e-4, "weight lambda_E of the L2 term of a batch's embeddings", low=0.0)
 
@@ -62,9 +66,12 @@ class MGCN(GraphRecommender):
         each = torch.stack(modal, dim=1)  # (n, M, d)
         shared = (self.attention(each).softmax(1) * each).sum(1)
         specific = [prefers(behaviour) * (view - shared) for prefers, view in zip(self.preferences, modal, strict=True)]
+        if self.p.fusion == "released":
+            return (shared + torch.stack(specific).sum(0)) / (len(modal) + 1)
         return shared + torch.stack(specific).mean(0)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss by name; a contrast of weight 0 is not computed."""
         p, (behaviour, modal) = self.p, self.forward()
         users, *items = self.rows(interaction)
         # Each node of the batch is fused once, and no other.
@@ -74,15 +81,17 @@ class MGCN(GraphRecommender):
         user, item, other = row.chunk(3)
         u, i, j = (F.embedding(rows, behaviour + fused) for rows in (user, item, other))
         i, j = (self.dropped(each, final) for each, final in zip(items, (i, j), strict=True))
-        contrast = [
-            losses.info_nce(F.embedding(rows, fused), F.embedding(rows, behaviour), p.temp, count)
-            for rows, count in (batch.unique(return_counts=True) for batch in (user, item))
-        ]
-        return {
+        terms = {
             "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
-            "cl": p.cl_weight * torch.stack(contrast).sum(),
             "reg": p.reg_weight * losses.squared_norm([u, i, j], len(user)),
         }
+        if p.cl_weight:
+            contrast = [
+                losses.info_nce(F.embedding(rows, fused), F.embedding(rows, behaviour), p.temp, count)
+                for rows, count in (batch.unique(return_counts=True) for batch in (user, item))
+            ]
+            terms["cl"] = p.cl_weight * torch.stack(contrast).sum()
+        return terms
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         behaviour, modal = self.forward()

@@ -73,8 +73,8 @@ class Forward(NamedTuple):
 class MHCR(GraphRecommender):
     r"""MHCR for any number of modalities.
 
-    Two readings of the final embedding exist; the default is the one with the better validation metric on ml-100k and
-    TikTok. `reading="paper"`: `E_content + E_side + alpha * rownorm(sum G^m)`.
+    Two readings of the final embedding exist; the default is the one with the better validation metric on ml-100k.
+    `reading="paper"`: `E_content + E_side + alpha * rownorm(sum G^m)`.
     `reading="released"`: the released code's, with the last propagation layer `E^(n_ui_layers)` for `E_side`.
     """
 
