@@ -419,7 +419,7 @@ REPAIRED = {"logit_scale": 3.0, "hyper_users": "mean", "hyper_centre": True, "n_
 
 
 def resultant_length(table: Tensor) -> float:
-    return float(F.normalize(table, dim=1).mean(0).norm())
+    return float(F.normalize(table.detach(), dim=1).mean(0).norm())
 
 
 def test_the_repaired_hypergraph_tells_nodes_apart() -> None:

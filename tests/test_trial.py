@@ -105,6 +105,10 @@ def test_a_trial_goes_on_from_its_checkpoint(session: Session) -> None:
 
     assert curve(session.reports) == curve(straight)[2:]
     session.reports = []
+    (Path(session.checkpoint.path) / trial.REPORTED).write_text("1")  # the sweep was killed before it noted the second
+    trial.train_trial({}, spec, shared)
+    assert curve(session.reports) == curve(straight)[1:]
+    session.reports = []
     shutil.rmtree(session.checkpoints[0].path)  # killed when Ray had deleted it and not yet noted the next
     trial.train_trial({}, spec, shared)
     assert curve(session.reports) == curve(straight)

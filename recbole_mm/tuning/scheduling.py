@@ -11,7 +11,7 @@ from pyarrow.fs import FileSelector, FileType, copy_files
 
 from recbole_mm.tuning.spec import SweepSpec
 from recbole_mm.tuning.store import Store
-from recbole_mm.tuning.trial import HISTORY
+from recbole_mm.tuning.trial import HISTORY, REPORTED
 
 
 def name_of(trial: Any) -> str:
@@ -64,7 +64,7 @@ def lasting(kind: Any, first: list[dict[str, Any]], address: str) -> Any:
 
 
 def keep_restorable(trial: Any, n_reported: int) -> None:
-    """Put the newest usable checkpoint of a trial in the place of the one that Ray has noted, where that is gone.
+    """Put the newest checkpoint of a trial in the place of the one that Ray has noted, where that is gone.
 
     Ray deletes old checkpoints before it notes new ones. A trial of a sweep that was killed between the two would fail.
 
@@ -72,28 +72,32 @@ def keep_restorable(trial: Any, n_reported: int) -> None:
     ----------
     trial : ray.tune.experiment.Trial
     n_reported : int
-        Epochs that it has reported. A trial that has outlived the sweep leaves checkpoints beyond them, from which it
-        would go on with a gap in its curve.
+        Epochs that it has reported, which is written beside the checkpoint: Ray writes reports later than checkpoints,
+        and a trial that outlives the sweep goes on making them. What lies between is reported by the restored trial.
     """
     noted = trial.checkpoint
-    if noted is None or noted.filesystem.get_file_info(noted.path).type is not FileType.NotFound:
+    if noted is None:
         return
-    around, _, _ = noted.path.rpartition("/")
-    found = noted.filesystem.get_file_info(FileSelector(around, allow_not_found=True))
-    newer = sorted(one.path for one in found if one.base_name.startswith("checkpoint_"))
-    usable = [path for path in newer if 0 < _n_trained(noted.filesystem, path) <= n_reported]
-    noted.filesystem.create_dir(noted.path)  # without any other the trial finds it empty, and begins anew
-    if usable:
-        copy_files(usable[-1], noted.path, source_filesystem=noted.filesystem, destination_filesystem=noted.filesystem)
+    if noted.filesystem.get_file_info(noted.path).type is FileType.NotFound:
+        around, _, _ = noted.path.rpartition("/")
+        found = noted.filesystem.get_file_info(FileSelector(around, allow_not_found=True))
+        newer = sorted(one.path for one in found if one.base_name.startswith("checkpoint_"))
+        whole = [path for path in newer if _is_whole(noted.filesystem, path)]
+        noted.filesystem.create_dir(noted.path)  # without any other the trial finds it empty, and begins anew
+        if whole:
+            both = {"source_filesystem": noted.filesystem, "destination_filesystem": noted.filesystem}
+            copy_files(whole[-1], noted.path, **both)
+    with noted.filesystem.open_output_stream(f"{noted.path}/{REPORTED}") as stream:
+        stream.write(str(n_reported).encode())
 
 
-def _n_trained(filesystem: Any, checkpoint: str) -> int:
-    """Return the epochs that a checkpoint knows, 0 for one that is not whole."""
+def _is_whole(filesystem: Any, checkpoint: str) -> bool:
+    """Return whether the history of a checkpoint, which is written last, can be read."""
     try:
         with filesystem.open_input_stream(f"{checkpoint}/{HISTORY}") as stream:
-            return len(json.loads(stream.read()))
+            return isinstance(json.loads(stream.read()), list)
     except (OSError, ValueError):
-        return 0
+        return False
 
 
 def reported(trial: Any, address: str) -> Iterator[dict[str, Any]]:

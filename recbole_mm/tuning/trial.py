@@ -23,6 +23,7 @@ from recbole_mm.tuning.data import Shared, prepare
 from recbole_mm.tuning.spec import SweepSpec
 
 STATE, HISTORY = "trainer.pth", "history.json"
+REPORTED = "reported.txt"  # how many epochs of the history were reported, in a checkpoint that is restored
 
 
 def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> None:
@@ -44,8 +45,12 @@ def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> N
         init_seed(config["seed"], config["reproducibility"])
         train, valid = (prepare(config) if data_keys() & set(values) else shared).loaders(config)
         trainer = build_trainer(config, build_model(config, train))
-        if not _resumed(trainer, tune.get_checkpoint()):
+        missed = _resumed(trainer, tune.get_checkpoint())
+        if missed is None:
             data_checks.check_scores(trainer, valid)
+        for entry in missed or ():
+            if entry["valid"] is not None:
+                tune.report(_told(entry, config))
 
         def report(epoch: int, score: float) -> None:
             told = _told(trainer.history[-1], config)
@@ -70,17 +75,21 @@ def _told(entry: Mapping[str, Any], config: Config) -> dict[str, Any]:
     return told | {"seconds": entry["seconds"], "gpu": config["gpu_id"], "finished": False}
 
 
-def _resumed(trainer: Any, checkpoint: Any) -> bool:
-    """Take up a checkpoint; one that Ray had replaced when the sweep was killed is gone, and the trial begins anew."""
+def _resumed(trainer: Any, checkpoint: Any) -> list[dict[str, Any]] | None:
+    """Take up a checkpoint, and return the epochs of its history that have not been reported.
+
+    None where there is none: one that Ray had replaced when the sweep was killed is gone, and the trial begins anew.
+    """
     if checkpoint is None:
-        return False
+        return None
     with checkpoint.as_directory() as folder:
-        state, history = Path(folder) / STATE, Path(folder) / HISTORY
+        state, history, reported = (Path(folder) / name for name in (STATE, HISTORY, REPORTED))
         if not (state.is_file() and history.is_file()):
-            return False
+            return None
         trainer.resume_checkpoint(state)
         trainer.history = json.loads(history.read_text(encoding="utf-8"))
-    return True
+        n_reported = int(reported.read_text(encoding="utf-8")) if reported.is_file() else len(trainer.history)
+        return list(trainer.history[n_reported:])
 
 
 def _save(trainer: Any, epoch: int, folder: Path) -> None:
