@@ -88,13 +88,8 @@ def compare(
         tuned = _tune(configured, searches, options, ray=ray, out=out, say=say)
         with devices_kept():
             planned_runs = _planned(configured, tuned, options, **where)
-        missing = [planned for planned in planned_runs if not _is_finished(planned)]
-        say(f"{len(planned_runs)} runs, {len(planned_runs) - len(missing)} already finished; results in {out}")
         try:
-            _train(missing, len(planned_runs) - len(missing), options, ray, say)
-        except KeyboardInterrupt:
-            done = sum(map(_is_finished, planned_runs))
-            raise Unfinished(f"after {done} of {len(planned_runs)} runs", out) from None
+            _train_missing("runs", planned_runs, options, ray=ray, out=out, say=say, where=f"; results in {out}")
         finally:
             benchmarks = [
                 collected(each, planned_runs, tuning_of(each, tuned, options.tune_trials)) for each in configured
@@ -114,14 +109,8 @@ def _tune(
 ) -> list[TunedRow]:
     """Train the trials that are missing, and return what all have found; nothing where nothing is tuned."""
     trials = sorted((trial.run for each in searches for one in each for trial in one.trials), key=lambda run: run.trial)
-    missing = [planned for planned in trials if not _is_finished(planned)]
-    if trials:
-        say(f"{len(trials)} trials, {len(trials) - len(missing)} already finished")
     try:
-        _train(missing, len(trials) - len(missing), options, ray, say)
-    except KeyboardInterrupt:
-        done = sum(map(_is_finished, trials))
-        raise Unfinished(f"after {done} of {len(trials)} trials", out) from None
+        _train_missing("trials", trials, options, ray=ray, out=out, say=say)
     finally:
         tuned = [tuned_row(one, rows.config) for rows, each in zip(configured, searches, strict=False) for one in each]
         for row in tuned:
@@ -146,14 +135,30 @@ def _planned(
     return sorted(planned_runs, key=lambda planned: planned.seed)
 
 
-def _train(planned_runs: Sequence[PlannedRun], done: int, options: CompareOptions, ray: str | None, say: Line) -> None:
-    """Train runs, and tell the result of each."""
-    if not planned_runs:
+def _train_missing(
+    what: str,
+    planned_runs: Sequence[PlannedRun],
+    options: CompareOptions,
+    *,
+    ray: str | None,
+    out: Path,
+    say: Line,
+    where: str = "",
+) -> None:
+    """Train the runs that have no result, and tell that of each; `where` ends the line that counts them."""
+    missing = [planned for planned in planned_runs if not _is_finished(planned)]
+    done = len(planned_runs) - len(missing)
+    if planned_runs:
+        say(f"{len(planned_runs)} {what}, {done} already finished{where}")
+    if not missing:
         return
-    progress = Progress(planned_runs, done)
+    progress = Progress(missing, done)
     try:
-        for planned in in_processes(planned_runs, options.jobs) if ray is None else in_ray(planned_runs, options, ray):
+        for planned in in_processes(missing, options.jobs) if ray is None else in_ray(missing, options, ray):
             progress.ended(planned, *_ending(planned))
+    except KeyboardInterrupt:
+        done = sum(map(_is_finished, planned_runs))
+        raise Unfinished(f"after {done} of {len(planned_runs)} {what}", out) from None
     finally:
         progress.close()
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.graphs.building import bipartite_adjacency, fused_knn_graph, interaction_matrix
+from recbole_mm.graphs.building import fused_knn_graph
 from recbole_mm.graphs.products import SparseGraph
-from recbole_mm.model.base import BufferList, MultimodalRecommender
+from recbole_mm.model.base import BufferList
+from recbole_mm.model.graph_base import BipartiteRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItemParameters
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
@@ -63,7 +64,7 @@ class Projections(NamedTuple):
     unique: Tensor  # t2 (I, distance_dim)
 
 
-class SEA(MultimodalRecommender):
+class SEA(BipartiteRecommender):
     r"""SEA for two or more modalities.
 
     The CLUB estimator is trained by `SEATrainer`, on what `club_samples` holds after each loss: with
@@ -94,7 +95,6 @@ class SEA(MultimodalRecommender):
         if odd := [name for name, width in widths.items() if width % 2]:
             raise InputError(f"widths of {', '.join(odd)}: must be even, half generic and half unique")
 
-        self.adjacency = SparseGraph(bipartite_adjacency(interaction_matrix(dataset)), symmetric=True)  # A_hat (N, N)
         weights, method = self.graph_weights(), self.engine.neighbour_search
         self.item_graph = SparseGraph(  # T (I, I)
             fused_knn_graph(self.features, self.masks, weights, p.knn_k, method)
@@ -145,7 +145,7 @@ class SEA(MultimodalRecommender):
         each = zip(self.preferences, nodes, strict=True)
         x = torch.cat([l2_normalize(torch.cat([P, node])) for P, node in each], dim=1)  # (N, M d)
         (rep,) = self.adjacency.propagate(x, [1.0] * (self.p.n_ui_layers + 1))
-        users, items = rep.split([self.n_real_users, self.n_real_items])
+        users, items = self.sides(rep)
         users = (users.unflatten(1, (len(self.features), -1)) * self.modality_weight.unsqueeze(2)).flatten(1)
         (similar,) = self.item_graph.propagate(items, [0.0] * self.p.n_mm_layers + [1.0])
         items = items + similar
@@ -174,15 +174,13 @@ class SEA(MultimodalRecommender):
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
         p = self.p
         users, items, projections = self.forward()
-        # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
-        user, item, other = self.rows(interaction)
-        u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
+        bpr, _ = self.ranking(interaction, users, items)
         base = math.log(2) if p.bpr_log == "2" else 1.0
-        terms = {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)) / base}
+        terms = {"bpr": bpr / base}
         if p.alpha_contrast:
             terms["alignment"] = p.alpha_contrast * self._alignment(
                 [projected.head for projected in projections],
-                torch.cat([item, other]),
+                torch.cat(self.rows(interaction, self.ITEM_ID, self.NEG_ITEM_ID)),
             )
         if p.ureg:
             terms["distancing"] = p.ureg * self._distancing(projections)

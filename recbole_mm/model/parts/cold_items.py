@@ -126,4 +126,5 @@ class FeatureItems(nn.Module):
         A cold item keeps its row, as it is met as a negative only, which would teach that its features mean nothing.
         """
         replaced = (torch.rand(len(item), device=item.device) < share) & self.trained[item]
-        return torch.where(replaced.unsqueeze(1), self.layers(F.embedding(item, self.content)), rows)
+        said = self.layers(self.content[item[replaced]])
+        return rows.masked_scatter(replaced.unsqueeze(1), said)
