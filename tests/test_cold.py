@@ -11,6 +11,7 @@ import pytest
 import torch
 from model_contract import DATASETS, ModelContract
 from recbole.utils import get_model
+from torch.nn import functional as F
 
 from recbole_mm.commands.cli import main
 from recbole_mm.model.parts.cold_items import ColdItems, FeatureItems, cold_to_trained
@@ -50,40 +51,50 @@ def test_nothing_to_replace(trained: np.ndarray) -> None:
     torch.testing.assert_close(cold(items), items)
 
 
-def feature_items() -> FeatureItems:
+DEGREE = np.array([6, 1, 2, 0, 0, 0])
+
+
+def feature_items(**options: float) -> FeatureItems:
     torch.manual_seed(3)
-    return FeatureItems([IMAGE, AUDIO], [torch.tensor([True] * 4 + [False, True]), HAS_AUDIO], TRAINED, 2)
+    masks = [torch.tensor([True] * 4 + [False, True]), HAS_AUDIO]
+    return FeatureItems([IMAGE, AUDIO], masks, DEGREE, 2, **{"scale": 1.5, "prior": 2.0} | options).eval()
 
 
-def test_features_speak_for_cold_items_alone() -> None:
+def test_features_speak_for_cold_items_and_in_part_for_those_with_few_interactions() -> None:
     made, items = feature_items(), torch.randn(6, 2)
-    out = made(items)
-    said = made.layers(made.content)
-    assert torch.equal(out[[0, 1, 2, 4]], items[[0, 1, 2, 4]])  # item 4 has no features
-    assert torch.equal(out[[3, 5]], said[[3, 5]])
+    out, said = made(items), F.normalize(made.layers(made.content), dim=1)
+    said = said * 1.5 * items[:3].norm(dim=1).mean()
+    for row, share in enumerate([2 / 8, 2 / 3, 2 / 4, 1, 0, 1]):  # item 4 has no features
+        torch.testing.assert_close(out[row], share * said[row] + (1 - share) * items[row])
     lengths = made.content.square().sum(1)
     assert lengths.tolist() == pytest.approx([1, 2, 2, 2, 0, 1])  # each modality that is there has length 1
 
 
-@pytest.mark.parametrize(("share", "replaced"), [(0.0, []), (0.9999999, [0, 1, 2])])
-def test_dropped_ids_are_those_of_trained_items(share: float, replaced: list[int]) -> None:
-    made, item = feature_items(), torch.arange(6)
-    rows = torch.randn(6, 2)
-    out = made.dropped(item, rows, share)
-    said = made.layers(made.content)
-    assert [place for place in range(6) if not torch.equal(out[place], rows[place])] == replaced
-    torch.testing.assert_close(out[replaced], said[replaced])
+def test_without_a_prior_features_speak_for_cold_items_alone() -> None:
+    made, items = feature_items(prior=0.0), torch.randn(6, 2)
+    assert [row for row in range(6) if not torch.equal(made(items)[row], items[row])] == [3, 5]
+
+
+def test_the_loss_of_features_reaches_the_network_alone() -> None:
+    made, users = feature_items(), torch.randn(3, 2, requires_grad=True)
+    item = torch.tensor([0, 2, 1])
+    loss = made.loss(item, users)
+    cosines = F.normalize(made.layers(made.content[item]), dim=1) @ F.normalize(users, dim=1).T / 0.2
+    torch.testing.assert_close(loss, F.cross_entropy(cosines, torch.arange(3)))
+    loss.backward()
+    assert users.grad is None
+    assert all(weight.grad.abs().sum() > 0 for weight in made.parameters())
 
 
 @pytest.mark.parametrize("model", ["LATTICE", "BM3", "FREEDOM", "MGCN", "XSimGCL", "MMHCL", "LGMRec", "MHCR"])
 def test_every_graph_model_learns_what_features_say_of_items(model: str) -> None:
     contract = type("Contract", (ModelContract,), {"model": model})
-    made = contract.built(cold_items="features", id_dropout=0.5)
+    made = contract.built(cold_items="features", cold_prior=0.0)
     made.model.train()
     made.model.calculate_loss(next(iter(made.train))).backward()
     assert all(weight.grad.abs().sum() > 0 for weight in made.model.cold.parameters())
     items = made.model.eval().scoring_embeddings()[1][1:]
-    cold = made.model.cold.cold.squeeze(1)
+    cold = made.model.cold.share.squeeze(1) == 1
     assert 0 < cold.sum() < len(cold)
     assert len(items[cold].unique(dim=0)) == cold.sum()
     built_own = contract.built().model.eval()

@@ -24,12 +24,16 @@ class GraphParameters(ColdItemParameters):
 
     cold_items: str = parameter(
         "own", "final embedding of an item without training interactions: its own [own], the mean of the trained items "
-        "that are most similar to it (neighbours), or what a network makes of its features, which id_dropout trains "
-        "(features)", choices=("neighbours", "own", "features"),
+        "that are most similar to it (neighbours), or what a network learns to make of its features (features)",
+        choices=("neighbours", "own", "features"),
     )  # fmt: skip
-    id_dropout: float = parameter(
-        0.2, "with cold_items=features: share of a batch's items that are represented by their features alone",
-        low=0.0, high=0.999,
+    cold_scale: float = parameter(
+        2.0, "with cold_items=features: length of what features say, in mean lengths of the final embeddings of items "
+        "with training interactions", low=0.0,
+    )  # fmt: skip
+    cold_prior: float = parameter(
+        3.0, "with cold_items=features: an item with n training interactions is what its features say by the share "
+        "cold_prior / (cold_prior + n)", low=0.0,
     )  # fmt: skip
     embedding_size: int = parameter(64, "width d of the id embeddings", low=1)
 
@@ -66,21 +70,29 @@ class BipartiteRecommender(MultimodalRecommender):
         users, items = nodes.split([self.n_real_users, self.n_real_items])
         return users, items
 
-    def ranking(self, interaction: Any, users: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the BPR loss of a batch, and its rows of users, items and negative items, each (batch, d).
+    def ranking(
+        self, interaction: Any, users: Tensor, items: Tensor
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """Return the terms of the loss that rank a batch, and its rows of users, items and negative items.
 
         By `F.embedding`: the backward of indexing adds repeated rows in any order when threads share it.
+
+        Returns
+        -------
+        dict of str to Tensor
+            `bpr`, and with `cold_items=features` that of `content_term`.
+        tuple of Tensor, each (batch, d)
         """
         user, item, other = self.rows(interaction)
-        u = F.embedding(user, users)
-        i, j = (self.dropped(rows, F.embedding(rows, items)) for rows in (item, other))
-        return losses.bpr((u * i).sum(1), (u * j).sum(1)), [u, i, j]
+        u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
+        return {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1))} | self.content_term(item, u), (u, i, j)
 
-    def dropped(self, item: Tensor, rows: Tensor) -> Tensor:
-        """Return final embeddings (n, d) of items (n,), a share `id_dropout` of them made from their features alone."""
-        if not (self.training and isinstance(self.cold, FeatureItems)):
-            return rows
-        return self.cold.dropped(item, rows, self.p.id_dropout)
+    def content_term(self, item: Tensor, u: Tensor) -> dict[str, Tensor]:
+        """Return the loss by which the features of items (batch,) tell their users, final embeddings (batch, d).
+
+        Empty without `cold_items=features`. No gradient reaches the users.
+        """
+        return {"content": self.cold.loss(item, u)} if isinstance(self.cold, FeatureItems) else {}
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         users, items = self.forward()
@@ -106,9 +118,9 @@ class GraphRecommender(BipartiteRecommender):
         self.user_embedding = nn.Embedding(self.n_real_users, self.p.embedding_size)
         self.item_embedding = nn.Embedding(self.n_real_items, self.p.embedding_size)
         if self.p.cold_items == "features":
-            trained = interaction_matrix(dataset).sum(axis=0) > 0
+            p, degree = self.p, interaction_matrix(dataset).sum(axis=0)
             features = [X.detach() for X in self.features]
-            self.cold = FeatureItems(features, self.masks, trained, self.p.embedding_size)
+            self.cold = FeatureItems(features, self.masks, degree, p.embedding_size, p.cold_scale, p.cold_prior)
 
     def initialise(self, *others: Any) -> None:
         """Draw the id embeddings, and the weights of other modules or parameters, by Xavier's uniform rule."""

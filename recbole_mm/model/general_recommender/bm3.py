@@ -59,7 +59,7 @@ class BM3(GraphRecommender):
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, users, items = self.p, *self.forward()
         user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
-        h_u, h_i = F.embedding(user, users), self.dropped(item, F.embedding(item, items))
+        h_u, h_i = F.embedding(user, users), F.embedding(item, items)
         (online_u, target_u), (online_i, target_i) = self._views(h_u), self._views(h_i)
         each = _cosine_distance(online_u, target_i) + _cosine_distance(
             online_i, target_u
@@ -68,15 +68,12 @@ class BM3(GraphRecommender):
             online_m, target_m = self._views(project(F.embedding(item, X)))
             between, within = _cosine_distance(online_m, target_i), _cosine_distance(online_m, target_m)
             each = each + p.cl_weight * real[item] * (between + within)
-        return {"alignment": each.mean(), "reg": p.reg_weight * losses.squared_norm([h_u, h_i], len(user))}
+        reg = p.reg_weight * losses.squared_norm([h_u, h_i], len(user))
+        return {"alignment": each.mean(), "reg": reg} | self.content_term(item, online_u)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
-        """Return what scores are made from; cold items take their place before the predictor, as in the loss."""
         users, items = self.forward()
-        return self.predictor(users), self.predictor(self.cold(items))
-
-    def scored(self) -> tuple[Tensor, Tensor]:
-        return self.embeddings()
+        return self.predictor(users), self.predictor(items)
 
 
 def _cosine_distance(online: Tensor, target: Tensor) -> Tensor:

@@ -64,8 +64,7 @@ class FREEDOM(PrunedGraphRecommender, GraphRecommender):
         return users, items + similar
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
-        bpr, (u, *_) = self.ranking(interaction, *self.forward(self.epoch_adjacency()))
-        terms = {"bpr": bpr}
+        terms, (u, *_) = self.ranking(interaction, *self.forward(self.epoch_adjacency()))
         i, j = self.rows(interaction, self.ITEM_ID, self.NEG_ITEM_ID)
         modalities = zip(self.modality_names, self.features, self.projections, self.real, strict=True)
         for name, X, project, real in modalities:

@@ -105,8 +105,8 @@ class LATTICE(GraphRecommender):
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         learned = self._learn() if self.learned is None else self.learned
         self.learned = [edges._replace(weights=edges.weights.detach()) for edges in learned]
-        bpr, rows = self.ranking(interaction, *self.forward(learned))
-        return {"bpr": bpr, "reg": self.p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
+        terms, rows = self.ranking(interaction, *self.forward(learned))
+        return terms | {"reg": self.p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward(self._learn())

@@ -99,8 +99,8 @@ class LGMRec(GraphRecommender):
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, (final, hyper) = self.p, self.forward()
-        bpr, rows = self.ranking(interaction, *self.sides(final))
-        terms = {"bpr": bpr, "reg": p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
+        terms, rows = self.ranking(interaction, *self.sides(final))
+        terms["reg"] = p.reg_weight * losses.squared_norm(rows, len(rows[0]))
         if self.contrasts:
             user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
             sides = zip((user, item), zip(*hyper, strict=True), strict=True)

@@ -164,20 +164,14 @@ class MHCR(GraphRecommender):
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
-        p, out, n_users = self.p, self.forward(), self.n_real_users
-        user, *pair = self.rows(interaction)
-        positive, negative = (item + n_users for item in pair)
-        # F.embedding, not indexing: the backward of indexing adds repeated rows in any order when threads share it.
-        u, i, j = F.embedding(torch.stack([user, positive, negative]), out.final)
-        i, j = (self.dropped(item, final) for item, final in zip(pair, (i, j), strict=True))
-        norms = [side.norm() for side in self.sides(out.final)]
-        terms = {
-            "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
-            "reg": p.reg_weight * losses.squared_norm([u, i, j], self.batch_size),
-            "emb": p.embloss_weight * sum(norms) / self.n_real_items,
-        }
+        p, out = self.p, self.forward()
+        user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
+        users, items = self.sides(out.final)
+        terms, rows = self.ranking(interaction, users, items)
+        terms["reg"] = p.reg_weight * losses.squared_norm(rows, self.batch_size)
+        terms["emb"] = p.embloss_weight * (users.norm() + items.norm()) / self.n_real_items
         # Contrasts see each node of the batch once, with how often it occurs: equal to repeating it, and cheaper.
-        batch = [node.unique(return_counts=True) for node in (user, positive)]
+        batch = [node.unique(return_counts=True) for node in (user, item + self.n_real_users)]
         if p.cl_loss:
             users, items = (
                 losses.info_nce(F.embedding(node, out.side), F.embedding(node, out.content), 0.2, count)

@@ -75,8 +75,8 @@ class MMHCL(GraphRecommender):
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, (users, items) = self.p, self.forward()
-        bpr, rows = self.ranking(interaction, users[0] + users[1], items[0] + items[1])
-        terms = {"bpr": bpr, "reg": p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
+        terms, rows = self.ranking(interaction, users[0] + users[1], items[0] + items[1])
+        terms["reg"] = p.reg_weight * losses.squared_norm(rows, len(rows[0]))
         user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
         if p.user_cl_weight:
             terms["cl of users"] = p.user_cl_weight * self._contrast(*users, user)

@@ -81,8 +81,7 @@ class PGL(PrunedGraphRecommender):
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p = self.p
         users, items = self.forward(self.low_rank or self.epoch_adjacency())
-        bpr, _ = self.ranking(interaction, users, items)
-        terms = {"bpr": bpr}
+        terms, _ = self.ranking(interaction, users, items)
         if p.cl_weight:
             user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
             batch = [F.embedding(rows.unique(), table) for rows, table in ((user, users), (item, items))]

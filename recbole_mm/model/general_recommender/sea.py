@@ -174,9 +174,9 @@ class SEA(BipartiteRecommender):
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
         p = self.p
         users, items, projections = self.forward()
-        bpr, _ = self.ranking(interaction, users, items)
-        base = math.log(2) if p.bpr_log == "2" else 1.0
-        terms = {"bpr": bpr / base}
+        terms, _ = self.ranking(interaction, users, items)
+        if p.bpr_log == "2":
+            terms["bpr"] = terms["bpr"] / math.log(2)
         if p.alpha_contrast:
             terms["alignment"] = p.alpha_contrast * self._alignment(
                 [projected.head for projected in projections],

@@ -60,8 +60,8 @@ class XSimGCL(GraphRecommender):
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, (final, layer) = self.p, self.forward(self.p.eps)
-        bpr, rows = self.ranking(interaction, *self.sides(final))
-        terms = {"bpr": bpr, "reg": p.reg_weight * losses.squared_norm(rows, len(rows[0]))}
+        terms, rows = self.ranking(interaction, *self.sides(final))
+        terms["reg"] = p.reg_weight * losses.squared_norm(rows, len(rows[0]))
         if p.cl_weight:
             user, item = self.rows(interaction, self.USER_ID, self.ITEM_ID)
             batch = [nodes.unique() for nodes in (user, self.n_real_users + item)]

@@ -13,9 +13,12 @@ from torch.nn import functional as F
 
 from recbole_mm.graphs.nearest import nearest_among
 from recbole_mm.graphs.products import SparseGraph
+from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.losses import info_nce
 from recbole_mm.settings.parameters import parameter
 
 COLD_NEIGHBOURS = 10  # in each modality, of a model without the parameter knn_k
+CONTENT_BATCH = 512  # pairs of an item and a user
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,42 +92,62 @@ class ColdItems(nn.Module):
 
 
 class FeatureItems(nn.Module):
-    """Says what an item is by its features alone, in the place of its final embedding.
+    """Says what an item is by its features alone, and blends that into final embeddings in evaluation.
 
-    In training it takes the place of some items that have interactions, so that it learns to be scored as they are; in
-    evaluation it takes the place of cold items.
+    A network is trained to tell an item's users from others by its features, beside the model and without a gradient
+    into it, so that the model is trained as without it. An item with n training interactions consists of what the
+    network says by a share of `prior / (prior + n)`, a cold item as a whole.
 
     Parameters
     ----------
-    features, masks, trained
+    features, masks
         As in `cold_to_trained`.
+    degree : int array (n_items,)
+        Training interactions of each item.
     width : int
         Of the final embeddings.
+    scale : float
+        Length of what the network says, in mean lengths of the final embeddings of items with interactions: a cold
+        item has to compete with them, though its direction is less certain than theirs.
+    prior : float
+        At least 0; with 0 the items with interactions stay as they are.
     """
 
     content: Tensor  # (n_items, dim)
-    cold: Tensor  # (n_items, 1)
+    share: Tensor  # (n_items, 1)
     trained: Tensor  # (n_items,)
 
-    def __init__(self, features: Sequence[Tensor], masks: Sequence[Tensor], trained: np.ndarray, width: int) -> None:
+    def __init__(
+        self,
+        features: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        degree: np.ndarray,
+        width: int,
+        scale: float,
+        prior: float,
+    ) -> None:
         super().__init__()
+        self.scale = scale
         known = [F.normalize(X, dim=1) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
         self.register_buffer("content", torch.cat(known, dim=1), persistent=False)  # (n_items, dim)
         some = torch.stack(list(masks)).any(0)
-        is_trained = torch.from_numpy(trained).to(some.device)
-        self.register_buffer("cold", (some & ~is_trained).unsqueeze(1), persistent=False)
-        self.register_buffer("trained", some & is_trained, persistent=False)
+        n = torch.from_numpy(np.asarray(degree)).to(some.device)
+        share = torch.where(n > 0, prior / (prior + n).clamp_min(1), 1.0) * some
+        self.register_buffer("share", share.to(self.content.dtype).unsqueeze(1), persistent=False)
+        self.register_buffer("trained", n > 0, persistent=False)
         dim = self.content.shape[1]
-        self.layers = nn.Sequential(nn.Linear(dim, 2 * width), nn.LeakyReLU(), nn.Linear(2 * width, width))
+        self.layers = nn.Sequential(
+            nn.Linear(dim, 4 * width), nn.LeakyReLU(), nn.Dropout(0.5), nn.Linear(4 * width, width)
+        )
 
     def forward(self, items: Tensor) -> Tensor:  # (n_items, d)
-        return torch.where(self.cold, self.layers(self.content), items)
+        length = self.scale * items[self.trained].norm(dim=1).mean() if self.trained.any() else self.scale
+        return torch.lerp(items, length * l2_normalize(self.layers(self.content)), self.share)
 
-    def dropped(self, item: Tensor, rows: Tensor, share: float) -> Tensor:
-        """Return rows (n, d) of the items `item` (n,); of a share of them what the features say.
+    def loss(self, item: Tensor, users: Tensor) -> Tensor:
+        """Return InfoNCE between what features say of items (n,) and their users' final embeddings (n, d), in nats.
 
-        A cold item keeps its row, as it is met as a negative only, which would teach that its features mean nothing.
+        Of a large batch the first `CONTENT_BATCH` pairs are taken, as the cost grows with their square.
         """
-        replaced = (torch.rand(len(item), device=item.device) < share) & self.trained[item]
-        said = self.layers(self.content[item[replaced]])
-        return rows.masked_scatter(replaced.unsqueeze(1), said)
+        item, users = item[:CONTENT_BATCH], users[:CONTENT_BATCH].detach()
+        return info_nce(self.layers(self.content[item]), users, 0.2)
