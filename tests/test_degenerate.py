@@ -13,7 +13,7 @@ from model_contract import DATASETS
 from torch import nn
 
 from recbole_mm.commands import cli
-from recbole_mm.training.degenerate import degenerate_parts, resultant_length
+from recbole_mm.training.degenerate import LIMIT, degenerate_parts, resultant_length, resultant_lengths
 
 RUN = ["run", "--dataset=microvideo", f"--data_path={DATASETS}", "--epochs=1", "--embedding_size=8"]
 
@@ -31,7 +31,9 @@ def test_any_model_s_embedding_tables_are_looked_at() -> None:
         model["good"].weight.copy_(torch.eye(5)[:, :4])
         model["bad"].weight.copy_(torch.arange(1.0, 6.0)[:, None] * torch.ones(4))
         model["bias"].weight.fill_(1)
-    assert degenerate_parts(model) == [{"part": "bad", "resultant_length": pytest.approx(1)}]
+    lengths = resultant_lengths(model)
+    assert lengths == {"good": pytest.approx(0.5), "bad": pytest.approx(1)}
+    assert list(degenerate_parts(lengths)) == ["bad"]
     assert model.training
 
 
@@ -42,8 +44,11 @@ def result(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_a_hypergraph_that_is_one_vector_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert cli.main([*RUN, "--model=MHCR", "--tau=1e6"]) == 0  # memberships of 1 / hyper_num for all
-    found = {part["part"]: part["resultant_length"] for part in result(tmp_path)["degenerate"]}
+    released = ["--logit_scale=0", "--hyper_centre=False", "--hyper_users=memberships"]
+    assert cli.main([*RUN, "--model=MHCR", *released, "--tau=1e6"]) == 0  # memberships of 1 / hyper_num for all
+    lengths = result(tmp_path)["resultant_length"]
+    found = degenerate_parts(lengths)
+    assert lengths.keys() > found.keys()
     assert found.keys() >= {f"hypergraph of {name}, {kind}" for name in ("image", "audio", "text")
                             for kind in ("users", "items")}  # fmt: skip
     assert all(0.999 < length <= 1 + 1e-9 for length in found.values())
@@ -57,5 +62,7 @@ def test_a_model_without_such_a_part_has_no_warning(
     model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert cli.main([*RUN, f"--model={model}"]) == 0
-    assert result(tmp_path)["degenerate"] == []
+    lengths = result(tmp_path)["resultant_length"]
+    assert lengths
+    assert all(length <= LIMIT for length in lengths.values())
     assert "one vector" not in caplog.text

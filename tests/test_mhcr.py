@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.model.general_recommender.mhcr import MHCR
+from recbole_mm.model.general_recommender.mhcr import MHCR, RELEASED_FORM
 from recbole_mm.model.parts import hypergraph, losses
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
@@ -66,8 +66,7 @@ class TestReleasedCode:
             hc_reduction="sum",
             hc_reference="text",
             contrast_negatives="all",
-            freeze_features=False,
-            **{name: case[f"cfg/{name}"].item() for name in names},
+            **dict(RELEASED_FORM) | {name: case[f"cfg/{name}"].item() for name in names},
         )
         dataset = StandInDataset(
             case["cfg/U"].item(),
@@ -253,7 +252,7 @@ class TestDenseRestatement:
         without_noise(monkeypatch, lambda n: problem["permutation"])
         reading, hyper_norm, reduction, negatives = maker.CASES[case]
         config = StandInConfig(
-            **maker.SETTINGS,
+            **RELEASED_FORM | maker.SETTINGS,
             keep_rate=1.0,
             reading=reading,
             cold_items="own",
@@ -291,12 +290,12 @@ BATCH = batch_of([0, 4, 0, 7, 4, 0], [0, 4, 4, 3, 0, 4], [7, 2, 5, 6, 1, 1])
 
 
 def small(n_modalities: int = 2, dataset: StandInDataset | None = None, **settings: Any) -> MHCR:
-    """Return a model of a problem whose last user and item are cold."""
+    """Return a model in the released form, of a problem whose last user and item are cold."""
     torch.manual_seed(5)
     if dataset is None:
         features = {f"m{m}": torch.randn(N_ITEMS, 4 + m) for m in range(n_modalities)}
         dataset = StandInDataset(N_USERS, N_ITEMS, PAIRS, features)
-    defaults = {"embedding_size": 6, "n_ui_layers": 2, "hyper_num": 3, "n_hyper_layer": 2, "knn_k": 3}
+    defaults = RELEASED_FORM | {"embedding_size": 6, "n_ui_layers": 2, "hyper_num": 3, "n_hyper_layer": 2, "knn_k": 3}
     return MHCR(StandInConfig(**{**defaults, **settings}), dataset)
 
 
@@ -530,15 +529,13 @@ def test_renumbered_users_and_items_get_the_same_scores(reading: str, float64: N
 
 class TestMHCR(ModelContract):
     model = "MHCR"
-    settings: ClassVar[dict[str, Any]] = {
-        "reading": "paper", "embedding_size": 32, "n_ui_layers": 2, "cold_items": "neighbours",
-    }  # fmt: skip
+    settings: ClassVar[dict[str, Any]] = {"reading": "paper", "embedding_size": 32, "cold_items": "features"}
     zero_gradient = BEFORE_BATCH_NORM
 
 
 class TestMHCRReleased(ModelContract):
     model = "MHCR"
     settings: ClassVar[dict[str, Any]] = {
-        "reading": "released", "embedding_size": 32, "n_ui_layers": 2, "cold_items": "neighbours",
+        **RELEASED_FORM, "reading": "released", "embedding_size": 32, "cold_items": "neighbours",
     }  # fmt: skip
     zero_gradient = BEFORE_BATCH_NORM

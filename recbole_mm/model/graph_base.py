@@ -28,7 +28,7 @@ class GraphParameters(ColdItemParameters):
         choices=("neighbours", "own", "features"),
     )  # fmt: skip
     cold_scale: float = parameter(
-        2.0, "with cold_items=features: length of what features say, in mean lengths of the final embeddings of items "
+        1.5, "with cold_items=features: length of what features say, in mean lengths of the final embeddings of items "
         "with training interactions", low=0.0,
     )  # fmt: skip
     cold_prior: float = parameter(

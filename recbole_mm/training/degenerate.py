@@ -26,8 +26,8 @@ def resultant_length(rows: Tensor) -> float:
 
 
 @torch.no_grad()
-def degenerate_parts(model: Any) -> list[dict[str, Any]]:
-    """Return `part` and `resultant_length` of every part of a model that is one vector for all of its rows.
+def resultant_lengths(model: Any) -> dict[str, float]:
+    """Return the resultant length of every part of a model, by name.
 
     The parts are those that the model names with a method `parts`, else its embedding tables.
     """
@@ -35,23 +35,27 @@ def degenerate_parts(model: Any) -> list[dict[str, Any]]:
     model.eval()
     try:
         tables = model.parts() if hasattr(model, "parts") else _embeddings(model)
-        lengths = {
+        return {
             name: resultant_length(table)
             for name, table in tables.items()
             if table.dim() == 2 and min(table.shape) >= LEAST_SIZE and table.isfinite().all()
         }
     finally:
         model.train(training)
-    return [{"part": name, "resultant_length": length} for name, length in lengths.items() if length > LIMIT]
+
+
+def degenerate_parts(lengths: Mapping[str, float]) -> dict[str, float]:
+    """Return the parts that are one vector for all of their rows, of those that `resultant_lengths` returns."""
+    return {name: length for name, length in lengths.items() if length > LIMIT}
 
 
 def _embeddings(model: nn.Module) -> Mapping[str, Tensor]:
     return {name: module.weight for name, module in model.named_modules() if isinstance(module, nn.Embedding)}
 
 
-def warning(model_name: str, parts: list[dict[str, Any]]) -> str:
+def warning(model_name: str, parts: Mapping[str, float]) -> str:
     """Return a line about degenerate parts."""
-    named = ", ".join(f"{part['part']} ({part['resultant_length']:.5f})" for part in parts)
+    named = ", ".join(f"{name} ({length:.5f})" for name, length in parts.items())
     return (
         f"{model_name}: these parts of the model are one vector for all rows, and tell nothing about users or items "
         f"(mean resultant length above {LIMIT}): {named}"

@@ -26,7 +26,7 @@ from recbole_mm.settings.parameters import read_config
 from recbole_mm.training import data_checks
 from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
 from recbole_mm.training.curve import plot_curve
-from recbole_mm.training.degenerate import degenerate_parts, warning
+from recbole_mm.training.degenerate import degenerate_parts, resultant_lengths, warning
 from recbole_mm.training.groups import Groups
 from recbole_mm.training.history import read_history
 from recbole_mm.training.result_files import write_result, write_users
@@ -111,10 +111,10 @@ def _train_and_test(
         valid = trainer.evaluate(loaders[1], load_best_model=False)
         by_group["valid_groups"] = trainer.groups
     parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
-    degenerate = degenerate_parts(trainer.model) if isinstance(trainer.model, torch.nn.Module) else []
-    if degenerate:
+    lengths = resultant_lengths(trainer.model) if isinstance(trainer.model, torch.nn.Module) else {}
+    if degenerate := degenerate_parts(lengths):
         logging.getLogger().warning(warning(config["model"], degenerate))
-    result = write(status="finished", seconds=perf_counter() - start, degenerate=degenerate, **parts, **by_group)
+    result = write(status="finished", seconds=perf_counter() - start, resultant_length=lengths, **parts, **by_group)
     if trainer.history:
         plot_curve(folder, trainer.history, config["valid_metric"])
     digits = config["metric_decimal_place"]

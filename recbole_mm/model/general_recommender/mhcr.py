@@ -29,35 +29,41 @@ class MHCRParameters(GraphParameters):
     n_layers: int = parameter(1, "item-item propagation layers", low=0)
     knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
     hyper_num: int = parameter(32, "hyperedges a modality", low=1)
-    n_hyper_layer: int = parameter(4, "hypergraph layers", low=1)
+    n_hyper_layer: int = parameter(1, "hypergraph layers [4]", low=1)
     hyper_norm: bool = parameter(True, "divide a hyperedge's sum by its degree [false]")
     tau: float = parameter(0.5, "temperature of the hyperedge softmax", low=1e-6)
     logit_scale: float = parameter(
-        0.0,
-        "initial value of the learned scale of the logits Z, standardised per hyperedge; 0 leaves Z as it is",
+        3.0,
+        "initial value of the learned scale of the logits Z, standardised per hyperedge; 0 leaves Z as it is [0]",
         low=0.0,
     )
     hyper_noise: float = parameter(1.0, "scale of the Gumbel noise on the logits in training", low=0.0)
     hyper_users: str = parameter(
-        "memberships", "rows of users in G: by memberships of their own, or the mean of their items' rows",
+        "mean", "rows of users in G: the mean of their items' rows, or by memberships of their own [memberships]",
         choices=("memberships", "mean"),
     )  # fmt: skip
-    hyper_centre: bool = parameter(False, "subtract the mean row of G, of users and of items, before its row norm")
+    hyper_centre: bool = parameter(True, "subtract the mean row of G, of users and of items, before its row norm [false]")
     keep_rate: float = parameter(0.7, "share of hyperedge memberships that dropout keeps", low=1e-6, high=1.0)
     alpha: float = parameter(0.05, "weight of the hypergraph part in the final embedding", low=0.0)
     side_weight: float = parameter(0.0, "weight of rownorm(E_side) in the final embedding [0]", low=0.0)
-    freeze_features: bool = parameter(False, "keep X^m as it came from the file instead of training it")
+    freeze_features: bool = parameter(True, "keep X^m as it came from the file instead of training it [false]")
     reg_weight: float = parameter(1e-4, "weight of the batch's L2 term beside BPR", low=0.0)
     cl_loss: float = parameter(0.01, "weight of the side-content contrast", low=0.0)
     embloss_weight: float = parameter(0.1, "weight of the Frobenius norms of the final embeddings", low=0.0)
-    hc_loss_weight: float = parameter(0.02, "weight of the hypergraph contrast [1e-5 of the sum]", low=0.0)
+    hc_loss_weight: float = parameter(0.0, "weight of the hypergraph contrast [1e-5 of the sum]", low=0.0)
     hc_reduction: str = parameter("mean", "over the batch [sum]", choices=("mean", "sum"))
     hc_reference: str = parameter("", "modality of the negatives, the first where empty [text]")
     contrast_negatives: int | str = parameter(
         "batch", "nodes it contrasts with: the batch's, so many drawn anew each step, or all [all]",
         choices=("all", "batch"), low=1,
     )  # fmt: skip
-    ghc_weight: float = parameter(0.01, "weight of the graph-hypergraph rank contrast", low=0.0)
+    ghc_weight: float = parameter(0.0, "weight of the graph-hypergraph rank contrast [0.01]", low=0.0)
+
+
+RELEASED_FORM = MappingProxyType({
+    "logit_scale": 0.0, "hyper_users": "memberships", "hyper_centre": False, "n_hyper_layer": 4,
+    "hc_loss_weight": 0.02, "ghc_weight": 0.01, "freeze_features": False,
+})  # fmt: skip
 
 
 class Forward(NamedTuple):
@@ -76,6 +82,11 @@ class MHCR(GraphRecommender):
     Two readings of the final embedding exist; the default is the one with the better validation metric on ml-100k.
     `reading="paper"`: `E_content + E_side + alpha * rownorm(sum G^m)`.
     `reading="released"`: the released code's, with the last propagation layer `E^(n_ui_layers)` for `E_side`.
+
+    By default the hypergraph is not the released one, whose rows are all one vector where features have length 1: its
+    logits, small beside the Gumbel noise, make every hyperedge the mean of all items. Here they are standardised, users
+    are the mean of their items, G is centred, and no contrast acts on it; features are not trained. Validation on
+    TikTok, lfm2k and ml-100k has chosen so. The settings of `RELEASED_FORM` are the released ones.
     """
 
     parameter_class = MHCRParameters
@@ -83,10 +94,10 @@ class MHCR(GraphRecommender):
     ablations = MappingProxyType(
         {
             "without hypergraph": {"alpha": 0.0, "hc_loss_weight": 0.0, "ghc_weight": 0.0},
-            "without item graph": {"n_layers": 0},
             "without side-content contrast": {"cl_loss": 0.0},
-            "without hypergraph contrast": {"hc_loss_weight": 0.0},
-            "without graph-hypergraph contrast": {"ghc_weight": 0.0},
+            "without item graph": {"n_layers": 0},
+            "with trained features": {"freeze_features": False},
+            "in the released form": RELEASED_FORM,
         }
     )
 
