@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from model_contract import DATASETS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as everything
 from benchmarks import (
+    content_knn,
     convert,
     data,
     every_model,
@@ -33,7 +36,9 @@ from benchmarks import (
     startup,
     steps,
 )
+from benchmarks.content_knn import neighbour_weights
 from benchmarks.histories_table import markdown
+from recbole_mm.commands.cli import main
 from recbole_mm.graphs.products import SparseGraph
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
@@ -307,3 +312,27 @@ def test_starting_is_measured_beside_torch(tmp_path: Path, monkeypatch: pytest.M
     cases = json.loads((tmp_path / "startup.json").read_text())["cases"]
     assert cases["import torch"]["ratio"] == [1, 1, 1]
     assert 0 < cases["recbole-mm rnu"]["seconds"][1] < cases["import torch"]["seconds"][1]
+
+
+def test_content_neighbours_are_the_nearest_trained_items() -> None:
+    X = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0], [-0.6, -0.8], [5.0, 5.0]])  # centred without the last
+    real, trained = np.array([True] * 4 + [False]), np.array([True, True, False, True, True])
+    weights = neighbour_weights(X + torch.tensor([3.0, 1.0]), real, trained, 2).toarray()
+    np.testing.assert_allclose(weights[0], [0, 0.6, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(weights[2], [0, 0, 0, 0.6, 0], atol=1e-6)
+    assert not weights[4].any()
+    assert not weights[:, [2, 4]].any()  # cold, and without features
+
+
+def test_a_content_kNN_recommends_what_is_like_a_user_s_items(tmp_path: Path) -> None:
+    shutil.copytree(DATASETS / "microvideo", tmp_path / "microvideo")
+    assert main(["split", "microvideo", "--cold-items=0.1", f"--data_path={tmp_path}"]) == 0
+    split = f"--config_files={tmp_path / 'microvideo/cold_items_0_1.yaml'}"
+    file = Path(content_knn.__file__)
+    command = ["run", f"--model={file}:ContentKNN", "--dataset=microvideo", f"--data_path={tmp_path}", split]
+    keys = ["--metrics=['Recall']", "--topk=[20]", "--valid_metric=Recall@20", f"--checkpoint_dir={tmp_path}"]
+    assert main([*command, *keys]) == 0
+    (found,) = tmp_path.rglob("result.json")
+    cold = json.loads(found.read_text())["test_groups"]["items"][0]
+    assert cold["group"] == "cold"
+    assert cold["metrics"]["recall@20"] > 2 * 20 / 240

@@ -120,7 +120,8 @@ class GraphRecommender(BipartiteRecommender):
         if self.p.cold_items == "features":
             p, degree = self.p, interaction_matrix(dataset).sum(axis=0)
             features = [X.detach() for X in self.features]
-            self.cold = FeatureItems(features, self.masks, degree, p.embedding_size, p.cold_scale, p.cold_prior)
+            options = {"scale": p.cold_scale, "prior": p.cold_prior}
+            self.cold = FeatureItems(features, self.masks, degree, p.embedding_size, **options)
 
     def initialise(self, *others: Any) -> None:
         """Draw the id embeddings, and the weights of other modules or parameters, by Xavier's uniform rule."""

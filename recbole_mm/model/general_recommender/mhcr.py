@@ -42,7 +42,7 @@ class MHCRParameters(GraphParameters):
         "mean", "rows of users in G: the mean of their items' rows, or by memberships of their own [memberships]",
         choices=("memberships", "mean"),
     )  # fmt: skip
-    hyper_centre: bool = parameter(True, "subtract the mean row of G, of users and of items, before its row norm [false]")
+    hyper_centre: bool = parameter(True, "subtract G's mean row, of users and of items, before its row norm [false]")
     keep_rate: float = parameter(0.7, "share of hyperedge memberships that dropout keeps", low=1e-6, high=1.0)
     alpha: float = parameter(0.05, "weight of the hypergraph part in the final embedding", low=0.0)
     side_weight: float = parameter(0.0, "weight of rownorm(E_side) in the final embedding [0]", low=0.0)

@@ -123,6 +123,7 @@ class FeatureItems(nn.Module):
         masks: Sequence[Tensor],
         degree: np.ndarray,
         width: int,
+        *,
         scale: float,
         prior: float,
     ) -> None:
