@@ -91,7 +91,16 @@ def told(killed: SimpleNamespace) -> dict[str, Any]:
 
 def test_the_folder_has_the_tables_the_tests_and_every_cell(killed: SimpleNamespace) -> None:
     names = {file.name for file in killed.out.iterdir()}
-    written = {"table.md", "table.csv", "table.tex", "differences.csv", "compare.html", "result.json"}
+    written = {
+        "table.md",
+        "table.csv",
+        "table.tex",
+        "groups.md",
+        "groups.csv",
+        "differences.csv",
+        "compare.html",
+        "result.json",
+    }
     assert names == {"runs", *written}
     result = told(killed)
     assert result["command"].startswith("recbole-mm compare --models=BPR,SASRec")

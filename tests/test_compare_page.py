@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -12,6 +14,7 @@ from pages import Page, drawn
 from recbole_mm.comparison import compare_plots
 from recbole_mm.comparison.benchmark import Benchmark, Entry, Run
 from recbole_mm.comparison.compare_page import comparison_html
+from recbole_mm.comparison.group_tables import groups_csv, groups_markdown
 
 EVIL = "<script>alert(1)</script>&%{x}"
 VERSIONS = {"python": "3.11.9", "threads": 2}
@@ -129,6 +132,21 @@ def test_one_seed_has_no_error_bars() -> None:
     assert drawn(compare_plots.groups(one, style))[0][0]["error_y"]["array"] == [None]
     assert "Error bars" not in written(one)
     assert "Error bars" in written(ALL)
+
+
+def test_groups_as_text() -> None:
+    lines = groups_markdown([ALL]).splitlines()
+    assert lines[2] == "| model | users: few, 1-9 | items: 0-4 |"
+    assert lines[5] == "| SEA | 0.3000 ± 0.1000 | 0.1500 ± 0.0500 |"
+    assert lines[6] == "| BM3 (2 of 3 seeds) | 0.6000 ± 0.1414 | 0.3000 ± 0.0707 |"
+    assert lines[7] == "| MGCN | – | – |"
+    assert lines[9].startswith("NDCG@10 of the test")
+    rows = list(csv.DictReader(io.StringIO(groups_csv([ALL]), newline="")))
+    (one,) = (row for row in rows if row["model"] == "SEA" and row["of"] == "users" and row["metric"] == "ndcg@10")
+    assert float(one["mean"]) == pytest.approx(0.3)
+    assert float(one["std"]) == pytest.approx(0.1)
+    assert (one["group"], one["n_seeds"], one["evaluated"]) == ("few, 1-9", "3", "20 21 22")
+    assert {row["model"] for row in rows} == {"BPR", "SEA", "BM3"}
 
 
 def test_groups() -> None:

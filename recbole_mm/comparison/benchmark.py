@@ -16,6 +16,11 @@ from recbole_mm.training.groups import Groups
 NOT_TRAINED = "not trained yet"
 
 
+def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean of one or more values and the standard deviation of two or more."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One training of a model with one seed, or what kept it from ending.

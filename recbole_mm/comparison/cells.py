@@ -96,6 +96,11 @@ def text(entry: Entry, metric: str) -> str:
     mean, std = entry.mean("test", metric), entry.std("test", metric)
     if mean is None:
         return "failed" if all(run.error not in ("", NOT_TRAINED) for run in entry.runs) else "–"
+    return in_digits(mean, std)
+
+
+def in_digits(mean: float, std: float | None) -> str:
+    """Return a mean as a table has it, and with two or more seeds the std."""
     return f"{mean:.4f}" if std is None else f"{mean:.4f} ± {std:.4f}"
 
 

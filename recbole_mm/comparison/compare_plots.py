@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +11,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from recbole_mm.base.metrics import key_of, spelled
-from recbole_mm.comparison.benchmark import Benchmark, Entry
+from recbole_mm.comparison.benchmark import Benchmark, Entry, mean_and_std
 from recbole_mm.comparison.cells import entry_title, ordered, text
+from recbole_mm.comparison.group_tables import group_values
 from recbole_mm.html.plots import ROW, axis_type, grid, layout, plain
-from recbole_mm.training.groups import group_title
 
 COLOURS = (
     "#1f5fa8", "#e0761a", "#2a8f6a", "#c81e2e", "#7b4fb5", "#b8a00c", "#17a2c2",
@@ -94,17 +93,12 @@ def groups(benchmark: Benchmark, style: Styles) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.14)
     for row, kind in enumerate(("users", "items"), start=1):
         for entry in _finished(benchmark):
-            found: dict[str, list[tuple[float, int]]] = {}
-            for run in entry.finished:
-                for group in (run.groups or {}).get(kind, []):
-                    if metric in group["metrics"]:
-                        found.setdefault(group_title(group), []).append((group["metrics"][metric], group["evaluated"]))
-            values = [mean_and_std([value for value, _ in each]) for each in found.values()]
-            counts = [", ".join(map(str, dict.fromkeys(count for _, count in each))) for each in found.values()]
+            found = [one for one in group_values(entry) if one.metric == metric and one.kind[0] == kind]
+            counts = [", ".join(map(str, dict.fromkeys(one.evaluated))) for one in found]
             figure.add_bar(
-                x=list(map(plain, found)),
-                y=[mean for mean, _ in values],
-                error_y=_error([std for _, std in values]),
+                x=[plain(one.kind[1]) for one in found],
+                y=[one.mean for one in found],
+                error_y=_error([one.std for one in found]),
                 marker={"color": style[entry.label].colour, "pattern": {"shape": style[entry.label].pattern}},
                 customdata=counts,
                 hovertemplate=f"%{{meta[0]}}<br>%{{x}}: %{{y:.4f}}<br>%{{customdata}} {kind} evaluated<extra></extra>",
@@ -168,11 +162,6 @@ def learning_curves(benchmark: Benchmark, style: Styles) -> go.Figure:
             )
     figure.update_xaxes(title_text="epoch").update_yaxes(title_text=plain(spelled(benchmark.valid_metric)))
     return figure.update_layout(**layout(1.5 * ROW), hovermode="closest")
-
-
-def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean of one or more values and the standard deviation of two or more."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else None
 
 
 def _finished(benchmark: Benchmark) -> list[Entry]:

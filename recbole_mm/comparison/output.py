@@ -12,6 +12,7 @@ from recbole_mm.base.files import replace_text
 from recbole_mm.comparison import text_tables
 from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark
 from recbole_mm.comparison.compare_page import comparison_html
+from recbole_mm.comparison.group_tables import groups_csv, groups_markdown
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import read_run
 from recbole_mm.comparison.tuned import TunedRow
@@ -27,7 +28,7 @@ def write_outputs(
     tuned: Sequence[TunedRow],
     command: str,
 ) -> None:
-    """Write `table.md`, `table.csv`, `table.tex`, `differences.csv`, `compare.html` and `result.json`.
+    """Write `table.md`, `.csv` and `.tex`, `groups.md` and `.csv`, `differences.csv`, `compare.html`, `result.json`.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def write_outputs(
     replace_text(out / "table.md", text_tables.markdown(benchmarks))
     replace_text(out / "table.tex", text_tables.latex(benchmarks))
     replace_text(out / "table.csv", text_tables.csv_text(benchmarks))
+    replace_text(out / "groups.md", groups_markdown(benchmarks))
+    replace_text(out / "groups.csv", groups_csv(benchmarks))
     replace_text(out / "differences.csv", text_tables.differences_csv(benchmarks))
     replace_text(out / "compare.html", comparison_html(title, benchmarks, command, found))
     write_result(

@@ -96,7 +96,7 @@ def csv_text(benchmarks: Sequence[Benchmark]) -> str:
     """Return every value unrounded: a row a dataset, model, split and metric, with a column a seed."""
     seeds = list(dict.fromkeys(seed for benchmark in benchmarks for seed in benchmark.seeds))
     header = ("dataset", "model", "split", "metric", "mean", "std", "n_seeds", *(f"seed_{seed}" for seed in seeds))
-    return _csv(
+    return as_csv(
         header,
         (
             (benchmark.dataset, *row)
@@ -126,7 +126,7 @@ def differences_csv(benchmarks: Sequence[Benchmark]) -> str:
     """Return every paired test unrounded: a row a difference."""
     pair = ("against", "metric", "over", "n", "n_different", "mean")
     tests = ("wilcoxon_p", "wilcoxon_p_holm", "rank_biserial", "t_p", "t_p_holm", "cohens_d")
-    return _csv(
+    return as_csv(
         ("dataset", "model", *pair, *tests),
         (
             (benchmark.dataset, one.label, *(getattr(one, name) for name in pair), *one.wilcoxon, *one.t)
@@ -136,7 +136,7 @@ def differences_csv(benchmarks: Sequence[Benchmark]) -> str:
     )
 
 
-def _csv(header: Sequence[str], lines: Iterable[Iterable[object]]) -> str:
+def as_csv(header: Sequence[str], lines: Iterable[Iterable[object]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(header)
