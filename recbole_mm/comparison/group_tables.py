@@ -40,9 +40,9 @@ def group_values(entry: Entry) -> Iterator[GroupValue]:
                 for metric, value in group["metrics"].items():
                     key = (kind, group_title(group)), metric
                     found.setdefault(key, []).append((group["evaluated"], value))
-    for (kind, metric), each in found.items():
+    for (of, metric), each in found.items():
         mean, std = mean_and_std([value for _, value in each])
-        yield GroupValue(kind, metric, tuple(count for count, _ in each), mean, std)
+        yield GroupValue(of, metric, tuple(count for count, _ in each), mean, std)
 
 
 def groups_csv(benchmarks: Sequence[Benchmark]) -> str:
