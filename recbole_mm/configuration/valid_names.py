@@ -16,7 +16,7 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.recbole_bridge.model_sources import entries
 from recbole_mm.recbole_bridge.models import inherited, registered_names
 from recbole_mm.recbole_bridge.own_names import MODELS
-from recbole_mm.settings.execution import Engine, GroupSettings, Ranked
+from recbole_mm.settings.execution import Engine, GroupSettings, Histories, Ranked
 from recbole_mm.settings.names import PACK
 from recbole_mm.settings.parameters import defaults
 
@@ -92,7 +92,14 @@ def known_keys(model_class: type) -> set[str]:
     dataclass, and what its own source text reads from the configuration.
     """
     table = recbole_names()
-    keys = {*EXTRA_KEYS, *defaults(Engine), *defaults(GroupSettings), *defaults(Ranked), *table["common"]}
+    keys = {
+        *EXTRA_KEYS,
+        *defaults(Engine),
+        *defaults(GroupSettings),
+        *defaults(Histories),
+        *defaults(Ranked),
+        *table["common"],
+    }
     for name in (*inherited(model_class), model_class.__name__):
         keys.update(table["properties"].get(name, ()))
     for module, text in _sources(model_class):

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
+from recbole.utils import ModelType
 
+from recbole_mm.recbole_bridge.whole_histories import trains_whole, whole_rows
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
@@ -72,7 +74,30 @@ def sample_by_key_ids(self: Any, key_ids: Any, num: int) -> torch.Tensor:
 
 
 class Batches(TrainDataLoader):
-    """RecBole's `TrainDataLoader`, whose batches are cut from one array instead of gathered number by number."""
+    """RecBole's `TrainDataLoader`, whose batches are cut from one array instead of gathered number by number.
+
+    With whole histories a batch has as many predictions as it has with prefixes, on average.
+    """
+
+    step: int
+
+    def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
+        self.rows, read = None, dataset
+        if config["MODEL_TYPE"] == ModelType.SEQUENTIAL and trains_whole(config):
+            self.rows = whole_rows(dataset.inter_feat[dataset.uid_field].numpy(), config["MAX_ITEM_LIST_LENGTH"])
+            read = dataset.copy(dataset.inter_feat[self.rows])
+        self.share = len(read) / len(dataset)  # of RecBole's samples
+        super().__init__(config, read, sampler, shuffle=shuffle)
+        self._dataset = dataset
+
+    def _init_batch_size_and_step(self) -> None:
+        super()._init_batch_size_and_step()
+        if self.rows is not None:
+            self.step = max(1, round(self.share * self.step))
+            self.set_batch_size(self.step)
+
+    def collate_fn(self, index: Any) -> Any:
+        return super().collate_fn(index if self.rows is None else self.rows[index])
 
     def __iter__(self) -> Iterator[Any]:
         if self.num_workers:

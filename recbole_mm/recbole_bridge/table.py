@@ -92,6 +92,7 @@ def attributes() -> tuple[Patch, ...]:
         plugin,
         times,
         trained_ids,
+        whole_histories,
     )
 
     def same(replacement: Any) -> Callable[[Any], Any]:
@@ -128,6 +129,8 @@ def attributes() -> tuple[Patch, ...]:
               "one user at a time on a large catalogue; the same metrics, faster"),
         Patch((f"{TRAINER}:Trainer._full_sort_batch_eval",), full_sort.within_memory,
               "a model that makes a vector for each item fills the memory"),
+        Patch((f"{TRAINER}:Trainer._train_epoch",), whole_histories.with_whole_histories,
+              "a sample for every prefix of a history; whole histories where asked for"),
         Patch((f"{TRAINER}:Trainer.fit",), engine.with_the_engine, "threads and denormal numbers"),
         Patch((f"{TRAINER}:optim",), engine.fused_adam, "the same Adam in one kernel"),
         Patch(

@@ -32,6 +32,16 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Histories:
+    """How sequential models are trained."""
+
+    train_histories: str = parameter(
+        "prefixes", "a training sample for every prefix of a history, or whole histories, in which a causal model "
+        "predicts every next item at once", choices=("prefixes", "whole"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSettings:
     """Where the groups of an evaluation begin."""
 

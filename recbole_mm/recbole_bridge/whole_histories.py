@@ -1,0 +1,99 @@
+"""Training on whole histories: a sequence a user, in which every next item is predicted at once.
+
+RecBole trains a sample for every prefix of a history, and so encodes each behaviour once for every later one. A causal
+model computes all of these predictions in one pass. Its rows are some of RecBole's own: those whose histories, put
+together, have every target once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from recbole.data.interaction import Interaction
+from torch import Tensor
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.settings.execution import Histories
+from recbole_mm.settings.parameters import read_config
+
+CAUSAL = ("SASRec", "GRU4Rec", "SASRecF", "GRU4RecF", "FDSA")  # what they say of a position depends on none behind it
+
+
+def trains_whole(config: Any) -> bool:
+    """Tell whether training is on whole histories.
+
+    Raises
+    ------
+    InputError
+        The model or its loss cannot do so.
+    """
+    if read_config(Histories, config).train_histories == "prefixes":
+        return False
+    name = config["model"]
+    if name not in CAUSAL:
+        raise InputError(
+            f"train_histories is whole, which {name} cannot be trained with: it is for {', '.join(CAUSAL)}, whose "
+            "prediction at a position does not depend on later ones; leave it at prefixes"
+        )
+    if config["loss_type"] != "CE":
+        raise InputError(f"train_histories is whole and loss_type {config['loss_type']}: set loss_type to CE")
+    return True
+
+
+def whole_rows(users: np.ndarray, length: int) -> np.ndarray:
+    """Return the rows whose histories and targets, put together, have the target of every row once.
+
+    Parameters
+    ----------
+    users : int array (n,)
+        Of each row, those of a user in the order of time; the history of a row are the at most `length` items before
+        its target.
+    """
+    order = np.argsort(users, kind="stable")
+    _, first, counts = np.unique(users[order], return_index=True, return_counts=True)
+    to_the_end = np.repeat(first + counts, counts) - 1 - np.arange(len(users))
+    rows: np.ndarray = np.sort(order[to_the_end % length == 0])
+    return rows
+
+
+def next_items(history: Tensor, length: Tensor, target: Tensor) -> Tensor:
+    """Return what follows each position of histories (B, L) with targets (B,); 0 behind their lengths (B,)."""
+    following = torch.cat([history[:, 1:], history.new_zeros(len(history), 1)], dim=1)
+    return following.scatter(1, (length - 1).unsqueeze(1), target.unsqueeze(1))
+
+
+def whole_loss(model: Any, interaction: Any) -> Any:
+    """Return the model's own loss, of its predictions at all positions of the histories instead of the last ones."""
+    history, length = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
+    following = next_items(history, length, interaction[model.POS_ITEM_ID])
+    real = following > 0
+    columns = interaction.interaction | {model.POS_ITEM_ID: following[real]}
+    with _at_every(model, real):
+        return model.calculate_loss(Interaction(columns))
+
+
+@contextmanager
+def _at_every(model: Any, real: Tensor) -> Iterator[None]:
+    """Let the model keep its output (B, L, d) at every real position (B, L), where it would take the last, (n, d)."""
+    model.gather_indexes = lambda output, _: output[real]
+    try:
+        yield
+    finally:
+        del model.gather_indexes
+
+
+def with_whole_histories(train_epoch: Any) -> Any:
+    """Let an epoch of RecBole's trainer take the loss of whole histories where they are asked for."""
+
+    @functools.wraps(train_epoch)
+    def _train_epoch(self: Any, train_data: Any, epoch_idx: int, loss_func: Any = None, **kwargs: Any) -> Any:
+        if loss_func is None and trains_whole(self.config):
+            loss_func = functools.partial(whole_loss, self.model)
+        return train_epoch(self, train_data, epoch_idx, loss_func, **kwargs)
+
+    return _train_epoch

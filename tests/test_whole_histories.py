@@ -1,0 +1,122 @@
+"""Training on whole histories: which rows, what follows each position, and RecBole's own loss of all prefixes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recbole.data import create_dataset, data_preparation
+from recbole.quick_start import run_recbole
+from recbole.utils import get_model, init_seed
+from training import configured
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.commands.cli import main
+from recbole_mm.recbole_bridge.whole_histories import CAUSAL, next_items, whole_loss, whole_rows
+
+CE = {"train_neg_sample_args": None, "train_histories": "whole"}
+SIZES = {"hidden_size": 8, "inner_size": 8, "n_heads": 2}
+
+
+@settings(deadline=None, max_examples=50)
+@given(users=st.lists(st.integers(1, 4), min_size=1, max_size=40), length=st.integers(1, 6))
+def test_every_target_is_predicted_once(users: list[int], length: int) -> None:
+    seen: dict[int, int] = {}
+    targets = []  # of each row, the targets at its positions: its own and those within its history
+    for user in users:
+        number = seen[user] = seen.get(user, 0) + 1
+        targets.append([(user, target) for target in range(max(1, number - length + 1), number + 1)])
+    rows = whole_rows(np.array(users), length)
+    covered = [target for row in rows for target in targets[row]]
+    assert sorted(covered) == sorted((user, number) for user, total in seen.items() for number in range(1, total + 1))
+
+
+def test_what_follows_by_hand() -> None:
+    history = torch.tensor([[3, 1, 4, 0], [5, 0, 0, 0], [9, 2, 6, 5]])
+    following = next_items(history, torch.tensor([3, 1, 4]), torch.tensor([1, 8, 3]))
+    assert following.tolist() == [[1, 4, 1, 0], [8, 0, 0, 0], [2, 6, 5, 3]]
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the data path of a dataset whose items have a class, and whose histories have at most 7 items."""
+    root = tmp_path_factory.mktemp("whole")
+    draw = np.random.default_rng(4)
+    lines = [
+        f"u{user}\ti{item}\t{time}"
+        for user in range(12)
+        for time, item in enumerate(draw.permutation(15)[: 3 + user % 6])
+    ]
+    (root / "toy").mkdir()
+    (root / "toy/toy.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
+    items = "\n".join(f"i{item}\tc{item % 3}" for item in range(15))
+    (root / "toy/toy.item").write_text(f"item_id:token\tclass:token_seq\n{items}\n")
+    (root / "toy/toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp], item: [item_id, class]}\n")
+    return root
+
+
+def loaded(toy: Path, model: str, **changes: Any) -> tuple[Any, Any, Any]:
+    config = configured(model, "toy", data_path=str(toy), **SIZES, **CE | changes)
+    init_seed(config["seed"], config["reproducibility"])
+    loader = data_preparation(config, create_dataset(config))[0]
+    return config, loader, get_model(model)(config, loader.dataset)
+
+
+@pytest.mark.parametrize("model", CAUSAL)
+def test_the_loss_is_that_of_all_prefixes(model: str, toy: Path) -> None:
+    """Whole histories that fit into the length have RecBole's own loss of every prefix, and the same gradients."""
+    _, loader, built = loaded(toy, model, MAX_ITEM_LIST_LENGTH=10)
+    built.eval()  # nothing is drawn
+    batches = list(loader)
+    whole = torch.stack([whole_loss(built, batch) * int((batch["item_length"]).sum()) for batch in batches]).sum()
+    n = len(loader.dataset)
+    prefixes = built.calculate_loss(loader.dataset.inter_feat)
+    assert sum(map(len, batches)) < n == sum(int(batch["item_length"].sum()) for batch in batches)
+    torch.testing.assert_close(whole / n, prefixes)
+    ours, theirs = (torch.autograd.grad(loss, list(built.parameters()), allow_unused=True)
+                    for loss in (whole / n, prefixes))  # fmt: skip
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
+    assert "gather_indexes" not in vars(built)
+
+
+def test_a_batch_has_as_many_predictions_as_with_prefixes(toy: Path) -> None:
+    changes = {"MAX_ITEM_LIST_LENGTH": 3, "train_batch_size": 12}
+    whole, prefixes = (loaded(toy, "SASRec", train_histories=how, **changes)[1] for how in ("whole", "prefixes"))
+    counted = [int(batch["item_length"].sum()) for batch in whole]
+    assert sum(counted) == len(prefixes.dataset) == len(whole.dataset)
+    assert abs(len(whole) - len(prefixes)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ("BERT4Rec", {}, "which BERT4Rec cannot be trained with: it is for SASRec, GRU4Rec"),
+        ("SASRec", {"loss_type": "BPR", "train_neg_sample_args": {"distribution": "uniform", "sample_num": 1}},
+         "loss_type BPR: set loss_type to CE"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_so_is_refused(model: str, changes: dict[str, Any], message: str, toy: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        loaded(toy, model, **changes)
+
+
+def test_recbole_s_own_training_and_the_command(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"data_path": str(toy), "epochs": 3, "MAX_ITEM_LIST_LENGTH": 3, **SIZES, **CE}
+    found = run_recbole(model="SASRec", dataset="toy", config_dict=given | {"show_progress": False, "use_gpu": False})
+    command = [f"--{key}={value}" for key, value in given.items()]
+    assert main(["run", "--model=SASRec", "--dataset=toy", *command, f"--checkpoint_dir={tmp_path / 'ours'}"]) == 0
+    (file,) = (tmp_path / "ours").rglob("result.json")
+    result = json.loads(file.read_text(encoding="utf-8"))
+    assert result["valid"]["mrr@10"] == pytest.approx(found["best_valid_result"]["mrr@10"], abs=1e-4)
+    users = {group["group"]: group for group in result["test_groups"]["users"]}
+    assert users["few"]["evaluated"] == 12  # what is left out of the batches counts as training
