@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import recbole.trainer.trainer
 import torch
 import yaml
 from recbole.model.general_recommender import BPR
+from recbole.model.layers import FeedForward
 from training import train
 
 from benchmarks.plain import recboles_own
@@ -60,6 +62,17 @@ def test_the_one_kernel_steps_as_torchs_plain_optimizer(name: str) -> None:
             optimizer.step()
         weights.append(weight.detach())
     torch.testing.assert_close(*weights, rtol=1e-6, atol=1e-7)
+
+
+def test_the_one_kernel_of_gelu_is_recboles_formula() -> None:
+    layer = FeedForward(4, 8, 0.0, "gelu", 1e-12)
+    x = torch.linspace(-6, 6, 1001, requires_grad=True)
+    written_out = x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0)))
+    fused = layer.intermediate_act_fn(x)
+    assert "Gelu" in type(fused.grad_fn).__name__
+    torch.testing.assert_close(fused, written_out, rtol=1e-5, atol=1e-6)
+    grads = (torch.autograd.grad(y.sum(), x)[0] for y in (fused, written_out))
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
 
 
 class TestComputing:
