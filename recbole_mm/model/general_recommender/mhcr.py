@@ -25,7 +25,7 @@ class MHCRParameters(GraphParameters):
     """Parameters of MHCR; the released code's values stand in brackets where ours differ."""
 
     reading: str = parameter("released", "equation of the final embedding", choices=("paper", "released"))
-    n_ui_layers: int = parameter(2, "user-item propagation layers [7]", low=0)
+    n_ui_layers: int = parameter(4, "user-item propagation layers [7]", low=0)
     n_layers: int = parameter(1, "item-item propagation layers", low=0)
     knn_k: int = parameter(10, "neighbours of an item in each modality, itself included", low=1)
     hyper_num: int = parameter(32, "hyperedges a modality", low=1)
