@@ -86,7 +86,7 @@ class Batches(TrainDataLoader):
         if config["MODEL_TYPE"] == ModelType.SEQUENTIAL and trains_whole(config):
             self.rows = whole_rows(dataset.inter_feat[dataset.uid_field].numpy(), config["MAX_ITEM_LIST_LENGTH"])
             read = dataset.copy(dataset.inter_feat[self.rows])
-        self.share = len(read) / len(dataset)  # of RecBole's samples
+        self.share = len(read) / max(len(dataset), 1)  # of RecBole's samples
         super().__init__(config, read, sampler, shuffle=shuffle)
         self._dataset = dataset
 
