@@ -32,7 +32,7 @@ class GraphParameters(ColdItemParameters):
         "with training interactions", low=0.0,
     )  # fmt: skip
     cold_prior: float = parameter(
-        3.0, "with cold_items=features: an item with n training interactions is what its features say by the share "
+        0.0, "with cold_items=features: an item with n training interactions is what its features say by the share "
         "cold_prior / (cold_prior + n)", low=0.0,
     )  # fmt: skip
     embedding_size: int = parameter(64, "width d of the id embeddings", low=1)
