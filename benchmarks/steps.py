@@ -34,11 +34,14 @@ from benchmarks.measuring import (
     write_results,
 )
 from benchmarks.plain import recboles_own
+from recbole_mm.model.general_recommender.mhcr import RELEASED_FORM
 
 YARDSTICKS = ("LightGCN", "LightGCN-7")  # RecBole's own, with 2 layers and with 7
+RELEASED = {**RELEASED_FORM, "n_ui_layers": 2}
 ENTRANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "MHCR": ("MHCR", {}),
-    "MHCR-all": ("MHCR", {"contrast_negatives": "all"}),
+    "MHCR-released": ("MHCR", RELEASED),
+    "MHCR-released-all": ("MHCR", {**RELEASED, "contrast_negatives": "all"}),
     "SEA": ("SEA", {}),
     "SEA-batch": ("SEA", {"contrast_negatives": "batch"}),
     "LightGCN": ("LightGCN", {"way": recboles_own}),
