@@ -85,7 +85,11 @@ class BipartiteRecommender(MultimodalRecommender):
         """
         user, item, other = self.rows(interaction)
         u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
-        return {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1))} | self.content_term(item, u), (u, i, j)
+        return self.ranked(item, u, i, j), (u, i, j)
+
+    def ranked(self, item: Tensor, u: Tensor, i: Tensor, j: Tensor) -> dict[str, Tensor]:
+        """Return the terms of `ranking` for items (batch,), from final embeddings that were looked up, (batch, d)."""
+        return {"bpr": losses.bpr((u * i).sum(1), (u * j).sum(1))} | self.content_term(item, u)
 
     def content_term(self, item: Tensor, u: Tensor) -> dict[str, Tensor]:
         """Return the loss by which the features of items (batch,) tell their users, final embeddings (batch, d).

@@ -80,10 +80,8 @@ class MGCN(GraphRecommender):
         fused = self._fused(behaviour, [F.embedding(nodes, view) for view in modal])
         user, item, other = row.chunk(3)
         u, i, j = (F.embedding(rows, behaviour + fused) for rows in (user, item, other))
-        terms = {
-            "bpr": losses.bpr((u * i).sum(1), (u * j).sum(1)),
-            "reg": p.reg_weight * losses.squared_norm([u, i, j], len(user)),
-        } | self.content_term(items[0], u)
+        terms = self.ranked(items[0], u, i, j)
+        terms["reg"] = p.reg_weight * losses.squared_norm([u, i, j], len(user))
         if p.cl_weight:
             contrast = [
                 losses.info_nce(F.embedding(rows, fused), F.embedding(rows, behaviour), p.temp, count)

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from recbole_mm.graphs.nearest import nearest_among
 from recbole_mm.graphs.products import SparseGraph
@@ -129,7 +128,7 @@ class FeatureItems(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        known = [F.normalize(X, dim=1) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
+        known = [l2_normalize(X) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
         self.register_buffer("content", torch.cat(known, dim=1), persistent=False)  # (n_items, dim)
         some = torch.stack(list(masks)).any(0)
         n = torch.from_numpy(np.asarray(degree)).to(some.device)
