@@ -28,7 +28,7 @@ from recbole_mm.training.run import run
 # isort: split
 from recbole.config import Config
 from recbole.model.knowledge_aware_recommender import KGAT
-from recbole.quick_start import load_data_and_model
+from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.trainer import hyper_tuning
 from recbole.utils import InputType, get_model
 
@@ -252,3 +252,20 @@ class TestTrees:
             trainer.resume_checkpoint("saved.pth")
         with pytest.raises(InputError, match="no epochs to report to a sweep"):
             trainer.fit(None, callback_fn=print)
+
+
+class TestOneEpoch:
+    """Models that are fitted once are validated whatever `eval_step` says: their checkpoint is the one to test."""
+
+    @pytest.mark.parametrize("model", ["Pop", "ItemKNN"])
+    def test_they_are_tested_where_others_skip_validations(self, model: str, data_path: str) -> None:
+        result = run(asked(model, data_path, epochs=4, eval_step=2))
+        assert [entry["epoch"] for entry in result["history"]] == [0]
+        assert result["history"][0]["valid"] == pytest.approx(result["valid"])
+        assert result["test"]["recall@10"] > 0
+
+    def test_by_recboles_own_function(self, data_path: str) -> None:
+        settings = asked("Pop", data_path, epochs=4, eval_step=2).settings
+        found = run_recbole(model="Pop", dataset=all_columns.NAME, config_dict=settings)
+        assert found["best_valid_score"] > 0
+        assert found["test_result"]["recall@10"] > 0
