@@ -19,11 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.graphs.building import history_matrix
 from recbole_mm.model.base import padded
-from recbole_mm.model.parts.views import Views, make_views
 from recbole_mm.model.sequential_recommender import ccl4rec
 from recbole_mm.model.sequential_recommender.ccl4rec import CCL4Rec
+from recbole_mm.recbole_bridge.whole_histories import whole_loss
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -41,7 +40,10 @@ def data() -> tuple[Any, Any]:
 
 def settings_of(**changes: Any) -> dict[str, Any]:
     keys = {"data_path": str(DATASETS), "use_gpu": False, "train_batch_size": 256, "MAX_ITEM_LIST_LENGTH": 8}
-    return {**keys, "embedding_size": 6, "related_k": 5, "n_contrasts": 40, "dropout": 0.0, **changes}
+    return {**keys, "embedding_size": 6, "n_contrasts": 40, "dropout": 0.0, **changes}
+
+
+ALL = {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1}
 
 
 def small(data: tuple[Any, Any], **changes: Any) -> CCL4Rec:
@@ -50,8 +52,9 @@ def small(data: tuple[Any, Any], **changes: Any) -> CCL4Rec:
     return CCL4Rec(config, data[0]._dataset)
 
 
-def test_the_encoder_by_its_equations(data: tuple[Any, Any]) -> None:
-    model = small(data)
+@pytest.mark.parametrize("trust_beta", [0.0, 1.5])
+def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) -> None:
+    model = small(data, trust_beta=trust_beta)
     with torch.no_grad():
         model.recency.normal_()
     W, b = model.attention[0].weight, model.attention[0].bias
@@ -60,13 +63,52 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any]) -> None:
     history = torch.tensor([[5, 9, 2, 0, 0, 0, 0, 0], [7, 0, 0, 0, 0, 0, 0, 0]])
     users, attention = model.encode(history, items, logits)
     e = items[history[0, :3]]
-    odds = torch.stack([(w @ torch.tanh(W @ e_j + b) + model.recency[2 - j]).exp() for j, e_j in enumerate(e)])
+    trust = model.trust_logits(history, items)[0].sigmoid()
+    odds = torch.stack(
+        [(w @ torch.tanh(W @ e_j + b) + model.recency[2 - j]).exp() * trust[j] ** trust_beta for j, e_j in enumerate(e)]
+    )
     a = odds / odds.sum()
     torch.testing.assert_close(attention[0, :3], a)
     torch.testing.assert_close(users[0], (a.unsqueeze(1) * e).sum(0))
     assert attention[1].tolist() == [1] + [0] * 7
     torch.testing.assert_close(users[1], items[7])
     assert not attention[0, 3:].any()
+
+
+def test_trust_is_of_item_vectors_and_centred_modalities(data: tuple[Any, Any]) -> None:
+    model = small(data)
+    items = padded(model.embeddings()[0])
+    history = torch.tensor([[5, 9, 2, 11, 0, 0, 0, 0]])
+    X = [F.normalize(X - X.mean(0), dim=1)[history[0, :4] - 1][None] for X in model.features]
+    expected = model.trust(items[history[0, :4]][None], X, torch.ones(1, 4, dtype=torch.bool))
+    torch.testing.assert_close(model.trust_logits(history, items)[:, :4], expected)
+    assert len(small(data, trust_modalities=False).spaces) == 0
+    without = small(data, trust_beta=0.0, trust_weight=0.0)
+    assert not hasattr(without, "trust")
+    assert not any("trust" in name for name, _ in without.named_parameters())
+
+
+def test_the_users_of_every_prefix(data: tuple[Any, Any]) -> None:
+    """Without trust, which knows the whole history in training, they are what the prefixes alone give."""
+    model = small(data, trust_beta=0.0, trust_weight=0.0)
+    with torch.no_grad():
+        model.recency.normal_()
+    tables = [padded(table) for table in model.embeddings()]
+    history = torch.tensor([[5, 9, 2, 4, 0, 0, 0, 0], [7, 3, 0, 0, 0, 0, 0, 0]])
+    every = model.encode_every(history, *tables)
+    for row, length in ((0, 4), (1, 2)):
+        for end in range(1, length + 1):
+            alone, _ = model.encode(history[row : row + 1, :end], *tables)
+            torch.testing.assert_close(every[row, end - 1], alone[0])
+
+
+def test_training_on_whole_histories_learns_trust_from_planted_noise_alone(data: tuple[Any, Any]) -> None:
+    loss = {weight: whole_loss(small(data, train_histories="whole", trust_weight=weight), data[1]) for weight in (0, 1)}
+    model = small(data, train_histories="whole", trust_weight=0.0)
+    whole_loss(model, data[1]).backward()
+    assert all(weight.grad is None for name, weight in model.named_parameters() if name.startswith("trust."))
+    assert model.item_embedding.weight.grad is not None
+    assert loss[1] > loss[0]
 
 
 def test_item_vectors_are_embedding_and_projected_modalities(data: tuple[Any, Any]) -> None:
@@ -80,13 +122,6 @@ def test_item_vectors_are_embedding_and_projected_modalities(data: tuple[Any, An
     assert features_only.item_embedding.weight.numel() == 0
     with pytest.raises(InputError, match="items could not be told apart"):
         small(data, use_ids=False, use_modalities=False)
-
-
-def test_the_shares_of_views_are_spread_over_their_range(data: tuple[Any, Any]) -> None:
-    model = small(data, n_positives=3, n_negatives=1, r_min=0.2, r_max=0.8)
-    torch.testing.assert_close(model.positive_shares, torch.tensor([0.2, 0.5, 0.8]))
-    torch.testing.assert_close(model.negative_shares, torch.tensor([0.5]))
-    assert small(data, n_negatives=0).negative_shares.numel() == 0
 
 
 def test_padding_never_matters(data: tuple[Any, Any]) -> None:
@@ -104,27 +139,33 @@ def test_an_empty_history_scores_0_and_not_nan(data: tuple[Any, Any]) -> None:
 
 
 def test_histories_of_one_and_of_cold_items_train_and_score(data: tuple[Any, Any]) -> None:
-    model = small(data)
-    seen = history_matrix(data[0]._dataset, "item_id_list", "item_length").sum(0).nonzero()[0] + 1
+    model = small(data, **ALL)
+    rows = data[0]._dataset.inter_feat
+    seen = torch.cat([rows["item_id"], rows["item_id_list"].flatten()]).unique()[1:]
     cold = np.setdiff1d(np.arange(1, model.n_items), seen)[:4].tolist()
-    histories = [seen[:1].tolist(), cold[:1], cold[1:4], [*cold[:2], int(seen[0])]]
+    histories = [seen[:1].tolist(), cold[:1], cold[1:4], [*cold[:2], *seen[:5].tolist()], seen[5:11].tolist()]
     history = torch.tensor([items + [0] * (8 - len(items)) for items in histories])
-    target = torch.as_tensor(seen[1:5])
-    batch = {model.USER_ID: torch.arange(1, 5), model.ITEM_SEQ: history, model.ITEM_ID: target}
+    length = (history > 0).sum(1)
+    batch = {model.USER_ID: torch.arange(1, 6), model.ITEM_SEQ: history, model.ITEM_SEQ_LEN: length}
+    batch[model.ITEM_ID] = seen[1:6]
     for _ in range(20):  # views are drawn anew
         model.zero_grad()
         loss = model.calculate_loss(batch)
         loss.backward()
         assert loss.isfinite()
-        assert all(weight.grad.isfinite().all() for weight in model.parameters())
-    attention = model.encode(history, *model.scoring_embeddings())[1]
-    for views in model.views(history, attention):
-        assert ((views.items > 0) == (history > 0).unsqueeze(1)).all()
-        assert ((views.damage >= 0) & (views.damage <= 1 + 1e-6)).all()
+        assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
     model.eval()
     scores = model.full_sort_predict(batch)
     assert scores.isfinite().all()
-    assert len(scores.unique(dim=0)) == 4
+    assert len(scores.unique(dim=0)) == 5
+
+
+def test_a_batch_of_short_histories_has_nothing_to_contrast(data: tuple[Any, Any]) -> None:
+    model = small(data, **ALL)
+    history = torch.tensor([[1, 2, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]])
+    batch = {model.USER_ID: torch.tensor([1, 2]), model.ITEM_SEQ: history, model.ITEM_ID: torch.tensor([4, 5])}
+    terms = model.losses(batch | {model.ITEM_SEQ_LEN: torch.tensor([2, 1])})
+    assert list(terms) == ["rec"]
 
 
 def test_without_recency_the_order_of_a_history_does_not_matter(data: tuple[Any, Any]) -> None:
@@ -138,12 +179,12 @@ def test_without_recency_the_order_of_a_history_does_not_matter(data: tuple[Any,
 
 
 def test_the_softmax_loss_and_its_sampled_form(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    full = small(data, cl_weight=0.0, over_weight=0.0)
+    full = small(data, trust_beta=0.0, trust_weight=0.0)
     terms = full.losses(data[1])
     users, _ = full.encode(data[1][full.ITEM_SEQ], *(padded(table) for table in full.embeddings()))
     expected = F.cross_entropy(users @ full.embeddings()[0].T, data[1][full.ITEM_ID] - 1)
     torch.testing.assert_close(terms["rec"], expected)
-    sampled = small(data, cl_weight=0.0, over_weight=0.0, softmax_items=len(full.embeddings()[0]) - 1)
+    sampled = small(data, trust_beta=0.0, trust_weight=0.0, softmax_items=len(full.embeddings()[0]) - 1)
     everything = torch.arange(1, full.n_items)
     monkeypatch.setattr(torch, "randint", lambda *_, device: everything)
     torch.testing.assert_close(sampled.losses(data[1])["rec"], expected)
@@ -151,7 +192,7 @@ def test_the_softmax_loss_and_its_sampled_form(data: tuple[Any, Any], monkeypatc
 
 def test_few_drawn_items_stand_for_all(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A drawn item counts `n_items / n_drawn` times, one that is the target not at all."""
-    model = small(data, cl_weight=0.0, over_weight=0.0, softmax_items=40)
+    model = small(data, trust_beta=0.0, trust_weight=0.0, softmax_items=40)
     drawn = torch.arange(1, 41)
     monkeypatch.setattr(torch, "randint", lambda *_, device: drawn)
     table, logits = (padded(part) for part in model.embeddings())
@@ -164,117 +205,131 @@ def test_few_drawn_items_stand_for_all(data: tuple[Any, Any], monkeypatch: pytes
 
 
 def test_training_drops_entries_of_the_user(data: tuple[Any, Any]) -> None:
-    model = small(data, dropout=0.5, cl_weight=0.0, over_weight=0.0)
+    model = small(data, dropout=0.5)
     one, other = (model.losses(data[1])["rec"] for _ in range(2))
     assert one != other
     model.eval()
     torch.testing.assert_close(model.losses(data[1])["rec"], small(data).losses(data[1])["rec"])
 
 
-def test_the_contrast_by_its_equations(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both terms, user by user and view by view, from the views that the model drew."""
-    settings = {"n_positives": 2, "n_negatives": 3, "tau": 0.3, "tau_w": 0.2, "cl_weight": 0.7, "over_weight": 0.4}
-    model = small(data, n_contrasts=12, r_min=0.2, r_max=0.8, **settings)
-    drawn: list[tuple[Views, Tensor, bool]] = []
+def test_the_terms_by_their_equations(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, user by user and view by view, from the views and the noise that the model drew."""
+    weights = {"cl_weight": 0.7, "hard_weight": 0.3, "over_weight": 0.4, "trust_weight": 0.6}
+    model = small(data, n_contrasts=7, n_views=2, tau=0.3, tau_w=0.2, margin=0.1, **weights)
+    drawn: dict[str, Any] = {}
 
-    def recorded(history: Tensor, a: Tensor, related: Any, shares: Tensor, positive: bool) -> Views:
-        drawn.append((make_views(history, a, related, shares, positive), shares, positive))
-        return drawn[-1][0]
+    def recorded(name: str, function: Any) -> Any:
+        def record(*args: Any) -> Any:
+            drawn[name] = function(*args)
+            return drawn[name]
 
-    rows: list[Tensor] = []
-    draw = model._contrasted
-    monkeypatch.setattr(ccl4rec, "make_views", recorded)
-    monkeypatch.setattr(model, "_contrasted", lambda interaction: rows.append(draw(interaction)) or rows[0])
+        return record
+
+    monkeypatch.setattr(model, "_contrasted", recorded("rows", model._contrasted))
+    monkeypatch.setattr(model.contrast, "views", recorded("views", model.contrast.views))
+    monkeypatch.setattr(ccl4rec, "plant", recorded("noise", ccl4rec.plant))
     terms = model.losses(data[1])
-    (good, few, is_good), (bad, many, is_bad) = drawn
-    assert (is_good, is_bad) == (True, False)
-    torch.testing.assert_close(few, torch.tensor([0.2, 0.8]))
-    torch.testing.assert_close(many, torch.tensor([0.2, 0.5, 0.8]))
+    rows, (good, bad), (noisy, planted) = (drawn[name] for name in ("rows", "views", "noise"))
+    assert good.items.shape == (7, 4, 8)
+    assert bad.items.shape == (7, 2, 8)
 
-    tables = [padded(table) for table in model.embeddings()]
+    items, logits = (padded(table) for table in model.embeddings())
+    trust = model.trust_logits(noisy, items).sigmoid()
+    known = -torch.where(planted, (1 - trust).log(), trust.log())[noisy > 0].mean()
+    torch.testing.assert_close(terms["trust"], 0.6 * known)
 
     def f(history: Tensor) -> Tensor:
-        return F.normalize(model.contrast_head(model.encode(history.unsqueeze(0), *tables)[0][0]), dim=0)
+        users = model.encode(history, items, logits)[0]
+        return F.normalize(model.contrast.user_head(users), dim=1)
 
-    users = [f(history) for history in data[1][model.ITEM_SEQ][rows[0]]]
-    pull, over = [], {"good": [], "bad": []}
-    for number, user in enumerate(users):
-        p, n = ([user @ f(view) / 0.3 for view in views.items[number]] for views in (good, bad))
-        others = [(user @ other / 0.3).exp() for index, other in enumerate(users) if index != number]
-        w_p = ((1 - good.damage[number]) / 0.2).softmax(0)
-        w_n = 3 * (bad.damage[number] / 0.2).softmax(0)
-        against = sum(w * c.exp() for w, c in zip(w_n, n, strict=True)) + sum(others)
-        pull.append(-sum(w * (c.exp() / (c.exp() + against)).log() for w, c in zip(w_p, p, strict=True)))
-        for kind, c, damaged in (("good", p, good.damage[number]), ("bad", n, bad.damage[number])):
-            for better, worse in permutations(range(len(c)), 2):
-                if damaged[better] < damaged[worse]:
-                    gap = damaged[worse] - damaged[better]
-                    over[kind].append(gap * F.softplus(c[worse] - c[better]))
-    torch.testing.assert_close(terms["pull"], 0.7 * torch.stack(pull).mean())
-    torch.testing.assert_close(terms["over"], 0.4 * sum(torch.stack(pairs).mean() for pairs in over.values()))
+    anchors = f(data[1][model.ITEM_SEQ][rows])
+    following = F.normalize(model.contrast.item_head(items[data[1][model.ITEM_ID][rows]]), dim=1)
+    pull, push, over = [], [], []
+    for user in range(7):
+        near, far = f(good.items[user]), f(bad.items[user])
+        for v, w in enumerate((-good.damage[user] / 0.2).softmax(0)):
+            odds = (near[v] @ anchors.T / 0.3).exp()
+            pull.append(-w * (odds[user] / odds.sum()).log())
+        for n, w in enumerate((bad.damage[user] / 0.2).softmax(0)):
+            gap = far[n] @ anchors[user] - (near @ anchors[user]).min() + 0.1 * bad.damage[user, n]
+            push.append(w * F.softplus(gap / 0.3))
+        c, D = torch.cat([near, far]) @ following[user], torch.cat([good.damage[user], bad.damage[user]])
+        for better, worse in permutations(range(6), 2):
+            if (more := D[worse] - D[better]) > 0:
+                over.append(more * F.softplus((c[worse] - c[better] + 0.1 * more) / 0.3))
+    torch.testing.assert_close(terms["pull"], 0.7 * sum(pull) / 7)
+    torch.testing.assert_close(terms["hard"], 0.3 * sum(push) / 7)
+    torch.testing.assert_close(terms["over"], 0.4 * torch.stack(over).mean())
+
+
+def test_the_contrast_of_whole_histories_is_anchored_at_their_own_next_item(
+    data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small(data, train_histories="whole", over_weight=1.0)
+    seen: dict[str, Tensor] = {}
+    forward = model.contrast.forward
+    monkeypatch.setattr(
+        model.contrast, "forward", lambda given, users, following, encode: seen.update(given=given.items, g=following)
+        or forward(given, users, following, encode),
+    )  # fmt: skip
+    whole_loss(model, data[1])
+    items = padded(model.embeddings()[0])
+    pairs = zip(data[1][model.ITEM_SEQ].tolist(), data[1][model.ITEM_ID].tolist(), strict=True)
+    target = {tuple(history): item for history, item in pairs}
+    expected = items[[target[tuple(history)] for history in seen["given"].tolist()]]
+    torch.testing.assert_close(seen["g"], expected)
 
 
 def test_ablations_leave_terms_out(data: tuple[Any, Any]) -> None:
     def terms(**changes: Any) -> list[str]:
         return list(small(data, **changes).losses(data[1]))
 
-    assert terms() == ["rec", "pull", "over"]
-    assert terms(over_weight=0.0) == ["rec", "pull"]
-    assert terms(cl_weight=0.0) == ["rec", "over"]
-    assert terms(cl_weight=0.0, over_weight=0.0) == ["rec"]
+    assert terms() == ["rec", "trust"]
+    assert terms(trust_beta=0.0, trust_weight=0.0) == ["rec"]
+    assert terms(**ALL) == ["rec", "trust", "pull", "hard", "over"]
+    assert terms(cl_weight=0.1, trust_weight=0.0) == ["rec", "pull"]
 
 
-def test_equal_strengths_are_vanilla_contrast(data: tuple[Any, Any]) -> None:
-    """Views of one damage have strengths 1 / P and 1, whatever the temperature."""
-    model = small(data, n_positives=3, n_negatives=2)
-    views = [Views(torch.zeros(2, n, 8), torch.full((2, n), 0.3)) for n in (3, 2)]
-    adaptive = model._strengths(*views)
-    vanilla = small(data, n_positives=3, n_negatives=2, adaptive=False)._strengths(*views)
-    for ours, plain in zip(adaptive, vanilla, strict=True):
-        torch.testing.assert_close(ours, plain, rtol=1e-6, atol=0)
+def test_strengths_follow_damage_or_are_equal(data: tuple[Any, Any]) -> None:
+    contrast = small(data, **ALL).contrast
+    weights = contrast.strengths(-torch.tensor([[0.1, 0.4]]))
+    torch.testing.assert_close(weights[0, 0] / weights[0, 1], torch.tensor(math.exp(0.3 / 0.1)))
+    assert weights.sum().item() == pytest.approx(1)
+    vanilla = small(data, **ALL, adaptive=False).contrast
+    assert vanilla.strengths(torch.tensor([[0.1, 0.4]])).tolist() == [[0.5, 0.5]]
 
 
-def test_views_of_equal_quality_give_vanilla_contrast(data: tuple[Any, Any]) -> None:
-    """Views that replace nothing: the adaptive loss is that of equal strengths, and nothing is over-contrasted."""
-    found = []
-    for adaptive in (True, False):
-        model = small(data, r_min=0.0, r_max=0.0, adaptive=adaptive)
-        torch.manual_seed(0)
-        found.append(model.losses(data[1]))
-    torch.testing.assert_close(found[0]["pull"], found[1]["pull"], rtol=1e-6, atol=0)
-    assert found[0]["over"] == found[1]["over"] == 0
-
-
-def test_strengths_follow_quality_and_damage(data: tuple[Any, Any]) -> None:
-    model = small(data)
-    good, bad = (Views(torch.zeros(1, 2, 8), torch.tensor([damage])) for damage in ([0.1, 0.4], [0.5, 0.9]))
-    pull, push = model._strengths(good, bad)
-    torch.testing.assert_close(pull[0, 0] / pull[0, 1], torch.tensor(math.exp(0.3 / 0.1)))
-    assert pull.sum().item() == pytest.approx(1)
-    assert push.sum().item() == pytest.approx(2)
-    assert push[0, 1] > push[0, 0]
+def test_trust_learns_what_was_planted(data: tuple[Any, Any]) -> None:
+    """A few steps of its supervision: planted behaviours get less trust than the others, and less attention."""
+    model = small(data, trust_weight=1.0, embedding_size=16)
+    torch.manual_seed(0)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimiser.zero_grad()
+        model.losses(data[1])["trust"].backward()
+        optimiser.step()
+    model.eval()
+    items, logits = (padded(table) for table in model.embeddings())
+    long = data[1][model.ITEM_SEQ]
+    noisy, planted = ccl4rec.plant(long[(long > 0).all(1)])
+    trust = model.trust_logits(noisy, items)
+    assert trust[planted].mean() < trust[~planted].mean() - 0.3
+    attention, plain = (m.encode(noisy, items, logits)[1] for m in (model, small(data, trust_beta=0.0).eval()))
+    assert attention[planted].mean() < 0.9 * plain[planted].mean()
 
 
 def test_each_user_of_a_batch_is_contrasted_once(data: tuple[Any, Any]) -> None:
     model = small(data, n_contrasts=1000)
     user = data[1][model.USER_ID]
     rows = model._contrasted(data[1])
-    assert len(rows) == len(user.unique()) < len(user)
+    long = (data[1][model.ITEM_SEQ] > 0).sum(1) >= 5
+    assert set(user[rows].tolist()) == set(user[long].tolist())
+    assert long[rows].all()
     assert len(user[rows].unique()) == len(rows)
     few = small(data, n_contrasts=10)
     drawn = [user[few._contrasted(data[1])] for _ in range(2)]
     assert [len(d.unique()) for d in drawn] == [10, 10]
     assert set(drawn[0].tolist()) != set(drawn[1].tolist())
-
-
-def test_relatedness_comes_from_the_training_part_alone(data: tuple[Any, Any]) -> None:
-    rows = data[0]._dataset.inter_feat
-    matrix = history_matrix(data[0]._dataset, "item_id_list", "item_length")
-    pairs = set()
-    for user, target, history in zip(rows["user_id"], rows["item_id"], rows["item_id_list"], strict=True):
-        pairs |= {(user.item(), item) for item in [target.item(), *history[history > 0].tolist()]}
-    assert set(zip(*(index + 1 for index in matrix.nonzero()), strict=True)) == pairs
-    assert set(np.unique(matrix.data)) == {1.0}
 
 
 class TestCCL4Rec(ModelContract):
@@ -285,6 +340,11 @@ class TestCCL4Rec(ModelContract):
 class Thin(TestCCL4Rec):
     dataset = "thin"
     __test__ = False
+
+
+class TestCCL4RecWithAllContrasts(ModelContract):
+    model = "CCL4Rec"
+    settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, **ALL}
 
 
 class TestCCL4RecByPairs(ModelContract):

@@ -13,14 +13,11 @@ from hypothesis import strategies as st
 from model_contract import StandInDataset
 from torch import Tensor
 
-from recbole_mm.graphs import building as graph
 from recbole_mm.graphs import nearest as knn
 from recbole_mm.graphs.building import (
     bipartite_adjacency,
-    cooccurrence_graph,
     interaction_matrix,
     knn_graph,
-    related_items,
     row_normalise,
     symmetric_normalise,
 )
@@ -144,45 +141,3 @@ def test_a_zero_row_has_similarity_0_and_no_nan() -> None:
     K = knn_graph(torch.tensor([[0.0, 0.0], [1.0, 1.0]]), 2)
     np.testing.assert_allclose(K.toarray(), [[0, 0], [0, 1]], atol=1e-7)
     np.testing.assert_allclose(symmetric_normalise(K).toarray(), [[0, 0], [0, 1]], atol=1e-7)
-
-
-def test_cooccurrence_by_hand() -> None:
-    """Items 0 and 1 share a user of two, items 1 and 2 one of two and three; item 3 is alone, item 4 cold."""
-    R = sp.csr_array(np.array([[1, 1, 0, 0, 0], [1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0]]))
-    expected = np.zeros((5, 5))
-    expected[0, 1] = expected[1, 0] = 1 / 2
-    expected[1, 2] = expected[2, 1] = 1 / np.sqrt(6)
-    expected[2, 3] = expected[3, 2] = 1 / np.sqrt(3)
-    np.testing.assert_allclose(cooccurrence_graph(R, 4).toarray(), expected)
-    best = np.where(expected == expected.max(1, keepdims=True), expected, 0)
-    np.testing.assert_allclose(cooccurrence_graph(R, 1).toarray(), best)
-
-
-@QUICK
-@given(seed=st.integers(0, 99), k=st.integers(1, 6), elements=st.integers(1, 60))
-def test_cooccurrence_equals_brute_force_in_chunks(seed: int, k: int, elements: int) -> None:
-    R = (np.random.default_rng(seed).random((8, 6)) < 0.4).astype(float)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph, "CHUNK_ELEMENTS", elements)
-        found = cooccurrence_graph(sp.csr_array(R), k).toarray()
-    length = np.sqrt(R.sum(0))
-    cosine = np.divide(R.T @ R, np.outer(length, length), out=np.zeros((6, 6)), where=np.outer(length, length) > 0)
-    np.fill_diagonal(cosine, 0)
-    for row, mine in zip(cosine, found, strict=True):
-        np.testing.assert_allclose(np.sort(mine)[::-1][:k], np.sort(row)[::-1][:k], atol=1e-12)
-        assert (mine > 0).sum() == min(k, (row > 0).sum())
-        np.testing.assert_allclose(mine[mine > 0], row[mine > 0], atol=1e-12)
-
-
-def test_relatedness_blends_who_and_what() -> None:
-    R = sp.csr_array(np.array([[1.0, 1, 0], [1, 0, 0]]))
-    features = [torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.6, 0.8]]), torch.tensor([[1.0], [1.0], [2.0]])]
-    masks = [torch.tensor([True, True, True]), torch.tensor([True, True, False])]
-    found = related_items(R, features, masks, 2, modality_share=0.5).toarray()
-    who = 1 / np.sqrt(2)
-    expected = np.array([[0, who / 2 + 0.25, 0.6 / 4], [who / 2 + 0.25, 0, 0], [0.6 / 4, 0, 0]])
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
-    for share, parts in ((0.0, features), (1.0, [])):
-        np.testing.assert_allclose(
-            related_items(R, parts, masks[: len(parts)], 2, share).toarray(), cooccurrence_graph(R, 2).toarray()
-        )

@@ -19,9 +19,10 @@ from recbole_mm.model.parts import contrast
 from recbole_mm.model.parts.contrast import log_normaliser
 from recbole_mm.model.parts.losses import (
     CLUB,
-    adaptive_info_nce,
     bpr,
     cross_modal_contrast,
+    denoising_pull,
+    hard_push,
     info_nce,
     info_nce_among,
     over_contrast,
@@ -38,6 +39,10 @@ e = math.exp
 def normal(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
+
+
+def unit(*shape: int, seed: int = 0) -> Tensor:
+    return F.normalize(normal(*shape, seed=seed).detach(), dim=-1)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 0.0])
@@ -344,43 +349,47 @@ class TestCLUB:
 
 
 class TestPull:
-    def test_equal_strengths_are_infonce(self) -> None:
-        """Rows of one positive against two negatives and two other users."""
-        positive, negative, other = (normal(4, n, seed=n) for n in (1, 2, 3))
-        ones = torch.ones_like(negative)
-        every = torch.cat([positive, negative, other], dim=1)
-        expected = torch.nn.functional.cross_entropy(every, torch.zeros(4, dtype=torch.long))
-        found = adaptive_info_nce(positive, negative, other, torch.ones_like(positive), ones)
-        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    def test_equal_strengths_are_infonce_with_fixed_anchors(self) -> None:
+        views, anchors = unit(4, 2, 3), unit(4, 3, seed=1).requires_grad_()
+        found = denoising_pull(views, anchors, torch.full((4, 2), 0.5, dtype=torch.float64), 0.3)
+        expected = sum(info_nce(views[:, v], anchors, 0.3) for v in range(2)) / 2
+        torch.testing.assert_close(found, expected)
+        views.requires_grad_()
+        denoising_pull(views, anchors, torch.full((4, 2), 0.5, dtype=torch.float64), 0.3).backward()
+        assert anchors.grad is None
+        assert views.grad is not None
 
     def test_by_hand(self) -> None:
-        positive, negative = torch.tensor([[0.0, math.log(2)]]), torch.tensor([[0.0, math.log(3)]])
-        strength, push = torch.tensor([[0.25, 0.75]]), torch.tensor([[1.5, 0.5]])
-        other = torch.tensor([[-math.inf, 0.0]])
-        against = 1.5 + 0.5 * 3 + 1
-        expected = -0.25 * math.log(1 / (1 + against)) - 0.75 * math.log(2 / (2 + against))
-        assert adaptive_info_nce(positive, negative, other, strength, push).item() == pytest.approx(expected)
+        anchors = torch.eye(2, dtype=torch.float64)
+        views = torch.stack([anchors, anchors.flip(0)], dim=1)  # the first of the user, the second of the other one
+        strength = torch.tensor([[0.75, 0.25]] * 2, dtype=torch.float64)
+        near, far = -math.log(e(2) / (e(2) + 1)), -math.log(1 / (e(2) + 1))
+        assert denoising_pull(views, anchors, strength, 0.5).item() == pytest.approx(0.75 * near + 0.25 * far)
 
-    def test_without_negative_views_and_of_huge_logits(self) -> None:
-        positive, other = torch.full((2, 1), -1e4), torch.tensor([[-math.inf, 1e4], [1e4, -math.inf]])
-        none = torch.zeros(2, 0)
-        assert adaptive_info_nce(positive, none, other, torch.ones(2, 1), none).item() == pytest.approx(2e4)
+
+class TestPush:
+    def test_by_hand(self) -> None:
+        near, far = torch.tensor([[0.5, 0.9]]), torch.tensor([[0.1, 0.7]])
+        damage, strength = torch.tensor([[0.2, 1.0]]), torch.tensor([[0.4, 0.6]])
+        found = hard_push(near, far, damage, strength, margin=0.5, temperature=0.2)
+        gaps = 0.1 - 0.5 + 0.5 * 0.2, 0.7 - 0.5 + 0.5
+        expected = 0.4 * math.log(1 + e(gaps[0] / 0.2)) + 0.6 * math.log(1 + e(gaps[1] / 0.2))
+        assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
 class TestOverContrast:
     def test_by_hand(self) -> None:
-        similarity, quality = torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[0.9, 0.4, 0.4]])
-        pairs = 0.5 * math.log(1 + e(1.0)), 0.5 * math.log(1 + e(3.0))
-        assert over_contrast(similarity, quality).item() == pytest.approx(sum(pairs) / 2)
+        similarity, damage = torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[0.1, 0.6, 0.6]])
+        pairs = [0.5 * math.log(1 + e((c - 0.0 + 0.2 * 0.5) / 0.5)) for c in (1.0, 3.0)]
+        assert over_contrast(similarity, damage, 0.2, 0.5).item() == pytest.approx(sum(pairs) / 2, rel=1e-6)
 
-    def test_equal_qualities_or_one_view_are_0(self) -> None:
-        assert over_contrast(torch.rand(3, 2), torch.full((3, 2), 0.5)) == 0
-        assert over_contrast(torch.rand(3, 1), torch.rand(3, 1)) == 0
-        assert over_contrast(torch.rand(3, 0), torch.rand(3, 0)) == 0
+    def test_equal_damages_or_one_view_are_0(self) -> None:
+        assert over_contrast(torch.rand(3, 2), torch.full((3, 2), 0.5), 0.2, 0.2) == 0
+        assert over_contrast(torch.rand(3, 1), torch.rand(3, 1), 0.2, 0.2) == 0
 
     def test_the_better_view_is_drawn_nearer(self) -> None:
         similarity = torch.zeros(1, 2, requires_grad=True)
-        over_contrast(similarity, torch.tensor([[0.9, 0.2]])).backward()
+        over_contrast(similarity, torch.tensor([[0.1, 0.8]]), 0.0, 1.0).backward()
         assert similarity.grad is not None
         assert similarity.grad[0, 0] < 0 < similarity.grad[0, 1]
 

@@ -1,165 +1,170 @@
-"""Views of histories: importance, relatedness, damage, and what is never chosen."""
+"""Views of histories: influence, worth, damage, and what is replaced by what."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
-from recbole_mm.model.parts.views import RelatedItems, damage, make_views
+from recbole_mm.model.parts import views as parts
+from recbole_mm.model.parts.views import (
+    ViewSource,
+    cleaned,
+    damage,
+    hard_negative,
+    influence,
+    noised,
+    relatedness,
+    stacked,
+    worth,
+)
 
 QUICK = settings(deadline=None, max_examples=25)
-# Real items 1 to 5, in rows 0 to 4; item 5 is related to nothing.
-GRAPH = sp.csr_array(
-    np.array(
-        [
-            [0.0, 0.9, 0.4, 0.0, 0.0],
-            [0.9, 0.0, 0.0, 0.0, 0.0],
-            [0.4, 0.0, 0.0, 0.7, 0.0],
-            [0.0, 0.0, 0.7, 0.0, 0.0],
-            [0.0, 0.0, 0.0, 0.0, 0.0],
-        ]
-    )
-)
-HISTORY = torch.tensor([[1, 3, 2, 0], [4, 0, 0, 0], [5, 5, 0, 0], [2, 1, 4, 3]])
-ATTENTION = torch.tensor([[0.5, 0.3, 0.2, 0.0], [1.0, 0, 0, 0], [0.4, 0.6, 0, 0], [0.1, 0.2, 0.3, 0.4]])
+N_ITEMS, SIZE = 40, 8
 
 
-@pytest.fixture
-def related() -> RelatedItems:
-    return RelatedItems(GRAPH)
+def source(seed: int = 0, n: int = 6) -> ViewSource:
+    generator = torch.Generator().manual_seed(seed)
+    length = torch.randint(1, SIZE + 1, (n, 1), generator=generator)
+    real = torch.arange(SIZE) < length
+    items = torch.randint(1, N_ITEMS, (n, SIZE), generator=generator) * real
+    importance, trust = (torch.rand(n, SIZE, generator=generator) * real for _ in range(2))
+    space = F.normalize(torch.randn(N_ITEMS, 5, generator=generator), dim=1)
+    space[0] = 0
+    return ViewSource(items, importance, trust, worth(importance, trust), space)
 
 
-class TestRelatedItems:
-    def test_neighbours_are_drawn_by_similarity(self, related: RelatedItems) -> None:
+class TestInfluence:
+    def test_by_its_definition(self) -> None:
         torch.manual_seed(0)
-        drawn, similarity = related.related(torch.ones(20_000, dtype=torch.long))
-        assert set(drawn.tolist()) == {2, 3}
-        assert (drawn == 2).float().mean().item() == pytest.approx(0.9 / 1.3, abs=0.02)
-        assert torch.equal(similarity, torch.where(drawn == 2, 0.9, 0.4))
+        attention, vectors = torch.rand(2, 4).softmax(1), torch.randn(2, 4, 3)
+        found = influence(attention, vectors)
+        for row in range(2):
+            u = (attention[row, :, None] * vectors[row]).sum(0)
+            for j in range(4):
+                without = (u - attention[row, j] * vectors[row, j]) / (1 - attention[row, j])
+                assert found[row, j].item() == pytest.approx(
+                    1 - F.cosine_similarity(u, without, dim=0).item(), abs=1e-6
+                )
 
-    def test_unrelated_items_are_drawn_uniformly_among_the_others(self, related: RelatedItems) -> None:
-        torch.manual_seed(0)
-        for item, others in {1: {4, 5}, 2: {3, 4, 5}, 3: {2, 5}, 4: {1, 2, 5}, 5: {1, 2, 3, 4}}.items():
-            drawn, similarity = related.unrelated(torch.full((6_000,), item))
-            assert set(drawn.tolist()) == others
-            shares = torch.bincount(drawn, minlength=6)[list(others)] / 6_000
-            assert ((shares - 1 / len(others)).abs() < 0.03).all()
-            assert not similarity.any()
-
-    @QUICK
-    @given(n=st.integers(2, 12), density=st.floats(0, 1), seed=st.integers(0, 99))
-    def test_no_draw_is_the_item_a_neighbour_or_padding(self, n: int, density: float, seed: int) -> None:
-        matrix = np.random.default_rng(seed).random((n, n))
-        matrix[np.random.default_rng(seed + 1).random((n, n)) > density] = 0
-        np.fill_diagonal(matrix, 0)
-        related = RelatedItems(sp.csr_array(matrix))
-        items = torch.arange(1, n + 1).repeat(50)
-        for draw, count, wanted in (
-            (related.related, related.n_related, matrix > 0),
-            (related.unrelated, related.n_unrelated, (matrix == 0) & ~np.eye(n, dtype=bool)),
-        ):
-            assert count[1:].tolist() == wanted.sum(1).tolist()
-            drawable = items[count[items] > 0]
-            drawn, similarity = draw(drawable)
-            assert wanted[drawable - 1, drawn - 1].all()
-            np.testing.assert_allclose(similarity, matrix[drawable - 1, drawn - 1], rtol=1e-6)
+    def test_the_only_behaviour_has_1_and_padding_0(self) -> None:
+        found = influence(torch.tensor([[1.0, 0.0]]), torch.randn(1, 2, 3))
+        assert found.tolist() == [[1.0, 0.0]]
 
 
 class TestDamage:
     def test_by_hand(self) -> None:
-        relatedness = torch.tensor([[1.0, 0.5, 0.0, 1.0]])
-        assert damage(ATTENTION[:1], relatedness).item() == pytest.approx(0.3 * 0.5 + 0.2)
+        worths = worth(torch.tensor([[0.5, 0.2, 0.1]]), torch.tensor([[1.0, 0.5, 0.0]]))
+        torch.testing.assert_close(worths, torch.tensor([[0.5, 0.1, 0.0]]) / 0.6)
+        assert damage(worths, torch.tensor([[1.0, 0.4, 0.0]])).item() == pytest.approx(0.1 * 0.6 / 0.6)
 
-    def test_nothing_for_itself_or_without_weight(self) -> None:
-        assert damage(ATTENTION, torch.ones(4, 4)).tolist() == [0, 0, 0, 0]
-        assert damage(torch.tensor([0.0, 1.0]), torch.tensor([0.2, 1.0])).item() == 0
+    def test_replacing_what_is_not_trusted_costs_nothing(self) -> None:
+        worths = worth(torch.tensor([[0.5, 0.9]]), torch.tensor([[1.0, 0.0]]))
+        assert damage(worths, torch.tensor([[1.0, 0.0]])) == 0
 
     @QUICK
     @given(seed=st.integers(0, 999), position=st.integers(0, 4), by=st.floats(0, 1))
     def test_monotone_and_bounded(self, seed: int, position: int, by: float) -> None:
         generator = torch.Generator().manual_seed(seed)
-        importance = torch.rand(5, generator=generator).softmax(0)
-        relatedness = torch.rand(5, generator=generator)
-        before = damage(importance, relatedness)
+        worths, related = torch.rand(5, generator=generator).softmax(0), torch.rand(5, generator=generator)
+        before = damage(worths, related)
         assert 0 <= before <= 1
-        less = relatedness.clone()
+        less = related.clone()
         less[position] *= by
-        assert damage(importance, less) >= before
-        more = importance.clone()
-        more[position] += by * (1 - importance.sum()).clamp_min(0)
-        assert damage(more, relatedness) >= before
+        assert damage(worths, less) >= before
+
+    def test_relatedness(self) -> None:
+        space = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]])
+        old, new = torch.tensor([1, 1, 1, 0]), torch.tensor([1, 2, 3, 0])
+        torch.testing.assert_close(relatedness(space, old, new), torch.tensor([1.0, 0.6, 0.0, 1.0]))
 
 
-class TestMakeViews:
-    SHARES = torch.tensor([0.25, 0.5, 1.0])
+def made(kind: str, given: ViewSource, share: float) -> tuple[Tensor, Tensor]:
+    makers = {"cleaned": cleaned, "noised": noised, "hard": lambda *args: hard_negative(*args, 0.5)}
+    items, damages = makers[kind](given, share)
+    return items, damages
 
-    def views(
-        self, related: RelatedItems, positive: bool, shares: Tensor = SHARES, seed: int = 1
-    ) -> tuple[Tensor, Tensor]:
+
+@pytest.mark.parametrize("kind", ["cleaned", "noised", "hard"])
+@QUICK
+@given(seed=st.integers(0, 99), share=st.floats(0, 1))
+def test_every_view(kind: str, seed: int, share: float) -> None:
+    """Padding stays, at most the share is replaced, and the damage is that of what was replaced."""
+    torch.manual_seed(seed)
+    given_ = source(seed)
+    items, damages = made(kind, given_, share)
+    assert torch.equal(items == 0, given_.items == 0)
+    assert ((items != given_.items).sum(1) <= given_.counts(share)).all()
+    expected = damage(given_.worths, relatedness(given_.space, given_.items, items))
+    torch.testing.assert_close(damages, expected)
+    assert ((damages >= 0) & (damages <= 1)).all()
+
+
+def test_cleaning_replaces_the_most_suspect_by_what_is_trusted() -> None:
+    items = torch.tensor([[1, 2, 3, 4, 5]])
+    importance, trust = torch.full((1, 5), 0.2), torch.tensor([[1.0, 0.1, 1.0, 0.2, 0.0]])
+    given_ = ViewSource(items, importance, trust, worth(importance, trust), torch.eye(6))
+    view, _ = cleaned(given_, 0.4)
+    assert torch.equal(view[0, [0, 2, 3]], items[0, [0, 2, 3]])
+    drawn = torch.cat([cleaned(given_, 0.4)[0][0, [1, 4]] for _ in range(200)])
+    assert set(drawn.tolist()) == {1, 3, 4}
+    assert (drawn == 4).float().mean().item() == pytest.approx(0.2 / 2.2, abs=0.06)
+
+
+def test_cleaning_a_history_without_trust_stays_within_it() -> None:
+    items, nothing = torch.tensor([[1, 2, 0], [0, 0, 0]]), torch.zeros(2, 3)
+    view, damages = cleaned(ViewSource(items, nothing, nothing, nothing, torch.eye(4)), 1.0)
+    assert set(view[0, :2].tolist()) <= {1, 2}
+    assert not view[1].any()
+    assert not damages.any()
+
+
+def test_hard_negatives_take_the_place_of_what_is_worth_most() -> None:
+    torch.manual_seed(0)
+    items = torch.tensor([[1, 2, 3, 4]]).repeat(2000, 1)
+    worths = torch.tensor([[0.6, 0.3, 0.1, 0.0]]).repeat(2000, 1)
+    space = F.normalize(torch.randn(500, 8), dim=1)
+    view, _ = hard_negative(ViewSource(items, worths, worths, worths, space), 0.25, 0.5)
+    often = (view != items).float().mean(0)
+    torch.testing.assert_close(often, torch.tensor([0.6, 0.3, 0.1, 0.0]), atol=0.04, rtol=0)
+
+
+def test_hardness_is_similarity_to_the_history() -> None:
+    torch.manual_seed(0)
+    given_ = source(3, n=200)
+    centre = F.normalize((given_.space[given_.items] * (given_.items > 0).unsqueeze(2)).sum(1), dim=1)
+    found = []
+    for hardness in (0.0, 0.5, 1.0):
+        items, _ = hard_negative(given_, 1.0, hardness)
+        similar = (given_.space[items] * centre.unsqueeze(1)).sum(2)
+        found.append(similar[given_.items > 0].mean().item())
+    assert found[0] < found[1] - 0.3 < found[2] - 0.6
+
+
+def test_noise_is_a_slice_or_popular_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_ = source(1)
+    marked = [torch.where(given_.items > 0, number, 0) for number in (38, 39)]
+    monkeypatch.setattr(parts, "plant_slices", lambda *_: (marked[0], None))
+    monkeypatch.setattr(parts, "plant_items", lambda *_: (marked[1], None))
+    torch.manual_seed(0)
+    kinds = {tuple(row[row > 0].unique().tolist()) for _ in range(10) for row in noised(given_, 0.5)[0]}
+    assert kinds == {(38,), (39,)}
+
+
+def test_a_seed_gives_the_same_views_and_gradients_reach_trust_alone() -> None:
+    given_ = source(2)
+    trust = given_.trust.clone().requires_grad_()
+    given_ = given_._replace(worths=worth(given_.importance, trust))
+    drawn = []
+    for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        views = make_views(HISTORY, ATTENTION, related, shares, positive)
-        assert views.items.shape == (4, len(shares), 4)
-        assert views.damage.shape == (4, len(shares))
-        return views.items, views.damage
-
-    @pytest.mark.parametrize("positive", [True, False])
-    def test_padding_stays_and_is_never_substituted_in(self, related: RelatedItems, positive: bool) -> None:
-        for seed in range(20):
-            items, damages = self.views(related, positive, seed=seed)
-            padded = (HISTORY == 0).unsqueeze(1).expand_as(items)
-            assert torch.equal(items == 0, padded)
-            assert ((damages >= 0) & (damages <= 1)).all()
-
-    def test_shares_are_rounded_up_to_behaviours(self, related: RelatedItems) -> None:
-        items, _ = self.views(related, positive=False)
-        changed = (items != HISTORY.unsqueeze(1)).sum(2)
-        assert changed.tolist() == [[1, 2, 3], [1, 1, 1], [1, 1, 2], [1, 2, 4]]
-        items, damages = self.views(related, positive=False, shares=torch.zeros(2))
-        assert torch.equal(items, HISTORY.unsqueeze(1).expand_as(items))
-        assert not damages.any()
-
-    def test_the_whole_history_by_unrelated_items_is_the_whole_damage(self, related: RelatedItems) -> None:
-        _, damages = self.views(related, positive=False, shares=torch.ones(1))
-        torch.testing.assert_close(damages, torch.ones(4, 1))
-
-    def test_a_history_without_related_items_stays_as_it_is(self, related: RelatedItems) -> None:
-        items, damages = self.views(related, positive=True)
-        assert torch.equal(items[2], HISTORY[2].expand(3, 4))
-        assert not damages[2].any()
-
-    def test_positives_take_related_items_and_negatives_unrelated_ones(self, related: RelatedItems) -> None:
-        dense = torch.from_numpy(GRAPH.toarray()).float()
-        for positive in (True, False):
-            items, damages = self.views(related, positive)
-            old, new = HISTORY.unsqueeze(1).expand_as(items), items
-            real = old > 0
-            relatedness = torch.where(new == old, 1.0, dense[old - 1, new - 1])
-            replaced = real & (new != old)
-            assert ((relatedness[replaced] > 0) == positive).all()
-            expected = torch.where(real, ATTENTION.unsqueeze(1) * (1 - relatedness), 0.0).sum(2)
-            torch.testing.assert_close(damages, expected)
-
-    def test_positives_replace_the_unimportant_and_negatives_the_important(self, related: RelatedItems) -> None:
-        history = torch.tensor([[1, 2, 3, 4]]).repeat(3000, 1)
-        attention = torch.tensor([[0.7, 0.2, 0.07, 0.03]]).repeat(3000, 1)
-        torch.manual_seed(0)
-        often = {}
-        for positive in (True, False):
-            views = make_views(history, attention, related, torch.tensor([0.25]), positive)
-            often[positive] = (views.items[:, 0] != history).float().mean(0)
-        torch.testing.assert_close(often[False], attention[0], atol=0.03, rtol=0)
-        assert (often[True].diff() > 0).all()
-
-    def test_a_seed_gives_the_same_views(self, related: RelatedItems) -> None:
-        one, same, other = (self.views(related, False, seed=seed)[0] for seed in (3, 3, 4))
-        assert torch.equal(one, same)
-        assert not torch.equal(one, other)
-
-    def test_importance_gets_no_gradient(self, related: RelatedItems) -> None:
-        attention = ATTENTION.clone().requires_grad_()
-        assert not make_views(HISTORY, attention, related, self.SHARES, positive=False).damage.requires_grad
+        drawn.append(stacked([made(kind, given_, 0.5) for kind in ("cleaned", "noised", "hard")]))
+    assert torch.equal(drawn[0].items, drawn[1].items)
+    assert not torch.equal(drawn[0].items, drawn[2].items)
+    assert drawn[0].items.shape == (6, 3, SIZE)
+    drawn[0].damage.sum().backward()
+    assert trust.grad is not None
+    assert trust.grad.abs().max() > 0

@@ -21,7 +21,8 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import read_config
 
-CAUSAL = ("SASRec", "GRU4Rec", "SASRecF", "GRU4RecF", "FDSA")  # what they say of a position depends on none behind it
+# What these say of a position depends on none behind it.
+CAUSAL = ("SASRec", "GRU4Rec", "SASRecF", "GRU4RecF", "FDSA", "CCL4Rec")
 
 
 def trains_whole(config: Any) -> bool:

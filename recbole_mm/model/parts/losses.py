@@ -193,34 +193,65 @@ class CLUB(nn.Module):
         return 0.5 * ((far.square() - (y - mean).square()) * precision).sum(1).mean()
 
 
-def adaptive_info_nce(positive: Tensor, negative: Tensor, other: Tensor, strength: Tensor, push: Tensor) -> Tensor:
-    """Contrast a user with its views by adaptive strengths (CCL4Rec, arXiv 2208.08024, pulling and pushing).
+def denoising_pull(views: Tensor, anchors: Tensor, strength: Tensor, temperature: float) -> Tensor:
+    """Draw views to their users, whose vectors get no gradient (CCL4Rec, pulling by adaptive strengths).
 
-    Mean over users of `-sum_p w_p log(exp(c_p) / (exp(c_p) + sum_n w_n exp(c_n) + sum_o exp(c_o)))`; with equal
-    strengths it is InfoNCE.
-
-    Parameters
-    ----------
-    positive, negative, other : Tensor, shapes (B, P), (B, N) and (B, O)
-        Cosines over temperature of a user with its positive views, its negative views, and other users
-        (-inf: none).
-    strength, push : Tensor, shapes (B, P) and (B, N)
-        w_p, of sum 1 a row, and w_n, of mean 1 a row.
-    """
-    against = torch.cat([negative + push.log(), other], dim=1).logsumexp(1, keepdim=True)  # (B, 1)
-    return (strength * F.softplus(against - positive)).sum(1).mean()
-
-
-def over_contrast(similarity: Tensor, quality: Tensor) -> Tensor:
-    """Contrast over contrast: of two views of a kind, the better one is nearer (CCL4Rec, arXiv 2208.08024).
-
-    Mean over the pairs with `quality_p > quality_q` of `(quality_p - quality_q) softplus(c_q - c_p)`, 0 without one.
+    Mean over users of `-sum_v w_v log(exp(c(v, u)/t) / sum_u' exp(c(v, u')/t))`, c the cosine.
 
     Parameters
     ----------
-    similarity, quality : Tensor, shape (B, V)
-        c of each view with its user, and how little the view is damaged, in [0, 1].
+    views : Tensor, shape (B, V, d)
+        Rows of length 1.
+    anchors : Tensor, shape (B, d)
+        The users, rows of length 1.
+    strength : Tensor, shape (B, V)
+        w_v, of sum 1 a row.
+    temperature : float
+        Greater than 0.
     """
-    better = (quality.unsqueeze(2) - quality.unsqueeze(1)).clamp_min(0)  # (B, V, V): p by q
-    each = better * F.softplus(similarity.unsqueeze(1) - similarity.unsqueeze(2))
-    return each.sum() / (better > 0).sum().clamp_min(1)
+    logits = views @ anchors.detach().T / temperature  # (B, V, B)
+    own = torch.arange(len(anchors), device=anchors.device)[:, None].expand(strength.shape)
+    wrong = F.cross_entropy(logits.flatten(0, 1), own.flatten(), reduction="none").view_as(strength)
+    return (strength * wrong).sum(1).mean()
+
+
+def hard_push(
+    near: Tensor, far: Tensor, damage: Tensor, strength: Tensor, *, margin: float, temperature: float
+) -> Tensor:
+    """Push hard negative views behind the positive ones, with a denominator of their own (CCL4Rec, pushing).
+
+    Mean over users of `sum_n w_n softplus((c(n) - min_p c(p) + margin D_n) / t)`.
+
+    Parameters
+    ----------
+    near, far : Tensor, shapes (B, P) and (B, N)
+        Cosines c of a user with its positive and its hard negative views.
+    damage, strength : Tensor, shape (B, N)
+        D_n, and w_n of sum 1 a row.
+    margin : float
+        At least 0.
+    temperature : float
+        Greater than 0.
+    """
+    gap = far - near.amin(1, keepdim=True) + margin * damage
+    return (strength * F.softplus(gap / temperature)).sum(1).mean()
+
+
+def over_contrast(similarity: Tensor, damage: Tensor, margin: float, temperature: float) -> Tensor:
+    """Contrast over contrast: of two views the less damaged one is nearer (CCL4Rec, arXiv 2208.08024).
+
+    Mean over the pairs with `D_q > D_p` of `(D_q - D_p) softplus((c_q - c_p + margin (D_q - D_p)) / t)`, 0 without one.
+
+    Parameters
+    ----------
+    similarity, damage : Tensor, shape (B, V)
+        c of each view with its anchor, and D in [0, 1].
+    margin : float
+        At least 0.
+    temperature : float
+        Greater than 0.
+    """
+    worse = (damage.unsqueeze(1) - damage.unsqueeze(2)).clamp_min(0)  # (B, V, V): D_q - D_p at (p, q)
+    gap = similarity.unsqueeze(1) - similarity.unsqueeze(2) + margin * worse
+    each = worse * F.softplus(gap / temperature)
+    return each.sum() / (worse > 0).sum().clamp_min(1)

@@ -1,15 +1,17 @@
-"""Augmented views of histories for CCL4Rec (arXiv 2208.08024): what is replaced, by what, and how much that damages."""
+"""Views of histories for CCL4Rec: what is replaced, by what, and how much that damages."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import scipy.sparse as sp
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from recbole_mm.base.randomness import gumbel
+from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.planted import plant_items, plant_slices, positions
+
+CANDIDATES = 64  # items drawn for a position of a hard negative view, of which one is taken
 
 
 class Views(NamedTuple):
@@ -19,101 +21,123 @@ class Views(NamedTuple):
     damage: Tensor  # (B, V), in [0, 1]
 
 
-class RelatedItems(nn.Module):
-    """The most related items of each item, to draw substitutes from; rows by internal id, `[PAD]` has none.
+def influence(attention: Tensor, vectors: Tensor) -> Tensor:
+    """Return `I_j = 1 - cos(u, u_-j)`, (B, L): how far a user vector turns without one of its behaviours, in [0, 2].
+
+    `u_-j = (u - a_j e_j) / (1 - a_j)`; the only behaviour of a history has 1.
 
     Parameters
     ----------
-    graph : scipy sparse array, shape (n_items - 1, n_items - 1)
-        Relatedness in (0, 1] of each real item to its neighbours, as `related_items` gives it.
+    attention : Tensor, shape (B, L)
+        a_j, of sum 1, 0 where there is no behaviour.
+    vectors : Tensor, shape (B, L, d)
+        e_j.
     """
-
-    neighbours: Tensor  # (n_items, k), 0 where an item has fewer
-    similarity: Tensor  # (n_items, k)
-    past: Tensor  # (n_items, k + 1)
-    n_related: Tensor  # (n_items,)
-    n_unrelated: Tensor  # (n_items,)
-
-    def __init__(self, graph: sp.csr_array) -> None:
-        super().__init__()
-        n_real, counts = graph.shape[0], np.diff(graph.indptr)
-        width = max(int(counts.max(initial=0)), 1)
-        neighbours, similarity = np.zeros((n_real + 1, width), dtype=np.int64), np.zeros((n_real + 1, width))
-        row = np.repeat(np.arange(n_real), counts)
-        column = np.arange(graph.nnz) - graph.indptr[row]
-        neighbours[row + 1, column] = graph.indices + 1
-        similarity[row + 1, column] = graph.data
-        # An item and its neighbours in order, each less the number before it: what `unrelated` counts past.
-        own = np.concatenate([np.arange(n_real + 1)[:, None], neighbours], axis=1) - 1  # from 0, padding -1
-        ordered = np.sort(np.where(own < 0, n_real + width, own), axis=1)
-        self.n_real = n_real
-        self.register_buffer("neighbours", torch.from_numpy(neighbours), persistent=False)
-        self.register_buffer("similarity", torch.from_numpy(similarity).to(torch.get_default_dtype()), persistent=False)
-        self.register_buffer("past", torch.from_numpy(ordered - np.arange(width + 1)), persistent=False)
-        n_related = np.concatenate([[0], counts])
-        self.register_buffer("n_related", torch.from_numpy(n_related), persistent=False)
-        self.register_buffer("n_unrelated", torch.from_numpy(n_real - 1 - n_related), persistent=False)
-
-    def related(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw a neighbour of each item, by its similarity: ids (n,) and relatedness (n,); each item needs one."""
-        drawn = torch.multinomial(self.similarity[items], 1)  # (n, 1)
-        return self.neighbours[items].gather(1, drawn).squeeze(1), self.similarity[items].gather(1, drawn).squeeze(1)
-
-    def unrelated(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw a real item that is neither the item nor its neighbour, uniformly: ids (n,), relatedness 0 (n,)."""
-        count = self.n_unrelated[items]
-        rank = (torch.rand(len(items), device=items.device) * count).long().clamp_max(count - 1)
-        passed = torch.searchsorted(self.past[items], rank.unsqueeze(1), right=True).squeeze(1)
-        return rank + passed + 1, torch.zeros_like(rank, dtype=self.similarity.dtype)
+    weighted = attention.unsqueeze(2) * vectors
+    whole = weighted.sum(1, keepdim=True)  # u (B, 1, d)
+    rest = whole - weighted  # of the direction of u_-j
+    product = (whole * rest).sum(2)
+    lengths = whole.norm(dim=2) * rest.norm(dim=2)
+    turned = 1 - product / lengths.clamp_min(1e-12)
+    return turned.clamp_min(0.0) * (attention > 0)
 
 
-def damage(importance: Tensor, relatedness: Tensor) -> Tensor:
-    """Return `D_v = sum_j a_j (1 - rel(j, s_j))`, in [0, 1] (CCL4Rec, quality of a view is `1 - D_v`).
+def worth(importance: Tensor, trust: Tensor) -> Tensor:
+    """Return the share of each behaviour in `sum_j I_j t_j`, (B, L); 0 everywhere where the sum is."""
+    each = importance * trust
+    return each / each.sum(1, keepdim=True).clamp_min(1e-12)
+
+
+def damage(worths: Tensor, relatedness: Tensor) -> Tensor:
+    """Return `D_v = sum_j worth_j (1 - rel(j, s_j))`, in [0, 1] (CCL4Rec; the quality of a view is `1 - D_v`).
+
+    Replacing what is not trusted costs nothing.
 
     Parameters
     ----------
-    importance : Tensor, shape (..., L)
-        Attention weights a_j, of sum at most 1.
+    worths : Tensor, shape (..., L)
+        Of sum at most 1.
     relatedness : Tensor, shape (..., L)
         Of what stands at a position to what stood there, in [0, 1]; 1 where nothing was replaced.
     """
-    return (importance * (1 - relatedness)).sum(-1).clamp(0, 1)
+    return (worths * (1 - relatedness)).sum(-1).clamp(0, 1)
 
 
-def make_views(history: Tensor, attention: Tensor, related: RelatedItems, shares: Tensor, positive: bool) -> Views:
-    """Replace a share of each history, view by view.
-
-    Positive views replace unimportant behaviours (drawn without replacement, with odds `1 / a_j`) by related items;
-    negative ones important behaviours (odds `a_j`) by unrelated items.
+def relatedness(space: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Return the cosine of what stands there to what stood there, in [0, 1], 1 where it is the same item.
 
     Parameters
     ----------
-    history : int Tensor, shape (B, L)
-        Internal ids, 0 at padded positions, which are never chosen and never substituted in.
-    attention : Tensor, shape (B, L)
-        Importance a_j of each behaviour to the user; no gradient is taken.
-    related : RelatedItems
-        Where substitutes come from.
-    shares : Tensor, shape (V,)
-        Share of the history that each view replaces, in [0, 1]; rounded up to whole behaviours.
-    positive : bool
-        Which kind.
+    space : Tensor, shape (n_items, d)
+        By internal id, rows of length 1.
+    old, new : int Tensor, of one shape
     """
-    attention = attention.detach()
-    available = (related.n_related if positive else related.n_unrelated)[history] > 0  # (B, L)
-    replaceable = (history > 0) & available
-    length = (history > 0).sum(1, keepdim=True)  # (B, 1)
-    wanted = (shares * length - 1e-6).ceil().clamp_min(0)  # (B, V)
-    odds = attention.clamp_min(1e-12).log() * (-1 if positive else 1)  # (B, L)
-    keys = odds.unsqueeze(1) + gumbel((len(history), len(shares), history.shape[1]), odds)
-    keys = keys.masked_fill(~replaceable.unsqueeze(1), -torch.inf)
-    rank = keys.argsort(dim=2, descending=True).argsort(dim=2)  # (B, V, L)
-    chosen = (rank < wanted.unsqueeze(2)) & replaceable.unsqueeze(1)
+    cosine = (space[old] * space[new]).sum(-1).clamp(0, 1)
+    return torch.where(old == new, torch.ones_like(cosine), cosine)
 
-    user, view, position = chosen.nonzero(as_tuple=True)
-    substitutes, similarity = (related.related if positive else related.unrelated)(history[user, position])
-    items = history.unsqueeze(1).repeat(1, len(shares), 1)
-    items[user, view, position] = substitutes
-    relatedness = torch.ones_like(keys)
-    relatedness[user, view, position] = similarity
-    return Views(items, damage(attention.unsqueeze(1), relatedness))
+
+class ViewSource(NamedTuple):
+    """What views are made from; no gradient is taken but of `worths`."""
+
+    items: Tensor  # (B, L), internal ids
+    importance: Tensor  # I_j (B, L)
+    trust: Tensor  # t_j (B, L)
+    worths: Tensor  # (B, L)
+    space: Tensor  # (n_items, d) P e_i by internal id, rows of length 1
+
+    def counts(self, share: float) -> Tensor:
+        """Return how many behaviours a view replaces, `round(r L)`, (B,)."""
+        return (share * (self.items > 0).sum(1) + 0.5).long()
+
+    def view(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        return items, damage(self.worths, relatedness(self.space, self.items, items))
+
+
+def cleaned(given: ViewSource, share: float) -> tuple[Tensor, Tensor]:
+    """Replace the most suspect behaviours, by `I_j (1 - t_j)`, by others of the history, drawn by trust."""
+    real = given.items > 0
+    suspicion = given.importance * (1 - given.trust)
+    chosen = positions(suspicion, given.counts(share), real)
+    kept = given.trust * (real & ~chosen)
+    kept = torch.where(kept.sum(1, keepdim=True) > 0, kept, real.to(kept.dtype) + (~real).all(1, keepdim=True))
+    drawn = torch.multinomial(kept, given.items.shape[1], replacement=True)  # (B, L) positions
+    return given.view(torch.where(chosen, given.items.gather(1, drawn), given.items))
+
+
+def noised(given: ViewSource, share: float) -> tuple[Tensor, Tensor]:
+    """Plant noise: slices of other histories in one half of the users, popular items in the other."""
+    counts = given.counts(share)
+    half = torch.rand(len(counts), 1, device=counts.device) < 0.5
+    slices, items = plant_slices(given.items, counts)[0], plant_items(given.items, counts)[0]
+    return given.view(torch.where(half, slices, items))
+
+
+def hard_negative(given: ViewSource, share: float, hardness: float) -> tuple[Tensor, Tensor]:
+    """Replace behaviours drawn by their worth by items off the user's interest.
+
+    Parameters
+    ----------
+    given : ViewSource
+    share : float
+        Of the history.
+    hardness : float
+        In [0, 1]: the substitute is at this quantile of `CANDIDATES` random items by its similarity to the history,
+        0 the least similar, 1 the most.
+    """
+    real = given.items > 0
+    odds = given.worths.detach().clamp_min(1e-12).log()
+    chosen = positions(odds + gumbel(odds.shape, odds), given.counts(share), real)
+    row, place = chosen.nonzero(as_tuple=True)
+    drawn = torch.randint(1, len(given.space), (len(row), CANDIDATES), device=row.device)
+    centre = l2_normalize((given.space[given.items] * real.unsqueeze(2)).sum(1))  # (B, d)
+    similarity = torch.einsum("ncd,nd->nc", given.space[drawn], centre[row])
+    nth = round(hardness * (CANDIDATES - 1))
+    taken = drawn.gather(1, similarity.argsort(1)[:, nth : nth + 1]).squeeze(1)
+    items = given.items.clone()
+    items[row, place] = taken
+    return given.view(items)
+
+
+def stacked(views: list[tuple[Tensor, Tensor]]) -> Views:
+    items, damages = zip(*views, strict=True)
+    return Views(torch.stack(items, dim=1), torch.stack(damages, dim=1))

@@ -13,14 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.graphs.building import history_matrix, related_items
-from recbole_mm.model.base import Multimodal, padded
+from recbole_mm.model.base import BufferList, Multimodal, padded
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
-from recbole_mm.model.parts.views import RelatedItems, Views, make_views
-from recbole_mm.settings.parameters import parameter
+from recbole_mm.model.parts.history_contrast import HistoryContrast
+from recbole_mm.model.parts.planted import plant
+from recbole_mm.model.parts.trust import Trust, planted_loss
+from recbole_mm.model.parts.views import ViewSource, influence, worth
+from recbole_mm.settings.execution import Histories
+from recbole_mm.settings.parameters import parameter, read_config
 
 ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
+LEAST_HISTORY = 5  # behaviours of a history that noise is planted in and views are made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +38,51 @@ class CCL4RecParameters:
     dropout: float = parameter(0.5, "share of a user vector's entries that training drops", low=0.0, high=0.99)
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
-    cl_weight: float = parameter(1.0, "weight of the pull", low=0.0)
-    over_weight: float = parameter(0.1, "weight of the contrast over contrast", low=0.0)
-    adaptive: bool = parameter(True, "strengths by quality and damage; false: equal, as in vanilla contrast")
-    n_positives: int = parameter(2, "positive views a user", low=1)
-    n_negatives: int = parameter(2, "negative views a user", low=0)
-    r_min: float = parameter(0.1, "share of the history that the mildest view replaces", low=0.0, high=1.0)
+    trust_beta: float = parameter(2.0, "weight of the log of trust in the attention; 0 leaves trust out", low=0.0)
+    trust_k: int = parameter(3, "behaviours of a history that one has to agree with, the nearest ones", low=1)
+    trust_modalities: bool = parameter(True, "agreement in each modality, too, beside that of item vectors")
+    trust_weight: float = parameter(0.1, "weight of the supervision of trust by planted noise", low=0.0)
+    cl_weight: float = parameter(0.0, "weight of the denoising pull", low=0.0)
+    hard_weight: float = parameter(0.0, "weight of the push of hard negatives", low=0.0)
+    over_weight: float = parameter(0.0, "weight of the contrast over contrast", low=0.0)
+    adaptive: bool = parameter(True, "strengths of views by damage; false: equal, as in vanilla contrast")
+    n_views: int = parameter(1, "cleaned, noised, and hard negative views a user, each", low=1)
+    r_min: float = parameter(0.2, "share of the history that the mildest view replaces", low=0.0, high=1.0)
     r_max: float = parameter(0.5, "share of the history that the hardest view replaces", low=0.0, high=1.0)
-    n_contrasts: int = parameter(256, "users of a batch that are contrasted, at most; one history each", low=1)
-    tau: float = parameter(1.0, "temperature of the contrast", low=1e-6)
+    hardness: float = parameter(
+        0.5, "quantile, by similarity to the history, of what hard negatives put in", low=0.0, high=1.0
+    )
+    margin: float = parameter(0.2, "distance, per damage, that hard negatives and worse views keep", low=0.0)
+    n_contrasts: int = parameter(256, "users of a batch that are contrasted, at most; one history each", low=2)
+    tau: float = parameter(0.2, "temperature of the contrasts", low=1e-6)
     tau_w: float = parameter(0.1, "temperature of the strengths", low=1e-6)
-    related_k: int = parameter(20, "related items of an item to draw substitutes from", low=1)
-    related_share: float = parameter(0.5, "weight of the modalities in relatedness", low=0.0, high=1.0)
 
 
 class CCL4Rec(Multimodal, SequentialRecommender):
-    """CCL4Rec: attention pooling over the history, and views of it whose quality is known.
+    """CCL4Rec: attention pooling over the history, trust in its behaviours, and views of it whose damage is known.
 
-    A dataset without modalities works: item vectors are then the embeddings alone.
+    A dataset without modalities works: item vectors are then the embeddings alone. Trained on whole histories
+    (`train_histories`), a behaviour has the trust that the whole history gives it, in every prediction of the history,
+    without gradient but that of its own supervision; scores have that of the history up to them.
     """
 
     parameter_class = CCL4RecParameters
     proposed = True
     ablations = MappingProxyType(
         {
-            "without over-contrast": {"over_weight": 0.0},
-            "vanilla contrast": {"over_weight": 0.0, "adaptive": False},
-            "no contrast": {"over_weight": 0.0, "cl_weight": 0.0},
-            "on ids only": {"use_modalities": False},
+            "without trust": {"trust_beta": 0.0, "trust_weight": 0.0},
+            "without planted noise": {"trust_weight": 0.0},
+            "with denoising pull": {"cl_weight": 0.1},
+            "with pull and hard negatives": {"cl_weight": 0.1, "hard_weight": 0.1},
+            "with all contrasts": {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1},
+            "with vanilla contrast": {"cl_weight": 0.1, "adaptive": False},
+            "on ids only": {"use_modalities": False, "trust_modalities": False},
         }
     )
     ITEM_SEQ: str
     ITEM_SEQ_LEN: str
     max_seq_length: int
     n_items: int
-    positive_shares: Tensor  # (n_positives,)
-    negative_shares: Tensor  # (n_negatives,)
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
@@ -79,34 +92,25 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             raise InputError(f"r_min {p.r_min} must not be above r_max {p.r_max}")
         if not p.use_ids and not (p.use_modalities and self.modality_names):
             raise InputError("use_ids is false and there is no modality: items could not be told apart")
+        self.whole = read_config(Histories, config).train_histories == "whole"
         self.item_embedding = nn.Embedding(self.n_real_items if p.use_ids else 0, d)
-        used = self.features if p.use_modalities else ()
-        self.projections = nn.ModuleList(nn.Linear(X.shape[1], d, bias=False) for X in used)
+        self.projections = nn.ModuleList(
+            nn.Linear(X.shape[1], d, bias=False) for X in (self.features if p.use_modalities else ())
+        )
         self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))  # W, b, w
         self.recency = nn.Parameter(torch.zeros(self.max_seq_length), requires_grad=p.recency)
-        self.contrast_head = nn.Linear(d, d)  # f
-        self.contrasts = bool(p.cl_weight or p.over_weight)
-        if self.contrasts:  # of what `views` needs, the neighbours of a large catalogue are dear
-            interactions = history_matrix(dataset, self.ITEM_SEQ, self.ITEM_SEQ_LEN)
-            self.related = RelatedItems(
-                related_items(
-                    interactions,
-                    list(used),
-                    list(self.masks),
-                    p.related_k,
-                    p.related_share,
-                    method=self.engine.neighbour_search,
-                )
-            )
-            self.register_buffer("positive_shares", self._shares(p.n_positives), persistent=False)
-            self.register_buffer("negative_shares", self._shares(p.n_negatives), persistent=False)
+        self.contrasts = bool(p.cl_weight or p.hard_weight or p.over_weight)
+        self.has_trust = bool(p.trust_beta or p.trust_weight or self.contrasts)
+        if self.has_trust:
+            centred = [l2_normalize(X - X.mean(0)) for X in (self.features if p.trust_modalities else ())]
+            self.spaces = BufferList([padded(X) for X in centred])  # each (n_items, d_m)
+            self.trust = Trust(d, len(centred), p.trust_k)
+        if self.contrasts:
+            self.contrast = HistoryContrast(p, d)
+        if self.has_trust:
+            self.trust.start()
         if p.use_ids:
             nn.init.normal_(self.item_embedding.weight, std=ID_STD)
-
-    def _shares(self, n_views: int) -> Tensor:
-        """Return r_v, spread over [r_min, r_max]; one view takes the middle."""
-        low, high = self.p.r_min, self.p.r_max
-        return torch.linspace(low, high, n_views) if n_views > 1 else torch.full((n_views,), (low + high) / 2)
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         """Return item vectors e_i (I, d) and the attention logits w^T tanh(W e_i + b) (I,)."""
@@ -118,30 +122,66 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     def parts(self) -> dict[str, Tensor]:
         return {"items": self.embeddings()[0]}
 
-    def attend(self, history: Tensor, logits: Tensor) -> Tensor:
-        """Return a_j (B, L), 0 at the padded positions of a history; `logits` (n_items,) by internal id."""
+    def trust_logits(self, history: Tensor, items: Tensor) -> Tensor:
+        """Return the logits of the trust t_j in the behaviours of histories (B, L); `items` by internal id."""
+        constant = [F.embedding(history, space) for space in self.spaces]
+        logits: Tensor = self.trust(F.embedding(history, items), constant, history > 0)
+        return logits
+
+    def behaviour_logits(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
+        """Return the logits of the attention (B, L) but for recency; trust enters by its log, `trust_beta` times."""
+        scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2)
+        if not self.p.trust_beta:
+            return scores
+        known = self.training and self.whole  # later behaviours have a say: what they say must not be learned
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not known):
+            trusted = F.logsigmoid(self.trust_logits(history, items))
+        return scores + self.p.trust_beta * trusted
+
+    def attend(self, history: Tensor, scores: Tensor) -> Tensor:
+        """Return a_j (B, L), 0 at the padded positions of a history."""
         distance = (history > 0).sum(1, keepdim=True) - 1 - torch.arange(history.shape[1], device=history.device)
-        scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2) + F.embedding(
-            distance.clamp_min(0), self.recency.unsqueeze(1)
-        ).squeeze(2)
-        scores = scores.masked_fill(history == 0, torch.finfo(scores.dtype).min)
-        return scores.softmax(1)
+        scores = scores + F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
+        return scores.masked_fill(history == 0, torch.finfo(scores.dtype).min).softmax(1)
 
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return users u = sum_j a_j e_j (B, d) and a (B, L); `items` (n_items, d) by internal id."""
-        attention = self.attend(history, logits)
+        attention = self.attend(history, self.behaviour_logits(history, items, logits))
         return F.embedding_bag(history, items, per_sample_weights=attention, mode="sum"), attention
+
+    def encode_every(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
+        """Return the users of all prefixes of histories, (B, L, d): at position t of the first t + 1 behaviours."""
+        scores = self.behaviour_logits(history, items, logits)
+        place = torch.arange(history.shape[1], device=history.device)
+        distance = place.unsqueeze(1) - place  # (L, L), row t
+        scores = scores.unsqueeze(1) + self.recency[distance.clamp_min(0)]  # (B, L, L)
+        hidden = (distance < 0) | (history == 0).unsqueeze(1)
+        attention = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(2)
+        return attention @ F.embedding(history, items)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
         items, logits = (padded(table) for table in self.embeddings())
         history, target = interaction[self.ITEM_SEQ], interaction[self.POS_ITEM_ID]
-        users, attention = self.encode(history, items, logits)
+        if self.whole:  # the users of every position, in the order of `target`
+            users = self.gather_indexes(self.encode_every(history, items, logits), interaction[self.ITEM_SEQ_LEN] - 1)
+        else:
+            users, _ = self.encode(history, items, logits)
         dropped = F.dropout(users, self.p.dropout, self.training)
         terms = {"rec": self._recommendation(dropped, items, target, interaction)}
+        rows = self._contrasted(interaction) if self.contrasts or self.p.trust_weight else ()
+        if not len(rows):
+            return terms
+        some = history[rows]
+        if self.p.trust_weight:
+            noisy, planted = plant(some)
+            known = planted_loss(self.trust_logits(noisy, items.detach()), planted, noisy > 0)
+            terms["trust"] = self.p.trust_weight * known
         if self.contrasts:
-            rows = self._contrasted(interaction)
-            terms |= self._contrast(history[rows], attention[rows], F.embedding(rows, users), items, logits)
+            last = interaction[self.ITEM_SEQ_LEN].cumsum(0) - 1 if len(target) > len(history) else slice(None)
+            given, of_rows = self.view_source(some, items, logits)
+            following = F.embedding(target[last][rows], items)
+            terms |= self.contrast(given, of_rows, following, lambda views: self.encode(views, items, logits)[0])
         return terms
 
     def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, interaction: Any) -> Tensor:
@@ -159,48 +199,24 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         return (torch.cat([own, scores], dim=1).logsumexp(1) - own.squeeze(1)).mean()
 
     def _contrasted(self, interaction: Any) -> Tensor:
-        """Draw one history each of at most `n_contrasts` users of the batch."""
+        """Draw one history each, of `LEAST_HISTORY` behaviours, of at most `n_contrasts` users of the batch."""
         user = interaction[self.USER_ID]
         order = torch.randperm(len(user), device=user.device)
+        order = order[(interaction[self.ITEM_SEQ][order] > 0).sum(1) >= LEAST_HISTORY]
         distinct, inverse = user[order].unique(return_inverse=True)
         first = torch.full_like(distinct, len(user)).scatter_reduce(
-            0, inverse, torch.arange(len(user), device=user.device), "amin"
+            0, inverse, torch.arange(len(order), device=user.device), "amin"
         )
         return order[first.sort().values[: self.p.n_contrasts]]
 
-    def views(self, history: Tensor, attention: Tensor) -> tuple[Views, Views]:
-        """Draw the positive and the negative views of histories (B, L) with importance (B, L)."""
-        good = make_views(history, attention, self.related, self.positive_shares, positive=True)
-        return good, make_views(history, attention, self.related, self.negative_shares, positive=False)
-
-    def _contrast(
-        self, history: Tensor, attention: Tensor, users: Tensor, items: Tensor, logits: Tensor
-    ) -> dict[str, Tensor]:
-        p = self.p
-        good, bad = self.views(history, attention)
-        anchor = l2_normalize(self.contrast_head(users))
-        near, far = (self._similarity(anchor, views, items, logits) for views in (good, bad))  # (B, P), (B, N)
-        terms = {}
-        if p.cl_weight:
-            others = (anchor @ anchor.T / p.tau).fill_diagonal_(-torch.inf)
-            terms["pull"] = p.cl_weight * losses.adaptive_info_nce(near, far, others, *self._strengths(good, bad))
-        if p.over_weight:
-            over = losses.over_contrast(near, 1 - good.damage) + losses.over_contrast(far, 1 - bad.damage)
-            terms["over"] = p.over_weight * over
-        return terms
-
-    def _similarity(self, anchor: Tensor, views: Views, items: Tensor, logits: Tensor) -> Tensor:
-        """Return c(v) = cos(f(u), f(u_v)) / tau, (B, V)."""
-        encoded, _ = self.encode(views.items.flatten(0, 1), items, logits)
-        encoded = l2_normalize(self.contrast_head(encoded)).unflatten(0, views.damage.shape)
-        return (anchor.unsqueeze(1) * encoded).sum(2) / self.p.tau
-
-    def _strengths(self, good: Views, bad: Views) -> tuple[Tensor, Tensor]:
-        """Return w_p = softmax(quality / tau_w) and w_n = N softmax(damage / tau_w)."""
-        if not self.p.adaptive:
-            return torch.full_like(good.damage, 1 / self.p.n_positives), torch.ones_like(bad.damage)
-        pull = ((1 - good.damage) / self.p.tau_w).softmax(1)
-        return pull, self.p.n_negatives * (bad.damage / self.p.tau_w).softmax(1)
+    def view_source(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[ViewSource, Tensor]:
+        """Return what views of histories (B, L) are made from, and the users (B, d)."""
+        users, attention = self.encode(history, items, logits)
+        trust = self.trust_logits(history, items).sigmoid() * (history > 0)
+        with torch.no_grad():
+            importance = influence(attention, F.embedding(history, items))
+            space = l2_normalize(self.trust.space(items))
+        return ViewSource(history, importance, trust.detach(), worth(importance, trust), space), users
 
     def _users(self, interaction: Any) -> tuple[Tensor, Tensor]:
         items, logits = self.scoring_embeddings()

@@ -1,0 +1,165 @@
+"""Trust in behaviours: agreement within a history, and noise that is planted to teach it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from recbole_mm.model.parts.planted import plant, plant_items, plant_slices, positions
+from recbole_mm.model.parts.trust import START, Trust, agreement, planted_loss
+
+QUICK = settings(deadline=None, max_examples=25)
+
+
+def at(*degrees: float) -> Tensor:
+    """Return vectors of one history, (1, L, 2), of different lengths."""
+    angles = torch.tensor(degrees, dtype=torch.float64).deg2rad()
+    return (torch.stack([angles.cos(), angles.sin()], dim=1) * (1 + torch.arange(len(degrees))).unsqueeze(1))[None]
+
+
+def histories(n: int, size: int, seed: int) -> Tensor:
+    """Return histories of every length from 0 to `size`, whose items no two share."""
+    generator = torch.Generator().manual_seed(seed)
+    length = torch.randint(0, size + 1, (n, 1), generator=generator)
+    items = 1 + torch.arange(n * size).view(n, size)
+    return torch.where(torch.arange(size) < length, items, 0)
+
+
+class TestAgreement:
+    def test_by_hand(self) -> None:
+        """Two behaviours of one taste, two of another, and one that agrees with nothing."""
+        found = agreement(at(0, 30, 90, 120, 240), torch.ones(1, 5, dtype=torch.bool), k=1)[0]
+        expected = [math.cos(math.radians(angle)) for angle in (30, 30, 30, 30, 120)]
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+    def test_the_mean_of_the_nearest(self) -> None:
+        found = agreement(at(0, 30, 90), torch.ones(1, 3, dtype=torch.bool), k=2)[0]
+        cosine = {angle: math.cos(math.radians(angle)) for angle in (30, 60, 90)}
+        expected = [(cosine[30] + cosine[90]) / 2, (cosine[30] + cosine[60]) / 2, (cosine[60] + cosine[90]) / 2]
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+    @QUICK
+    @given(seed=st.integers(0, 999), length=st.integers(0, 5), k=st.integers(1, 9), more=st.integers(0, 3))
+    def test_padding_never_matters(self, seed: int, length: int, k: int, more: int) -> None:
+        vectors = torch.randn(1, 5 + more, 4, generator=torch.Generator().manual_seed(seed))
+        real = (torch.arange(5 + more) < length)[None]
+        found = agreement(vectors, real, k)
+        assert found.isfinite().all()
+        assert not found[~real].any()
+        if length:
+            alone = agreement(vectors[:, :length], real[:, :length], k)
+            torch.testing.assert_close(found[:, :length], alone)
+
+    def test_a_history_of_one_has_0(self) -> None:
+        assert agreement(at(10), torch.ones(1, 1, dtype=torch.bool), k=3).item() == 0
+
+
+class TestTrust:
+    def test_the_logit_by_hand(self) -> None:
+        torch.manual_seed(0)
+        trust, real = Trust(3, n_constant=1, k=2), torch.tensor([[True, True, True, False]])
+        items, constant = torch.randn(1, 4, 3), torch.randn(1, 4, 5)
+        found = trust(items, [constant], real)[0, :3]
+        spaces = [agreement(x, real, 2)[0, :3] for x in (items @ trust.space.weight.T, constant)]
+        expected = trust.weigh.bias.expand(3)
+        for number, s in enumerate(spaces):
+            expected = expected + trust.weigh.weight[0, number] * (s - s.mean()) + trust.weigh.weight[0, 2 + number] * s
+        torch.testing.assert_close(found, expected)
+
+    def test_at_the_start_what_agrees_more_is_trusted_more(self) -> None:
+        trust = Trust(2, n_constant=0, k=1).double()
+        trust.start()
+        with torch.no_grad():
+            trust.space.weight.copy_(torch.eye(2))
+        logits = trust(at(0, 30, 90, 120, 240), [], torch.ones(1, 5, dtype=torch.bool))[0]
+        s = agreement(at(0, 30, 90, 120, 240), torch.ones(1, 5, dtype=torch.bool), 1)[0]
+        torch.testing.assert_close(logits, START * (s - s.mean()))
+
+
+class TestPlanted:
+    @QUICK
+    @given(seed=st.integers(0, 99), share=st.floats(0, 1))
+    def test_what_is_planted_and_what_stays(self, seed: int, share: float) -> None:
+        torch.manual_seed(seed)
+        history = histories(7, 6, seed)
+        length = (history > 0).sum(1)
+        counts = (share * length + 0.5).long()
+        for kind in (plant_slices, plant_items):
+            noisy, planted = kind(history, counts)
+            assert torch.equal(noisy == 0, history == 0)
+            assert torch.equal(noisy[~planted], history[~planted])
+            assert torch.isin(noisy[planted], history[history > 0]).all()
+            assert (planted.sum(1) <= counts).all()
+        assert torch.equal(plant_items(history, counts)[1].sum(1), counts)
+
+    def test_a_slice_is_consecutive_and_another_users(self) -> None:
+        torch.manual_seed(3)
+        history = 1 + torch.arange(40).view(4, 10)
+        for _ in range(20):
+            noisy, planted = plant_slices(history, torch.tensor([4, 4, 4, 4]))
+            for row in range(4):
+                places = planted[row].nonzero().squeeze(1)
+                assert torch.equal(places, places[0] + torch.arange(4))
+                items = noisy[row, places]
+                assert torch.equal(items, items[0] + torch.arange(4))
+                users = (items - 1) // 10
+                assert (users == users[0]).all()
+                assert users[0] != row
+
+    def test_a_history_alone_gets_no_slice(self) -> None:
+        history = torch.tensor([[1, 2, 3]])
+        noisy, planted = plant_slices(history, torch.tensor([2]))
+        assert torch.equal(noisy, history)
+        assert not planted.any()
+
+    def test_popular_items_are_planted_more_often(self) -> None:
+        torch.manual_seed(0)
+        history = torch.tensor([[1, 1, 1, 2]]).repeat(2000, 1)
+        noisy, planted = plant_items(history, torch.full((2000,), 2))
+        assert (noisy[planted] == 1).float().mean().item() == pytest.approx(0.75, abs=0.03)
+
+    def test_half_by_half_and_what_changed_alone_is_known(self) -> None:
+        torch.manual_seed(1)
+        history = 1 + torch.arange(200).view(20, 10)
+        noisy, planted = plant(history)
+        assert torch.equal(planted, noisy != history)
+        assert (planted.sum(1) <= 5).all()
+        spread = planted[::2].int().diff(dim=1).abs().sum(1)
+        assert (spread <= 2).all()  # a slice begins once and ends once
+
+    def test_places_by_keys(self) -> None:
+        keys, real = torch.tensor([[3.0, 9.0, 1.0, 7.0]]), torch.tensor([[True, True, True, False]])
+        assert positions(keys, torch.tensor([2]), real).tolist() == [[True, True, False, False]]
+
+    def test_the_loss_by_hand(self) -> None:
+        logits = torch.tensor([[0.0, 2.0, -1.0, 5.0]])
+        planted = torch.tensor([[False, True, False, False]])
+        counted = torch.tensor([[True, True, True, False]])
+        expected = (math.log(2) + math.log(1 + math.exp(2)) + math.log(1 + math.exp(1))) / 3
+        assert planted_loss(logits, planted, counted).item() == pytest.approx(expected)
+        assert planted_loss(logits, planted, torch.zeros_like(counted)) == 0
+
+    def test_it_can_be_learned(self) -> None:
+        """Histories of one taste each: a few steps find what another user's slice is."""
+        torch.manual_seed(0)
+        taste = F.normalize(torch.randn(50, 8), dim=1)
+        table = torch.cat([torch.zeros(1, 8), taste.repeat_interleave(10, 0) + 0.3 * torch.randn(500, 8)])
+        history = 1 + torch.arange(500).view(50, 10)
+        trust = Trust(8, n_constant=0, k=5)
+        trust.start()
+        optimiser = torch.optim.Adam(trust.parameters(), lr=0.05)
+        for _ in range(40):
+            noisy, planted = plant(history)
+            loss = planted_loss(trust(table[noisy], [], noisy > 0), planted, noisy > 0)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        with torch.no_grad():
+            logits = trust(table[noisy], [], noisy > 0)
+        assert logits[planted].mean() < logits[~planted].mean() - 2
