@@ -22,7 +22,7 @@ from benchmarks.measuring import some_of
 
 KINDS = ("burst", "popular", "uniform")
 USERS, ITEMS, SHORTEST, LONGEST = 10_000, 1_000, 20, 30
-TOPICS, INTERESTS = 25, 2
+TOPICS, INTERESTS, EVENNESS = 25, 3, 1.0
 POPULARITY = 0.5  # exponent of the power law of the items of a topic
 WIDTH, NOISE = 32, 1.5  # of the features, and noise per unit of a topic's centre
 HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
@@ -50,7 +50,7 @@ def clean(users: int = USERS) -> pd.DataFrame:
     rows = []
     for user, length in enumerate(random.integers(SHORTEST, LONGEST + 1, users)):
         topics = random.choice(TOPICS, INTERESTS, replace=False)
-        chosen = random.choice(topics, length)
+        chosen = random.choice(topics, length, p=random.dirichlet(np.full(INTERESTS, EVENNESS)))
         items = np.empty(length, dtype=np.int64)
         for topic in np.unique(chosen):
             places = np.flatnonzero(chosen == topic)

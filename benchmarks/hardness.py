@@ -1,6 +1,6 @@
 """What each knob of CCL4Rec's hardness does to the quality of positive views, the damage of negative ones, and NDCG@10.
 
-One knob at a time, the others at their defaults; NDCG@10 on validation; a png and a json.
+One knob at a time, the others at their defaults and the contrasts on; NDCG@10 on validation; a png and a json.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from benchmarks.problem import SEQUENCES, find_sequences
 
 KNOBS: dict[str, Sequence[float]] = {
     "r_max": (0.2, 0.5, 0.8, 1.0),
-    "n_positives": (1, 2, 4, 8),
-    "n_negatives": (1, 2, 4, 8),
+    "n_views": (1, 2, 4),
+    "hardness": (0.0, 0.25, 0.5, 0.75, 1.0),
     "tau": (0.05, 0.1, 0.2, 0.5, 1.0),
-    "tau_w": (0.02, 0.1, 0.5, 2.0),
-    "related_k": (5, 10, 20, 50),
-    "related_share": (0.0, 0.25, 0.5, 1.0),
+    "trust_beta": (0.0, 2.0, 4.0, 8.0),
     "cl_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
+    "hard_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
     "over_weight": (0.0, 0.03, 0.1, 0.3, 1.0),
 }
+OTHERS = {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1}  # the contrasts on, as a knob needs them
 MEASURES = {"quality": "quality of positives", "damage": "damage of negatives", "valid": "validation NDCG@10"}
 
 
 def measure(data: str, seed: int, epochs: int, where: dict[str, Any], **knob: float) -> dict[str, float]:
     """Train with one knob turned; return the views' mean quality and damage, and the best validation NDCG@10."""
-    settings: dict[str, Any] = {**COMMON, "seed": seed, "epochs": epochs, **where, **knob}
+    settings: dict[str, Any] = {**COMMON, "seed": seed, "epochs": epochs, **where, **OTHERS, **knob}
     trainer, (train, valid, _) = prepare("CCL4Rec", data, **settings)
     model = trainer.model
     best, _ = trainer.fit(train, valid, verbose=False, saved=False)
     history = valid._dataset.inter_feat[model.ITEM_SEQ].to(trainer.device)
     with torch.no_grad():
-        good, bad = model.views(history, model.encode(history, *model.scoring_embeddings())[1])
+        good, bad = model.contrast.views(model.view_source(history, *model.scoring_embeddings())[0])
     return {"quality": 1 - good.damage.mean().item(), "damage": bad.damage.mean().item(), "valid": float(best)}
 
 

@@ -46,6 +46,22 @@ def baby(work: Work) -> Parts:
     return work.folder, {}
 
 
+def sequences(work: Work) -> Parts:
+    """Interactions in the order of time, whose time is their place in the user's sequence, and words of the items."""
+    table, file = work.scratch / "interactions.tsv", work.folder / "sequences.tsv"
+    try:
+        header, *lines = file.read_text(encoding="utf-8").splitlines()
+        rows = [line.split("\t") for line in lines]
+        each = [(user, item, time) for user, items in rows for time, item in enumerate(items.split())]
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise InputError(f"{file}: no lines of user_id and item_id_list can be read ({problem})") from error
+    if header.split("\t") != ["user_id", "item_id_list"]:
+        raise InputError(f"{file}, line 1: the columns must be user_id and item_id_list, not {header}")
+    table.write_text("user_id\titem_id\ttimestamp\n" + "".join(f"{u}\t{i}\t{t}\n" for u, i, t in each), "utf-8")
+    return table, text_features(work, work.folder / "items.tsv", "words")
+
+
 def ml_posters(work: Work) -> Parts:
     """RecBole's own interactions with posters and descriptions; films without either get the mean of the others."""
     table = work.scratch / "interactions.tsv"
@@ -62,6 +78,8 @@ DATASETS: dict[str, tuple[str, Callable[[Work], Parts]]] = {  # the folder of ea
     "sports": ("amazon-sports", sports),
     "baby": ("amazon-baby", baby),
     "ml-posters": ("movielens-posters", ml_posters),
+    "beauty": ("amazon-beauty", sequences),
+    "sports-sequences": ("amazon-sports", sequences),
 }
 
 

@@ -29,7 +29,7 @@ from benchmarks.problem import SEQUENCES, find_sequences
 BASELINE = "SASRec"
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "CCL4Rec": ("CCL4Rec", {}),
-    "CCL4Rec, ids only": ("CCL4Rec", {"use_modalities": False}),
+    "CCL4Rec, ids only": ("CCL4Rec", {"use_modalities": False, "trust_modalities": False}),
     "GRU4Rec": ("GRU4Rec", {}),
     BASELINE: (BASELINE, {}),
 }

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import __main__ as everything
 from benchmarks import (
+    beds,
     content_knn,
     convert,
     data,
@@ -39,7 +40,9 @@ from benchmarks import (
 from benchmarks.content_knn import neighbour_weights
 from benchmarks.histories_table import markdown
 from recbole_mm.commands.cli import main
+from recbole_mm.configuration.request import Request
 from recbole_mm.graphs.products import SparseGraph
+from recbole_mm.inspection.walk import inspect
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -185,7 +188,7 @@ class TestHistories:
         monkeypatch.chdir(tmp_path)
         found = {}
         for noise in (0.0, 0.5):
-            _, loaders = histories.prepare_cell("microvideo", histories.Cell("no contrast", noise, 3), **self.WHERE)
+            _, loaders = histories.prepare_cell("microvideo", histories.Cell("without trust", noise, 3), **self.WHERE)
             found[noise] = [loader._dataset.inter_feat for loader in loaders]
         (train, *targets), (noisy, *same) = found[0.0], found[0.5]
         assert all(torch.equal(one["item_id"], other["item_id"]) for one, other in zip(targets, same, strict=True))
@@ -234,14 +237,65 @@ class TestHistories:
         assert "no such variant: half" in capsys.readouterr().err
 
 
+class TestBeds:
+    def test_noise_is_planted_in_histories_alone(self) -> None:
+        clean = beds.clean(users=60)
+        lengths = clean.groupby("user").size()
+        assert lengths.between(beds.SHORTEST, beds.LONGEST).all()
+        assert not clean.duplicated(["user", "item"]).any()
+        topics = (clean["item"] // (beds.ITEMS // beds.TOPICS)).groupby(clean["user"]).nunique()
+        assert topics.max() == beds.INTERESTS
+        for kind in beds.KINDS:
+            noisy = beds.plant(clean, kind, 0.4)
+            assert noisy[["user", "time"]].equals(clean[["user", "time"]])
+            planted = noisy["planted"] == 1
+            assert (noisy["item"] == clean["item"])[~planted].all()
+            assert not planted[clean["time"] >= clean["user"].map(lengths) - beds.HELD_OUT].any()
+            share = planted.groupby(clean["user"]).sum() / (lengths - beds.HELD_OUT)
+            assert share.between(0.35, 0.45).all()
+            assert noisy.equals(beds.plant(clean, kind, 0.4))
+
+    def test_a_burst_is_consecutive_and_of_one_other_user(self) -> None:
+        clean = beds.clean(users=40)
+        noisy = beds.plant(clean, "burst", 0.4)
+        sequences = clean.groupby("user")["item"].agg(lambda items: " ".join(map(str, items)))
+        for user, rows in noisy[noisy["planted"] == 1].groupby("user"):
+            assert (rows["time"].diff().dropna() == 1).all()
+            burst = f" {' '.join(map(str, rows['item']))} "
+            holders = [other for other, items in sequences.items() if burst in f" {items} "]
+            assert holders
+            assert holders != [user]
+
+    def test_popular_noise_is_popular(self) -> None:
+        clean = beds.clean(users=300)
+        counts = clean["item"].value_counts()
+        mean = {}
+        for kind in ("popular", "uniform"):
+            noisy = beds.plant(clean, kind, 0.4)
+            mean[kind] = noisy.loc[noisy["planted"] == 1, "item"].map(counts).mean()
+        assert mean["popular"] > 1.5 * mean["uniform"]
+
+    def test_the_oracle_bed_lacks_what_was_planted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        beds.main([f"--out={tmp_path}", "--kinds=burst", "--shares=20", "--users=30"])
+        assert "beds are in" in capsys.readouterr().out
+        names = {folder.name for folder in tmp_path.iterdir()}
+        assert names == {"clean", "burst-20", "burst-20-oracle"}
+        noisy, oracle = (
+            pd.read_csv(tmp_path / name / f"{name}.inter", sep="\t") for name in ("burst-20", "burst-20-oracle")
+        )
+        assert oracle.equals(noisy[noisy["planted:float"] == 0].reset_index(drop=True))
+        assert len(np.load(tmp_path / "burst-20" / "image.npy")) == beds.ITEMS
+        assert inspect(Request("CCL4Rec", "burst-20", settings={"data_path": str(tmp_path)})).problems.errors == []
+
+
 def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sequences.main(["--data=microvideo", "--repeats=1", "--history=5", "--threads=1", f"--out={tmp_path}"])
     models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
     assert set(models) == {"CCL4Rec", "CCL4Rec, ids only", "GRU4Rec", "SASRec"}
     d, dims = 64, 32 + 16 + 24
-    ids_only = (d * d + d) + d + 5 + (d * d + d)  # W and b, w, recency, f
+    ids_only = (d * d + d) + d + 5 + d * d + 3  # W and b, w, recency; trust's P, weights and bias
     assert models["CCL4Rec, ids only"]["parameters"] == ids_only
-    assert models["CCL4Rec"]["parameters"] == ids_only + dims * d
+    assert models["CCL4Rec"]["parameters"] == ids_only + dims * d + 2 * 3
     assert models["SASRec"]["scoring"]["ratio"] == [1, 1, 1]
     assert capsys.readouterr().out == (tmp_path / "sequences-microvideo.md").read_text()
 

@@ -31,6 +31,11 @@ def write_split(folder: Path, half: int = N_ITEMS // 2) -> None:
         (folder / f"{part}.tsv").write_text("user_id\titem_id\n" + "".join(lines))
 
 
+def sequence_of(user: int) -> list[int]:
+    """Return the items of a user in the order of time."""
+    return [(user * 5 + 3 * place) % N_ITEMS for place in range(7)]
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Return a folder of small stand-ins, with TikTok's features beside it."""
@@ -43,7 +48,11 @@ def source(tmp_path: Path) -> Path:
     for name in ("text", "audio_vggish", "audio_whisper"):
         np.save(data / "lfm2k" / f"{name}.npy", rng.normal(size=(N_ITEMS, 4)))
     rows = [f"{item}\tA{item}\t{WORDS[item % 5]}\n" for item in range(N_ITEMS)]
-    (data / "amazon-sports" / "items.tsv").write_text("item_id\tasin\twords\n" + "".join(rows))
+    (data / "amazon-beauty").mkdir()
+    for name in ("amazon-sports", "amazon-beauty"):
+        (data / name / "items.tsv").write_text("item_id\tasin\twords\n" + "".join(rows))
+        lines = [f"{user}\t{' '.join(map(str, sequence_of(user)))}\n" for user in range(N_USERS)]
+        (data / name / "sequences.tsv").write_text("user_id\titem_id_list\n" + "".join(lines))
     (data / "amazon-baby" / "items.tsv").write_text("item_id\tasin\n0\tA0\n")
     posters = data / "movielens-posters"
     posters.mkdir()
@@ -68,6 +77,31 @@ def refused(capsys: pytest.CaptureFixture[str], source: Path, *options: str) -> 
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     return lines[0]
+
+
+def test_sequences_become_interactions_in_the_order_of_time(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(source, "--only=beauty,sports-sequences") == 0
+    for name in ("beauty", "sports-sequences"):
+        folder = source.parent / "out" / name
+        header, *lines = (folder / f"{name}.inter").read_text().splitlines()
+        assert header == "user_id:token\titem_id:token\ttimestamp:float"
+        found: dict[int, list[int]] = {}
+        for user, item, time in (line.split("\t") for line in lines):
+            items = found.setdefault(int(user), [])
+            assert float(time) == len(items)
+            items.append(int(item))
+        assert found == {user: sequence_of(user) for user in range(N_USERS)}
+        assert set(described(folder)["modalities"]) == {"text"}
+    capsys.readouterr()
+    file = source / "amazon-beauty" / "sequences.tsv"
+    file.write_text("user\titems\n1\t2 3\n")
+    assert "line 1: the columns must be user_id and item_id_list" in refused(
+        capsys, source, "--only=beauty", "--overwrite"
+    )
+    file.write_text("user_id\titem_id_list\n1 2 3\n")
+    assert "no lines of user_id and item_id_list can be read" in refused(capsys, source, "--only=beauty", "--overwrite")
+    file.unlink()
+    assert "(No such file or directory)" in refused(capsys, source, "--only=beauty", "--overwrite")
 
 
 def test_splits_become_datasets_with_their_features(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,10 +61,9 @@ class HistoryContrast(nn.Module):
             pull = losses.denoising_pull(near, anchor, self.strengths(-good.damage), p.tau)
             terms["pull"] = p.cl_weight * pull
         if p.hard_weight:
-            similar = [(views * anchor.unsqueeze(1)).sum(2) for views in (near, far)]
-            push = losses.hard_push(
-                *similar, bad.damage.detach(), self.strengths(bad.damage), margin=p.margin, temperature=p.tau
-            )
+            c_near, c_far = ((views * anchor.unsqueeze(1)).sum(2) for views in (near, far))
+            strength = self.strengths(bad.damage)
+            push = losses.hard_push(c_near, c_far, bad.damage.detach(), strength, margin=p.margin, temperature=p.tau)
             terms["hard"] = p.hard_weight * push
         if p.over_weight:
             nexts = l2_normalize(self.item_head(following)).unsqueeze(1)
