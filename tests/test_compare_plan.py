@@ -33,9 +33,12 @@ def test_rows_are_models_with_their_ablations_under_them() -> None:
         "SEA without distancing",
         "LightGCN",
         "CCL4Rec",
-        "CCL4Rec without over-contrast",
-        "CCL4Rec vanilla contrast",
-        "CCL4Rec no contrast",
+        "CCL4Rec without trust",
+        "CCL4Rec without planted noise",
+        "CCL4Rec with denoising pull",
+        "CCL4Rec with pull and hard negatives",
+        "CCL4Rec with all contrasts",
+        "CCL4Rec with vanilla contrast",
         "CCL4Rec on ids only",
     ]
     assert [row.label for row in rows if row.baseline] == ["BPR", "LightGCN"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.model.parts.planted import plant, plant_items, plant_slices, positions
-from recbole_mm.model.parts.trust import START, Trust, agreement, planted_loss
+from recbole_mm.model.parts.trust import START, WIDEST, Trust, agreement, constant_space, planted_loss
 
 QUICK = settings(deadline=None, max_examples=25)
 
@@ -61,6 +61,15 @@ class TestAgreement:
 
 
 class TestTrust:
+    def test_a_constant_space_is_centred_and_narrow(self) -> None:
+        torch.manual_seed(0)
+        narrow = torch.randn(30, 5) + 3
+        torch.testing.assert_close(constant_space(narrow), F.normalize(narrow - narrow.mean(0), dim=1))
+        few = torch.randn(300, 10) @ torch.randn(10, 2 * WIDEST)  # ten directions, which wide rows keep
+        plain, found = F.normalize(few - few.mean(0), dim=1), constant_space(few)
+        assert found.shape == (300, WIDEST)
+        torch.testing.assert_close(found @ found.T, plain @ plain.T, atol=1e-4, rtol=0)
+
     def test_the_logit_by_hand(self) -> None:
         torch.manual_seed(0)
         trust, real = Trust(3, n_constant=1, k=2), torch.tensor([[True, True, True, False]])
@@ -74,7 +83,6 @@ class TestTrust:
 
     def test_at_the_start_what_agrees_more_is_trusted_more(self) -> None:
         trust = Trust(2, n_constant=0, k=1).double()
-        trust.start()
         with torch.no_grad():
             trust.space.weight.copy_(torch.eye(2))
         logits = trust(at(0, 30, 90, 120, 240), [], torch.ones(1, 5, dtype=torch.bool))[0]
@@ -152,7 +160,6 @@ class TestPlanted:
         table = torch.cat([torch.zeros(1, 8), taste.repeat_interleave(10, 0) + 0.3 * torch.randn(500, 8)])
         history = 1 + torch.arange(500).view(50, 10)
         trust = Trust(8, n_constant=0, k=5)
-        trust.start()
         optimiser = torch.optim.Adam(trust.parameters(), lr=0.05)
         for _ in range(40):
             noisy, planted = plant(history)

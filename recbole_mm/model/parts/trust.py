@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from recbole_mm.model.parts.contrast import l2_normalize
 
+WIDEST = 64  # directions of a modality: every behaviour of a batch has them
 START = 5.0  # weight, at the start, of a behaviour's agreement relative to that of its history
 
 
@@ -35,6 +36,14 @@ def agreement(vectors: Tensor, real: Tensor, k: int) -> Tensor:
     return mean.masked_fill(~real, 0.0)
 
 
+def constant_space(X: Tensor) -> Tensor:
+    """Return features (n, d_m) for `agreement`: centred, in at most `WIDEST` principal directions, of length 1."""
+    centred = X - X.mean(0)
+    if X.shape[1] > WIDEST:
+        centred = centred @ torch.svd_lowrank(centred, q=WIDEST)[2]
+    return l2_normalize(centred)
+
+
 class Trust(nn.Module):
     """The logit of the trust in a behaviour, t_j = sigmoid(logit), from its agreement in each of several spaces.
 
@@ -55,14 +64,12 @@ class Trust(nn.Module):
         super().__init__()
         self.k = k
         self.space = nn.Linear(width, width, bias=False)  # P
-        self.weigh = nn.Linear(2 * (1 + n_constant), 1)
-
-    def start(self) -> None:
-        """Begin with the relative agreement, all spaces alike."""
-        nn.init.zeros_(self.weigh.bias)
-        nn.init.zeros_(self.weigh.weight)
-        n_spaces = self.weigh.in_features // 2
-        nn.init.constant_(self.weigh.weight[:, :n_spaces], START / n_spaces)
+        n_spaces = 1 + n_constant
+        self.weigh = nn.Linear(2 * n_spaces, 1)
+        with torch.no_grad():  # at the start the relative agreement alone, all spaces alike
+            self.weigh.bias.zero_()
+            self.weigh.weight.zero_()
+            self.weigh.weight[:, :n_spaces] = START / n_spaces
 
     def forward(self, items: Tensor, constant: Sequence[Tensor], real: Tensor) -> Tensor:
         """Return logits (B, L), of no meaning at the other positions.

@@ -18,7 +18,7 @@ from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
-from recbole_mm.model.parts.trust import Trust, planted_loss
+from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
@@ -103,13 +103,11 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.contrasts = bool(p.cl_weight or p.hard_weight or p.over_weight)
         self.has_trust = bool(p.trust_beta or p.trust_weight or self.contrasts)
         if self.has_trust:
-            centred = [l2_normalize(X - X.mean(0)) for X in (self.features if p.trust_modalities else ())]
-            self.spaces = BufferList([padded(X) for X in centred])  # each (n_items, d_m)
-            self.trust = Trust(d, len(centred), p.trust_k)
+            spaces = [padded(constant_space(X)) for X in (self.features if p.trust_modalities else ())]
+            self.spaces = BufferList(spaces)  # by internal id
+            self.trust = Trust(d, len(spaces), p.trust_k)
         if self.contrasts:
             self.contrast = HistoryContrast(p, d)
-        if self.has_trust:
-            self.trust.start()
         if p.use_ids:
             nn.init.normal_(self.item_embedding.weight, std=ID_STD)
 
