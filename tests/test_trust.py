@@ -68,6 +68,7 @@ class TestTrust:
         few = torch.randn(300, 10) @ torch.randn(10, 2 * WIDEST)  # ten directions, which wide rows keep
         plain, found = F.normalize(few - few.mean(0), dim=1), constant_space(few)
         assert found.shape == (300, WIDEST)
+        assert constant_space(few[:9]).shape == (9, 9)
         torch.testing.assert_close(found @ found.T, plain @ plain.T, atol=1e-4, rtol=0)
 
     def test_the_logit_by_hand(self) -> None:

@@ -40,7 +40,7 @@ def constant_space(X: Tensor) -> Tensor:
     """Return features (n, d_m) for `agreement`: centred, in at most `WIDEST` principal directions, of length 1."""
     centred = X - X.mean(0)
     if X.shape[1] > WIDEST:
-        centred = centred @ torch.svd_lowrank(centred, q=WIDEST)[2]
+        centred = centred @ torch.svd_lowrank(centred, q=min(WIDEST, len(X)))[2]
     return l2_normalize(centred)
 
 
