@@ -347,6 +347,12 @@ class TestCCL4RecWithAllContrasts(ModelContract):
     settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, **ALL}
 
 
+class TestCCL4RecOnWholeHistories(ModelContract):
+    model = "CCL4Rec"
+    settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, "train_histories": "whole"}
+    settings |= {"train_neg_sample_args": None}
+
+
 class TestCCL4RecByPairs(ModelContract):
     model = "CCL4Rec"
     settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, "loss_type": "BPR"}
