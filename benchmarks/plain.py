@@ -15,6 +15,8 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
+from recbole.model.abstract_recommender import SequentialRecommender
+from recbole.model.layers import FeedForward, TransformerEncoder
 from recbole.sampler.sampler import AbstractSampler
 from recbole.trainer import Trainer
 
@@ -50,6 +52,19 @@ def recboles_data() -> Iterator[None]:
         (recbole.data.utils, "TrainDataLoader", TrainDataLoader),
         (recbole.data.utils, "FullSortEvalDataLoader", FullSortEvalDataLoader),
         (Trainer, "_full_sort_batch_eval", Trainer._full_sort_batch_eval.__wrapped__),
+    ]
+    with _with(parts):
+        yield
+
+
+@contextmanager
+def recboles_encoder() -> Iterator[None]:
+    """Let the transformer be RecBole's own: gelu written out, and the last layer at every position."""
+    own = _from_source("recbole.model.layers")
+    parts: list[tuple[Any, str, Any]] = [
+        (FeedForward, "gelu", own.FeedForward.gelu),
+        (TransformerEncoder, "forward", TransformerEncoder.forward.__wrapped__),
+        (SequentialRecommender, "gather_indexes", SequentialRecommender.gather_indexes.__wrapped__),
     ]
     with _with(parts):
         yield

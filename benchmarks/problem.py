@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import numpy as np
 import yaml
 
 COMMITTED = Path(__file__).resolve().parents[1] / "dataset"
-SEQUENCES = ("ml-100k", "microvideo", "microvideo-10k")  # RecBole's own, the committed one, and generated
-MICROVIDEO_10K = {"users": 10_000, "items": 3_000, "cold_items": 100, "interactions_per_user": 8}
 
 SKEW = 0.6  # exponent of the power laws of item popularity and of user activity
 STAND_IN = 10  # rows of the training part that stand in for validation and test, which RecBole wants to exist
@@ -95,13 +92,3 @@ def _power_law(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def _write_ids(file: Path, header: str, rows: np.ndarray) -> None:
     np.savetxt(file, rows, fmt="%d", delimiter="\t", header=header, comments="", encoding="utf-8")
-
-
-def find_sequences(name: str, out: Path) -> dict[str, str]:
-    """Return the settings by which RecBole finds a dataset of `SEQUENCES`; a generated one is written into `out`."""
-    if name == "ml-100k":
-        return {}
-    if name == "microvideo":
-        return {"data_path": str(COMMITTED)}
-    runpy.run_path(str(COMMITTED / "generate_microvideo.py"))["generate"](out, name, **MICROVIDEO_10K)
-    return {"data_path": str(out)}

@@ -26,10 +26,10 @@ from benchmarks import (
     every_model,
     features,
     floor,
-    hardness,
-    histories,
     loading,
+    measuring,
     neighbours,
+    noise,
     problem,
     propagation,
     scale,
@@ -38,7 +38,6 @@ from benchmarks import (
     steps,
 )
 from benchmarks.content_knn import neighbour_weights
-from benchmarks.histories_table import markdown
 from recbole_mm.commands.cli import main
 from recbole_mm.configuration.request import Request
 from recbole_mm.graphs.products import SparseGraph
@@ -164,79 +163,6 @@ class TestEveryModel:
         assert every_model.read(code, text) == expected
 
 
-class TestHistories:
-    WHERE = problem.find_sequences("microvideo", Path())
-
-    def test_the_last_two_of_each_user_by_time_stay(self) -> None:
-        rng = np.random.default_rng(0)
-        users, times = np.repeat(np.arange(60), 20), rng.permutation(1200).astype(float)
-        clean = pd.DataFrame({"user": users, "item": rng.integers(500, size=1200), "time": times})
-        damaged = {}
-        for share in (0.0, 0.2, 1.0):
-            damaged[share] = clean.copy()
-            histories.damage_histories(damaged[share], ("user", "item", "time"), share, seed=1)
-        changed = {share: (frame["item"] != clean["item"]).to_numpy() for share, frame in damaged.items()}
-        held_out = clean.groupby("user")["time"].rank(ascending=False) <= 2
-        assert not changed[0.0].any()
-        assert changed[0.2].mean() == pytest.approx(0.2 * 0.9, abs=0.03)
-        assert not (changed[0.2] & ~changed[1.0]).any()
-        assert not changed[1.0][held_out].any()
-        assert changed[1.0][~held_out].mean() > 0.98
-        assert all(frame[["user", "time"]].equals(clean[["user", "time"]]) for frame in damaged.values())
-
-    def test_targets_of_validation_and_test_stay(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.chdir(tmp_path)
-        found = {}
-        for noise in (0.0, 0.5):
-            _, loaders = histories.prepare_cell("microvideo", histories.Cell("without trust", noise, 3), **self.WHERE)
-            found[noise] = [loader._dataset.inter_feat for loader in loaders]
-        (train, *targets), (noisy, *same) = found[0.0], found[0.5]
-        assert all(torch.equal(one["item_id"], other["item_id"]) for one, other in zip(targets, same, strict=True))
-        assert not torch.equal(targets[1]["item_id_list"], same[1]["item_id_list"])
-        assert torch.equal(targets[1]["item_length"], same[1]["item_length"])
-        assert sorted(train["user_id"].tolist()) == sorted(noisy["user_id"].tolist())
-
-    def test_a_cell_is_run_once_and_its_users_make_recboles_metric(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        wanted = ["--data=microvideo", "--noise=0,0.3", "--seeds=5", "--epochs=1", f"--out={tmp_path}"]
-        histories.main([*wanted, "--variants=full,SASRec"])
-        file = tmp_path / "histories-microvideo.jsonl"
-        before = file.read_text()
-        rows = [json.loads(line) for line in before.splitlines()]
-        assert [(row["variant"], row["noise"]) for row in rows] == [
-            (variant, noise) for noise in (0, 0.3) for variant in ("full", "SASRec")
-        ]
-        for row in rows:
-            assert len(row["users"]) == 300
-            assert np.mean(row["users"]) == pytest.approx(row["test"], abs=6e-5)
-        histories.main([*wanted, "--variants=full,SASRec"])
-        assert file.read_text() == before
-        assert capsys.readouterr().out.endswith(file.with_suffix(".md").read_text())
-
-    def test_the_table_by_hand(self) -> None:
-        def row(variant: str, noise: float, seed: int, users: list[float]) -> dict[str, object]:
-            test = float(np.mean(users))
-            cell = {"variant": variant, "noise": noise, "seed": seed, "valid": test, "test": test, "recall": test}
-            return {**cell, "users": users}
-
-        rows = [row("full", 0, 1, [0.4, 0.6, 0.5]), row("full", 0, 2, [0.6, 0.6, 0.6]), row("full", 0.3, 1, [0.2, 0.4])]
-        rows += [row("SASRec", 0, 1, [0.3, 0.5, 0.1]), row("SASRec", 0, 3, [0.9, 0.9, 0.9])]
-        lines = [line for line in markdown("x", histories.VARIANTS, rows).splitlines() if line.startswith("| ")]
-        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-        assert cells[1][:3] == ["full", "2", "0.5500 ± 0.0707"]
-        assert cells[2][-2:] == ["+0.2000", "0.18"]  # seed 1 alone: differences 0.1, 0.1, 0.4
-        assert cells[5][:4] == ["full", "30%", "0.3000", "40.0%"]
-
-    def test_the_names_of_variants_can_be_typed_in_a_list(self) -> None:
-        assert ",".join(histories.VARIANTS).split(",") == list(histories.VARIANTS)
-
-    def test_an_unknown_variant_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            histories.main(["--variants=half"])
-        assert "no such variant: half" in capsys.readouterr().err
-
-
 class TestBeds:
     def test_noise_is_planted_in_histories_alone(self) -> None:
         clean = beds.clean(users=60)
@@ -288,26 +214,75 @@ class TestBeds:
         assert inspect(Request("CCL4Rec", "burst-20", settings={"data_path": str(tmp_path)})).problems.errors == []
 
 
+class TestNoise:
+    def test_the_table_by_hand(self, tmp_path: Path) -> None:
+        """The room of four users is what the oracle is above the plain model; half of it is won back."""
+        rows = {
+            ("burst-20", "plain-00000000"): [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.6]],
+            ("burst-20", "of_mine-00000000"): [[0.15, 0.25, 0.35, 0.45], [0.15, 0.25, 0.35, 0.65]],
+            ("burst-20-oracle", "plain-00000000"): [[0.2, 0.3, 0.4, 0.6]],
+        }
+        for (bed, row), seeds in rows.items():
+            for seed, users in enumerate(seeds):
+                run = tmp_path / "out" / "runs" / bed / row / f"seed-{seed}" / "run"
+                run.mkdir(parents=True)
+                np.savez(run / "test_users.npz", **{"user": np.array(list("dcba")), "ndcg@10": np.array(users)})
+                mean = float(np.mean(users))
+                (run / "result.json").write_text(json.dumps({"valid": {"ndcg@10": 0.5}, "test": {"ndcg@10": mean}}))
+        (tmp_path / "burst-20").mkdir()
+        (tmp_path / "burst-20" / "burst-20.inter").write_text("user_id:token\tplanted:float\na\t0\nb\t0\n")
+        found = noise.bed_table("burst-20", noise.runs_of([tmp_path / "out"]), "ndcg@10", tmp_path)
+        assert found["plain"]["test"] == pytest.approx(0.275)
+        assert found["of mine"]["std"] == pytest.approx(0.05 / 2**0.5)
+        assert found["of mine"]["gain"] == pytest.approx(0.05)
+        assert found["oracle: plain"]["gain"] == pytest.approx(0.1)
+        assert found["of mine"]["won_back"] == pytest.approx(0.5)
+        assert found["of mine"]["p_wilcoxon"] == pytest.approx(2 * 0.125)  # the least p of four users, for two rows
+        table = noise.markdown({"burst-20": found}, "ndcg@10")
+        assert "| +18.2 %" in table
+        assert "| 50% " in table
+
+    def test_how_often_planted_behaviours_are_trusted_less(self) -> None:
+        assert noise.auc(np.array([3.0, 4.0]), np.array([1.0, 2.0])) == 1
+        assert noise.auc(np.array([1.0, 3.0]), np.array([2.0, 3.0])) == pytest.approx((0 + 0 + 1 + 0.5) / 4)
+
+    def test_where_trust_and_attention_are(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """On a bed as it is made, through `compare`: equal attention is 1 of itself, and trust finds bursts."""
+        beds.main([f"--out={tmp_path}", "--kinds=burst", "--shares=40", "--users=150"])
+        (tmp_path / "plain.yaml").write_text("model: CCL4Rec\ntrust_beta: 0\ntrust_weight: 0\nlearning_rate: 1.0e-9\n")
+        (tmp_path / "trust.yaml").write_text("model: CCL4Rec\ntrust_weight: 10\n")
+        leave_one_out = "{'split':{'LS':'valid_and_test'},'order':'TO','mode':'full'}"
+        command = ["compare", *(f"--settings={name}={tmp_path}/{name}.yaml" for name in ("plain", "trust"))]
+        command += ["--datasets=burst-40", "--num-seeds=1", "--epochs=6", f"--data_path={tmp_path}", "--threads=1"]
+        command += ["--train_histories=whole", "--train_neg_sample_args=None", "--MAX_ITEM_LIST_LENGTH=30"]
+        command += ["--topk=[10]", "--metrics=['NDCG']", "--valid_metric=NDCG@10", f"--eval_args={leave_one_out}"]
+        assert main([*command, f"--out={tmp_path}/compared"]) == 0
+        noise.main([f"{tmp_path}/compared", f"--data={tmp_path}", f"--out={tmp_path}"])
+        found = json.loads((tmp_path / "noise.json").read_text())["burst-40"]
+        assert 0.9 < found["plain"]["attention"] < 1.1
+        assert found["trust"]["trust"] > 0.6
+        assert found["trust"]["attention"] < 0.95 * found["plain"]["attention"]
+        assert capsys.readouterr().out.endswith((tmp_path / "noise.md").read_text())
+
+
 def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sequences.main(["--data=microvideo", "--repeats=1", "--history=5", "--threads=1", f"--out={tmp_path}"])
     models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
-    assert set(models) == {"CCL4Rec", "CCL4Rec, ids only", "GRU4Rec", "SASRec"}
+    assert set(models) == set(sequences.MODELS)
     d, dims = 64, 32 + 16 + 24
     ids_only = (d * d + d) + d + 5 + d * d + 3  # W and b, w, recency; trust's P, weights and bias
-    assert models["CCL4Rec, ids only"]["parameters"] == ids_only
-    assert models["CCL4Rec"]["parameters"] == ids_only + dims * d + 2 * 3
-    assert models["SASRec"]["scoring"]["ratio"] == [1, 1, 1]
+    assert models["CCL4Rec on ids only, whole"]["parameters"] == ids_only
+    assert models["CCL4Rec, whole"]["parameters"] == ids_only + dims * d + 2 * 3
+    assert models["SASRec, prefixes"]["scoring"]["ratio"] == [1, 1, 1]
+    # 0.5 s of a step are 5 s of an epoch of 10 batches, of which 2 fit into one of SASRec's
+    timed = {"parameters": 1, "batches": 10, "step": {"seconds": [0.5] * 3, "ratio": [0.5, 0.5, 1]}}
+    timed |= {"scoring": models["SASRec, prefixes"]["scoring"]}
+    base = timed | {"step": {"seconds": [1] * 3, "ratio": [1] * 3}}
+    written = {"data": "x", "history": 5, "batch_size": 2048, "repeats": 1, "machine": measuring.machine()}
+    table = sequences.markdown(written | {"models": {"fast": timed, "SASRec, prefixes": base}})
+    assert "| 5.0 " in table
+    assert "| 2.0 (1.0 to 2.0) " in table
     assert capsys.readouterr().out == (tmp_path / "sequences-microvideo.md").read_text()
-
-
-def test_harder_views_are_of_lower_quality(tmp_path: Path) -> None:
-    hardness.main(["--knobs=r_max", "--seeds=1", "--epochs=1", f"--out={tmp_path}"])
-    by_value = json.loads((tmp_path / "hardness-microvideo.json").read_text())["r_max"]
-    quality, damage = ([runs[0][key] for runs in by_value.values()] for key in ("quality", "damage"))
-    assert quality == sorted(quality, reverse=True)
-    assert damage == sorted(damage)
-    assert quality[0] > quality[-1]
-    assert (tmp_path / "hardness-microvideo.png").stat().st_size > 10_000
 
 
 def test_growth_is_fitted_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

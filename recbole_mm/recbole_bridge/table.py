@@ -89,6 +89,7 @@ def attributes() -> tuple[Patch, ...]:
         full_sort,
         histories,
         known_identity,
+        last_layer,
         model_sources,
         models,
         plugin,
@@ -136,6 +137,10 @@ def attributes() -> tuple[Patch, ...]:
         Patch((f"{TRAINER}:Trainer.fit",), engine.with_the_engine, "threads and denormal numbers"),
         Patch(tuple(f"{where}:FeedForward.gelu" for where in ("recbole.model.layers", f"{SEQUENTIAL}.fearec")),
               same(engine.fused_gelu), "gelu is written out; the same up to rounding, faster"),
+        Patch(("recbole.model.layers:TransformerEncoder.forward",), last_layer.last_layer_later,
+              "the last layer is computed where nobody reads it; the same up to rounding and dropout's draws, faster"),
+        Patch((f"{RECOMMENDERS}:SequentialRecommender.gather_indexes",), last_layer.read_where_asked,
+              "the other half of that"),
         Patch((f"{TRAINER}:optim",), engine.fused_adam, "the same Adam in one kernel"),
         Patch(
             tuple(f"{RECOMMENDERS}:{kind}Recommender.__init__"
