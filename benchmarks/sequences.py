@@ -8,6 +8,7 @@ the time of a step times the number of batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,12 +27,7 @@ from benchmarks.measuring import (
     write_results,
 )
 from benchmarks.plain import recboles_encoder
-from benchmarks.problem import COMMITTED
 
-DATA: dict[str, dict[str, Any]] = {
-    "ml-100k": {},  # comes with RecBole
-    "microvideo": {"data_path": str(COMMITTED)},
-}
 BASELINE = "SASRec, prefixes"
 WHOLE = {"train_histories": "whole"}
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -64,11 +60,11 @@ def scoring(entrant: Entrant, histories: Any) -> Callable[[], object]:
     return score
 
 
-def bench(data: str, repeats: int, history: int, threads: int) -> dict[str, Any]:
+def bench(data: str, repeats: int, history: int, threads: int, **where: Any) -> dict[str, Any]:
     """Return the machine, and by model the parameters and the times of a training step and of scoring a batch."""
     with workplace(threads):
         found = machine()
-        where: dict[str, Any] = {"MAX_ITEM_LIST_LENGTH": history, **DATA[data]}
+        where |= {"MAX_ITEM_LIST_LENGTH": history}
         entrants = {name: build(model, data, **settings, **where) for name, (model, settings) in MODELS.items()}
         histories = entrants[BASELINE].batch
         steps = summarise(measure({name: entrant.step for name, entrant in entrants.items()}, repeats), BASELINE)
@@ -117,13 +113,15 @@ def markdown(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments("benchmarks.sequences", __doc__)
-    parser.add_argument("--data", default="ml-100k", choices=DATA)
+    parser.add_argument("--data", default="ml-100k", help="dataset")
+    parser.add_argument("--data_path", type=lambda text: str(Path(text).resolve()), help="its folder's folder")
     parser.add_argument("--repeats", default=10, type=int, help="rounds, after two that do not count")
     parser.add_argument("--history", default=50, type=int, help="longest history, in interactions")
     args = parser.parse_args(argv)
     if min(args.repeats, args.history, args.threads) < 1:
         parser.error("--repeats, --history and --threads must be at least 1")
-    result = bench(args.data, args.repeats, args.history, args.threads)
+    where = {"data_path": args.data_path} if args.data_path else {}
+    result = bench(args.data, args.repeats, args.history, args.threads, **where)
     write_results(args.out, f"sequences-{args.data}", result, markdown(result))
 
 

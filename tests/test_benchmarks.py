@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import __main__ as everything
 from benchmarks import (
     beds,
+    beside_rectools,
     content_knn,
     convert,
     data,
@@ -266,7 +267,8 @@ class TestNoise:
 
 
 def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sequences.main(["--data=microvideo", "--repeats=1", "--history=5", "--threads=1", f"--out={tmp_path}"])
+    command = ["--data=microvideo", f"--data_path={DATASETS}", "--repeats=1", "--history=5", "--threads=1"]
+    sequences.main([*command, f"--out={tmp_path}"])
     models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
     assert set(models) == set(sequences.MODELS)
     d, dims = 64, 32 + 16 + 24
@@ -324,6 +326,33 @@ def test_converting_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     found = json.loads((tmp_path / "convert.json").read_text())["files"]
     assert [one["form"] for one in found] == [".parquet"]
     assert all(one["seconds"] > 0 and 50 < one["peak_mib"] < 2000 for one in found)
+
+
+def test_sasrec_beside_that_of_another_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stand-in for the environment answers a line for every epoch, and is told sizes and file."""
+    answer = json.dumps({"seconds": 1e6, "ndcg": 0.25, "parameters": 1234, "predictions": 5})
+    stand_in = tmp_path / "python"
+    stand_in.write_text(f"#!/bin/sh\necho \"$@\" > {tmp_path}/told\nwhile read line; do echo '{answer}'; done\n")
+    stand_in.chmod(0o755)
+    command = [f"--python={stand_in}", "--data=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--history=5"]
+    beside_rectools.main([*command, f"--out={tmp_path}"])
+    isolated, side, file, sizes = (tmp_path / "told").read_text().split(maxsplit=3)
+    assert isolated == "-I"
+    assert Path(side).name == "rectools_side.py"
+    assert Path(file) == DATASETS / "microvideo" / "microvideo.inter"
+    assert json.loads(sizes)["history"] == 5
+    curves = json.loads((tmp_path / "rectools-microvideo.json").read_text())["curves"]
+    assert [epoch["ndcg"] for epoch in curves["RecTools"]] == [0.25, 0.25]
+    ours = curves["RecBole, whole histories"]
+    interactions = pd.read_csv(file, sep="\t").groupby("user_id:token").size()
+    assert ours[0]["predictions"] == (interactions - 3).clip(lower=0).sum()  # not the first one and those held out
+    assert 0 < ours[0]["seconds"] < 1e6
+    table = capsys.readouterr().out
+    assert "| 1,234 " in table
+    assert "| 0.2500 " in table
+    stand_in.write_text("#!/bin/sh\nread line\n")
+    with pytest.raises(RuntimeError, match="RecTools ended before epoch 0"):
+        beside_rectools.main([*command, f"--out={tmp_path}"])
 
 
 def test_the_search_for_neighbours_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

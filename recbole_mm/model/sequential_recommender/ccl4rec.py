@@ -17,6 +17,7 @@ from recbole_mm.model.base import BufferList, Multimodal, padded
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
+from recbole_mm.model.parts.item_softmax import item_softmax
 from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
@@ -188,9 +189,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             positive, negative = (F.embedding(ids, items) for ids in (target, interaction[self.NEG_ITEM_ID]))
             return losses.bpr((users * positive).sum(1), (users * negative).sum(1))
         if self.n_real_items <= self.p.softmax_items:
-            scores = users @ items.T
-            scores[:, 0] = -torch.inf  # [PAD] fills histories and is no answer
-            return F.cross_entropy(scores, target)
+            return item_softmax(users, items, target)
         drawn = torch.randint(1, self.n_items, (self.p.softmax_items,), device=target.device)
         scores = users @ F.embedding(drawn, items).T + math.log(self.n_real_items / len(drawn))
         scores = scores.masked_fill(drawn == target.unsqueeze(1), -torch.inf)

@@ -1,0 +1,71 @@
+"""RecTools' SASRec, an epoch for every line on the standard input; runs in an environment of RecTools' own.
+
+Arguments: the file of interactions and a json of sizes. Each answer is a line of json: seconds of the epoch, and the
+validation's NDCG of the item before the last one of each user, among all items.
+"""
+
+import json
+import sys
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+from pytorch_lightning import Trainer, seed_everything
+from rectools import Columns
+from rectools.dataset import Dataset
+from rectools.models import SASRecModel
+
+
+def trainer() -> Trainer:
+    """Return Lightning's trainer on the CPU, which says and keeps nothing."""
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+
+
+def main() -> None:
+    file, sizes = sys.argv[1], json.loads(sys.argv[2])
+    torch.set_num_threads(sizes["threads"])
+    torch.set_flush_denormal(True)
+    seed_everything(sizes["seed"], verbose=False)
+    table = pd.read_csv(file, sep="\t", usecols=[0, 1, 2], names=["user_id", "item_id", "datetime"], skiprows=1)
+    table = table.sort_values(["user_id", "datetime"], kind="stable")
+    from_the_end = table.groupby("user_id").cumcount(ascending=False)
+    target = table[from_the_end == 1].set_index("user_id")["item_id"]
+    train = table[from_the_end >= 2].assign(**{Columns.Weight: 1.0})
+    train["datetime"] = pd.to_datetime(np.arange(len(train)), unit="s")  # the order as it is here, ties and all
+    dataset = Dataset.construct(train)
+    predictions = (train.groupby("user_id").size() - 1).clip(upper=sizes["history"]).sum()
+    model = SASRecModel(
+        n_blocks=sizes["layers"],
+        n_heads=sizes["heads"],
+        n_factors=sizes["width"],
+        session_max_len=sizes["history"],
+        dropout_rate=sizes["dropout"],
+        batch_size=sizes["batch"],
+        lr=sizes["learning_rate"],
+        loss="softmax",
+        get_trainer_func=trainer,
+    )
+    for _ in sys.stdin:
+        start = perf_counter()
+        model.fit_partial(dataset, min_epochs=1, max_epochs=1)
+        took = perf_counter() - start
+        known = target[target.index.isin(train["user_id"])]
+        given = model.recommend(known.index.to_numpy(), dataset, k=sizes["top"], filter_viewed=False)
+        hits = given[given["item_id"].to_numpy() == known.loc[given["user_id"]].to_numpy()]
+        ndcg = float((1 / np.log2(hits["rank"] + 1)).sum() / len(target))
+        n = sum(weight.numel() for weight in model.torch_model.parameters())
+        answer = {"seconds": took, "ndcg": ndcg, "parameters": n, "predictions": int(predictions)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
