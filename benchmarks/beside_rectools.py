@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from tabulate import tabulate
@@ -52,6 +53,12 @@ def ours(name: str, history: int, seed: int, data_path: str | None) -> tuple[Any
     return trainer, train, valid
 
 
+def sum_of_targets(data: Any) -> int:
+    """Return a sum of the users and items of RecBole's validation."""
+    pairs = [data.id2token(field, data.inter_feat[field].numpy()) for field in (data.uid_field, data.iid_field)]
+    return crc32("\n".join(sorted(map(" ".join, zip(*pairs, strict=True)))).encode())
+
+
 def bench(args: Namespace) -> dict[str, Any]:
     """Return the seconds and the validation of every epoch of both."""
     side = Path(__file__).with_name("rectools_side.py")
@@ -59,7 +66,11 @@ def bench(args: Namespace) -> dict[str, Any]:
         found = machine()
         trainer, train, valid = ours(args.data, args.history, args.seed, args.data_path)
         file = Path(trainer.config["data_path"]) / f"{args.data}.inter"
-        sizes = json.dumps({**SIZES, **{name: getattr(args, name) for name in ("history", "seed", "threads")}})
+        data = valid._dataset
+        fields = [data.uid_field, data.iid_field, data.time_field]
+        sizes = json.dumps(
+            {**SIZES, "fields": fields, **{name: getattr(args, name) for name in ("history", "seed", "threads")}}
+        )
         curves: dict[str, list[dict[str, float]]] = {"RecBole, whole histories": [], "RecTools": []}
         with subprocess.Popen(  # noqa: S603 - our own file
             [args.python, "-I", str(side), str(file), sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -78,6 +89,8 @@ def bench(args: Namespace) -> dict[str, Any]:
                 if not answer:
                     raise RuntimeError(f"RecTools ended before epoch {epoch}; its own message is above")
                 curves["RecTools"].append(json.loads(answer))
+                if curves["RecTools"][-1]["targets"] != sum_of_targets(data):
+                    raise RuntimeError("RecTools' items of validation are not those of RecBole")
             process.stdin.close()
     about = {name: getattr(args, name) for name in ("data", "history", "seed", "epochs")}
     return {**about, "machine": found, "curves": curves}

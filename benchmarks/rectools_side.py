@@ -1,12 +1,13 @@
 """RecTools' SASRec, an epoch for every line on the standard input; runs in an environment of RecTools' own.
 
-Arguments: the file of interactions and a json of sizes. Each answer is a line of json: seconds of the epoch, and the
-validation's NDCG of the item before the last one of each user, among all items.
+Arguments: the file of interactions and a json of its fields and sizes. Each answer is a line of json: seconds of the
+epoch, the validation's NDCG of the item before the last one of each user, among all items, and a sum of those items.
 """
 
 import json
 import sys
 from time import perf_counter
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -34,12 +35,15 @@ def main() -> None:
     torch.set_num_threads(sizes["threads"])
     torch.set_flush_denormal(True)
     seed_everything(sizes["seed"], verbose=False)
-    table = pd.read_csv(file, sep="\t", usecols=[0, 1, 2], names=["user_id", "item_id", "datetime"], skiprows=1)
-    table = table.sort_values(["user_id", "datetime"], kind="stable")
+    table = pd.read_csv(file, sep="\t", dtype=str).rename(columns=lambda column: column.partition(":")[0])
+    table = table[sizes["fields"]].set_axis(["user_id", "item_id", "datetime"], axis=1)
+    table["datetime"] = table["datetime"].astype(float)
+    table = table.sort_values("datetime", kind="stable").sort_values("user_id", kind="stable")
     from_the_end = table.groupby("user_id").cumcount(ascending=False)
     target = table[from_the_end == 1].set_index("user_id")["item_id"]
     train = table[from_the_end >= 2].assign(**{Columns.Weight: 1.0})
     train["datetime"] = pd.to_datetime(np.arange(len(train)), unit="s")  # the order as it is here, ties and all
+    targets = crc32("\n".join(sorted(f"{user} {item}" for user, item in target.items())).encode())
     dataset = Dataset.construct(train)
     predictions = (train.groupby("user_id").size() - 1).clip(upper=sizes["history"]).sum()
     model = SASRecModel(
@@ -62,7 +66,7 @@ def main() -> None:
         hits = given[given["item_id"].to_numpy() == known.loc[given["user_id"]].to_numpy()]
         ndcg = float((1 / np.log2(hits["rank"] + 1)).sum() / len(target))
         n = sum(weight.numel() for weight in model.torch_model.parameters())
-        answer = {"seconds": took, "ndcg": ndcg, "parameters": n, "predictions": int(predictions)}
+        answer = {"seconds": took, "ndcg": ndcg, "parameters": n, "predictions": int(predictions), "targets": targets}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

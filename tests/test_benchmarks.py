@@ -7,6 +7,7 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -330,26 +331,35 @@ def test_converting_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_sasrec_beside_that_of_another_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A stand-in for the environment answers a line for every epoch, and is told sizes and file."""
-    answer = json.dumps({"seconds": 1e6, "ndcg": 0.25, "parameters": 1234, "predictions": 5})
+    file = DATASETS / "microvideo" / "microvideo.inter"
+    table = pd.read_csv(file, sep="\t", dtype=str).sort_values("timestamp:float", key=lambda time: time.astype(float))
+    before_the_last = table.groupby("user_id:token").nth(-2)
+    lines = sorted(f"{user} {item}" for user, item in before_the_last[["user_id:token", "item_id:token"]].to_numpy())
+    answer = {"seconds": 1e6, "ndcg": 0.25, "parameters": 1234, "predictions": 5}
+    answer = json.dumps(answer | {"targets": crc32("\n".join(lines).encode())})
     stand_in = tmp_path / "python"
     stand_in.write_text(f"#!/bin/sh\necho \"$@\" > {tmp_path}/told\nwhile read line; do echo '{answer}'; done\n")
     stand_in.chmod(0o755)
     command = [f"--python={stand_in}", "--data=microvideo", f"--data_path={DATASETS}", "--epochs=2", "--history=5"]
     beside_rectools.main([*command, f"--out={tmp_path}"])
-    isolated, side, file, sizes = (tmp_path / "told").read_text().split(maxsplit=3)
+    isolated, side, given, sizes = (tmp_path / "told").read_text().split(maxsplit=3)
     assert isolated == "-I"
     assert Path(side).name == "rectools_side.py"
-    assert Path(file) == DATASETS / "microvideo" / "microvideo.inter"
+    assert Path(given) == file
     assert json.loads(sizes)["history"] == 5
+    assert json.loads(sizes)["fields"] == ["user_id", "item_id", "timestamp"]
     curves = json.loads((tmp_path / "rectools-microvideo.json").read_text())["curves"]
     assert [epoch["ndcg"] for epoch in curves["RecTools"]] == [0.25, 0.25]
     ours = curves["RecBole, whole histories"]
-    interactions = pd.read_csv(file, sep="\t").groupby("user_id:token").size()
+    interactions = table.groupby("user_id:token").size()
     assert ours[0]["predictions"] == (interactions - 3).clip(lower=0).sum()  # not the first one and those held out
     assert 0 < ours[0]["seconds"] < 1e6
     table = capsys.readouterr().out
     assert "| 1,234 " in table
     assert "| 0.2500 " in table
+    stand_in.write_text(stand_in.read_text().replace('"targets": ', '"targets": 1'))
+    with pytest.raises(RuntimeError, match="are not those of RecBole"):
+        beside_rectools.main([*command, f"--out={tmp_path}"])
     stand_in.write_text("#!/bin/sh\nread line\n")
     with pytest.raises(RuntimeError, match="RecTools ended before epoch 0"):
         beside_rectools.main([*command, f"--out={tmp_path}"])
