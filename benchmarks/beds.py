@@ -1,10 +1,10 @@
 """Beds of planted noise: generated histories of which a share is replaced, and the same without the noise.
 
-10,000 users, 1,000 items, 20 to 30 interactions each. The last two of a user, which leave-one-out validates and tests
-on, are never touched. Three kinds of noise: `burst`, consecutive interactions become another user's; `popular`, they
-become items drawn by the inverse of their rank in popularity; `uniform`, items drawn alike. `NAME-oracle` is the bed
-without what was
-planted: what a model gains there is the room that knowing the noise has.
+10,000 users, 1,000 items, 20 to 30 interactions each, split: the last interaction of every second user is the
+validation, that of the others the test, so that both ask the same after the same kind of history. These are never
+touched. Three kinds of noise: `burst`, consecutive interactions become another user's; `popular`, they become items
+drawn by the inverse of their rank in popularity; `uniform`, items drawn alike. `NAME-oracle` is the bed without what
+was planted: what a model gains there is the room that knowing the noise has.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ USERS, ITEMS, SHORTEST, LONGEST = 10_000, 1_000, 20, 30
 TOPICS, INTERESTS, EVENNESS = 25, 3, 1.0
 POPULARITY = 0.5  # exponent of the power law of the items of a topic
 WIDTH, NOISE = 32, 1.5  # of the features, and noise per unit of a topic's centre
-HELD_OUT = 2  # the last interactions of a user: leave-one-out's validation and test
+HELD_OUT = 1  # the last interaction of a user: of the validation or of the test
+PARTS = ("train", "valid", "test")
 SEED = 2024
 SETTINGS = """\
+benchmark_filename: [train, valid, test]
 load_col:
   inter: [user_id, item_id, timestamp]
   item: [item_id]
@@ -109,9 +111,12 @@ def write(table: pd.DataFrame, out: Path, name: str) -> None:
     np.save(folder / "image.npy", features())
     (folder / f"{name}.item").write_text("item_id:token\n" + "".join(f"{item}\n" for item in range(ITEMS)), "utf-8")
     (folder / f"{name}.yaml").write_text(SETTINGS, encoding="utf-8")
-    with (folder / f"{name}.inter").open("w", encoding="utf-8") as stream:
-        stream.write(FIELDS)
-        table[["user", "item", "time", "planted"]].to_csv(stream, sep="\t", header=False, index=False)
+    last = ~table["user"].duplicated(keep="last")
+    parts = np.select([~last, table["user"] % 2 == 0], PARTS[:2], PARTS[2])
+    for part in PARTS:
+        rows = table.loc[parts == part, ["user", "item", "time", "planted"]]
+        text = rows.to_csv(sep="\t", header=False, index=False)
+        (folder / f"{name}.{part}.inter").write_text(FIELDS + text, encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

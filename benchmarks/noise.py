@@ -63,7 +63,7 @@ def attention_on(runs: Sequence[Path], table: pd.DataFrame) -> dict[str, float]:
     Parameters
     ----------
     table : DataFrame
-        Columns `user_id`, and `planted` of 0 and 1; a user's rows in the order of time.
+        Columns `user_id`, and `planted` of 0 and 1: the training part, a user's rows in the order of time.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def attention_on(runs: Sequence[Path], table: pd.DataFrame) -> dict[str, float]:
         history = rows[model.ITEM_SEQ].to(config["device"])
         flags = np.zeros(history.shape, dtype=bool)
         for row, user in enumerate(dataset.id2token(dataset.uid_field, rows[dataset.uid_field].numpy())):
-            known = planted[user][:-1][-length:]  # all but the target of the test
+            known = planted[user][-length:]
             flags[row, : len(known)] = known
         real = (history > 0).cpu().numpy()
         model.eval()
@@ -106,8 +106,8 @@ def bed_table(name: str, beds: Beds, metric: str, data: Path) -> dict[str, Any]:
     plain = next(runs for row, runs in rows.items() if row in PLAIN)
     rows |= {f"oracle: {row}": runs for row, runs in beds.get(name + ORACLE, {}).items() if row in PLAIN}
     base, base_mean = by_user(plain, metric), over_seeds(plain, "test", metric).mean()
-    table = pd.read_csv(data / name / f"{name}.inter", sep="\t").rename(columns=lambda column: column.split(":")[0])
-    table["user_id"] = table["user_id"].astype(str)
+    table = pd.read_csv(data / name / f"{name}.train.inter", sep="\t", dtype={"user_id:token": str})
+    table = table.rename(columns=lambda column: column.split(":")[0])
     found: dict[str, Any] = {}
     for row, runs in tqdm(rows.items(), desc=name, unit="row"):
         test = over_seeds(runs, "test", metric)

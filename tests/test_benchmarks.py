@@ -208,10 +208,18 @@ class TestBeds:
         assert "beds are in" in capsys.readouterr().out
         names = {folder.name for folder in tmp_path.iterdir()}
         assert names == {"clean", "burst-20", "burst-20-oracle"}
-        noisy, oracle = (
-            pd.read_csv(tmp_path / name / f"{name}.inter", sep="\t") for name in ("burst-20", "burst-20-oracle")
+        (noisy, *asked), (oracle, *the_same) = (
+            [pd.read_csv(tmp_path / name / f"{name}.{part}.inter", sep="\t") for part in beds.PARTS]
+            for name in ("burst-20", "burst-20-oracle")
         )
         assert oracle.equals(noisy[noisy["planted:float"] == 0].reset_index(drop=True))
+        assert len(oracle) < len(noisy)
+        for part, (rows, same) in enumerate(zip(asked, the_same, strict=True)):
+            assert rows.equals(same)
+            assert sorted(rows["user_id:token"]) == list(range(part, 30, 2))
+            assert (
+                rows["timestamp:float"] == noisy.groupby("user_id:token").size()[rows["user_id:token"]].values
+            ).all()
         assert len(np.load(tmp_path / "burst-20" / "image.npy")) == beds.ITEMS
         assert inspect(Request("CCL4Rec", "burst-20", settings={"data_path": str(tmp_path)})).problems.errors == []
 
@@ -232,7 +240,7 @@ class TestNoise:
                 mean = float(np.mean(users))
                 (run / "result.json").write_text(json.dumps({"valid": {"ndcg@10": 0.5}, "test": {"ndcg@10": mean}}))
         (tmp_path / "burst-20").mkdir()
-        (tmp_path / "burst-20" / "burst-20.inter").write_text("user_id:token\tplanted:float\na\t0\nb\t0\n")
+        (tmp_path / "burst-20" / "burst-20.train.inter").write_text("user_id:token\tplanted:float\na\t0\nb\t0\n")
         found = noise.bed_table("burst-20", noise.runs_of([tmp_path / "out"]), "ndcg@10", tmp_path)
         assert found["plain"]["test"] == pytest.approx(0.275)
         assert found["of mine"]["std"] == pytest.approx(0.05 / 2**0.5)
@@ -253,11 +261,10 @@ class TestNoise:
         beds.main([f"--out={tmp_path}", "--kinds=burst", "--shares=40", "--users=150"])
         (tmp_path / "plain.yaml").write_text("model: CCL4Rec\ntrust_beta: 0\ntrust_weight: 0\nlearning_rate: 1.0e-9\n")
         (tmp_path / "trust.yaml").write_text("model: CCL4Rec\ntrust_weight: 10\n")
-        leave_one_out = "{'split':{'LS':'valid_and_test'},'order':'TO','mode':'full'}"
         command = ["compare", *(f"--settings={name}={tmp_path}/{name}.yaml" for name in ("plain", "trust"))]
         command += ["--datasets=burst-40", "--num-seeds=1", "--epochs=6", f"--data_path={tmp_path}", "--threads=1"]
         command += ["--train_histories=whole", "--train_neg_sample_args=None", "--MAX_ITEM_LIST_LENGTH=30"]
-        command += ["--topk=[10]", "--metrics=['NDCG']", "--valid_metric=NDCG@10", f"--eval_args={leave_one_out}"]
+        command += ["--topk=[10]", "--metrics=['NDCG']", "--valid_metric=NDCG@10"]
         assert main([*command, f"--out={tmp_path}/compared"]) == 0
         noise.main([f"{tmp_path}/compared", f"--data={tmp_path}", f"--out={tmp_path}"])
         found = json.loads((tmp_path / "noise.json").read_text())["burst-40"]
