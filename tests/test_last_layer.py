@@ -135,15 +135,18 @@ def test_dropout_of_the_one_position() -> None:
     assert not torch.allclose(one[0], undropped)
 
 
-def test_layers_that_are_not_recboles_are_left_alone() -> None:
-    class Twice(torch.nn.Module):
-        def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            return hidden * 2
+def test_layers_that_are_not_recboles_own_are_left_alone() -> None:
+    class Twice(TransformerLayer):
+        def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return hidden_states * 2
 
     encoder, hidden, mask = encoded()
-    encoder.layer[1] = Twice()
-    assert type(encoder(hidden, mask)[-1]) is torch.Tensor
-    assert isinstance(encoder.layer[0], TransformerLayer)
+    encoder.layer[1] = Twice(2, D, 8, 0.0, 0.0, "gelu", 1e-12)
+    first, last = encoder(hidden, mask)
+    assert type(last) is torch.Tensor
+    assert torch.equal(last, first * 2)
+    encoder.layer = torch.nn.ModuleList()
+    assert encoder(hidden, mask, output_all_encoded_layers=False)[-1] is hidden
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -65,11 +65,11 @@ def last_layer_later(forward: Any) -> Any:
     def wrapped(
         self: Any, hidden_states: Tensor, attention_mask: Tensor, output_all_encoded_layers: bool = True
     ) -> Any:
-        *before, last = self.layer
-        if not (isinstance(last, TransformerLayer) and isinstance(last.multi_head_attention, MultiHeadAttention)):
+        last = self.layer[-1] if len(self.layer) else None
+        if type(last) is not TransformerLayer or type(last.multi_head_attention) is not MultiHeadAttention:
             return forward(self, hidden_states, attention_mask, output_all_encoded_layers)
         outputs: list[Tensor] = []
-        for layer in before:
+        for layer in self.layer[:-1]:
             hidden_states = layer(hidden_states, attention_mask)
             outputs.append(hidden_states)
         outputs.append(LaterOutput.of(last, hidden_states, attention_mask))
