@@ -65,7 +65,7 @@ def last_layer_later(forward: Any) -> Any:
     def wrapped(
         self: Any, hidden_states: Tensor, attention_mask: Tensor, output_all_encoded_layers: bool = True
     ) -> Any:
-        last = self.layer[-1] if len(self.layer) else None
+        last: Any = self.layer[-1] if len(self.layer) else None
         if type(last) is not TransformerLayer or type(last.multi_head_attention) is not MultiHeadAttention:
             return forward(self, hidden_states, attention_mask, output_all_encoded_layers)
         outputs: list[Tensor] = []
