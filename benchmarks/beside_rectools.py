@@ -11,6 +11,7 @@ import json
 import subprocess
 from argparse import Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -71,6 +72,8 @@ def bench(args: Namespace) -> dict[str, Any]:
         sizes = json.dumps(
             {**SIZES, "fields": fields, **{name: getattr(args, name) for name in ("history", "seed", "threads")}}
         )
+        n = sum(weight.numel() for weight in trainer.model.parameters())
+        constant, targets = {"parameters": n, "predictions": len(train._dataset)}, sum_of_targets(data)
         curves: dict[str, list[dict[str, float]]] = {"RecBole, whole histories": [], "RecTools": []}
         with subprocess.Popen(  # noqa: S603 - our own file
             [args.python, "-I", str(side), str(file), sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -78,18 +81,16 @@ def bench(args: Namespace) -> dict[str, Any]:
             if process.stdin is None or process.stdout is None:
                 raise RuntimeError("the process has no pipes")
             for epoch in tqdm(range(args.epochs), unit="epoch"):
-                took = seconds(lambda number=epoch: trainer._train_epoch(train, number))  # type: ignore[misc]
+                took = seconds(partial(trainer._train_epoch, train, epoch))
                 ndcg = float(trainer._valid_epoch(valid)[0])
-                n = sum(weight.numel() for weight in trainer.model.parameters())
-                epoch_of_ours = {"seconds": took, "ndcg": ndcg, "parameters": n, "predictions": len(train._dataset)}
-                curves["RecBole, whole histories"].append(epoch_of_ours)
+                curves["RecBole, whole histories"].append({"seconds": took, "ndcg": ndcg, **constant})
                 process.stdin.write("\n")
                 process.stdin.flush()
                 answer = process.stdout.readline()
                 if not answer:
                     raise RuntimeError(f"RecTools ended before epoch {epoch}; its own message is above")
                 curves["RecTools"].append(json.loads(answer))
-                if curves["RecTools"][-1]["targets"] != sum_of_targets(data):
+                if curves["RecTools"][-1]["targets"] != targets:
                     raise RuntimeError("RecTools' items of validation are not those of RecBole")
             process.stdin.close()
     about = {name: getattr(args, name) for name in ("data", "history", "seed", "epochs")}

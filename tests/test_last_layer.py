@@ -6,14 +6,13 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from recbole.data import create_dataset, data_preparation
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.layers import TransformerEncoder, TransformerLayer
 from recbole.utils import get_model, init_seed
-from training import configured
+from training import configured, write_toy
 
 from recbole_mm.recbole_bridge.last_layer import LaterOutput
 
@@ -37,19 +36,7 @@ def all_positions(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("last")
-    draw = np.random.default_rng(4)
-    lines = [
-        f"u{user}\ti{item}\t{time}"
-        for user in range(12)
-        for time, item in enumerate(draw.permutation(15)[: 3 + user % 6])
-    ]
-    (root / "toy").mkdir()
-    (root / "toy/toy.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
-    items = "\n".join(f"i{item}\tc{item % 3}" for item in range(15))
-    (root / "toy/toy.item").write_text(f"item_id:token\tclass:token_seq\n{items}\n")
-    (root / "toy/toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp], item: [item_id, class]}\n")
-    return root
+    return write_toy(tmp_path_factory.mktemp("last"))
 
 
 def encoded(**sizes: Any) -> tuple[TransformerEncoder, Any, Any]:

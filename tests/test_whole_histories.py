@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from recbole.data import create_dataset, data_preparation
 from recbole.quick_start import run_recbole
 from recbole.utils import get_model, init_seed
-from training import configured
+from training import configured, write_toy
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands.cli import main
@@ -45,20 +45,7 @@ def test_what_follows_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data path of a dataset whose items have a class, and whose histories have at most 7 items."""
-    root = tmp_path_factory.mktemp("whole")
-    draw = np.random.default_rng(4)
-    lines = [
-        f"u{user}\ti{item}\t{time}"
-        for user in range(12)
-        for time, item in enumerate(draw.permutation(15)[: 3 + user % 6])
-    ]
-    (root / "toy").mkdir()
-    (root / "toy/toy.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
-    items = "\n".join(f"i{item}\tc{item % 3}" for item in range(15))
-    (root / "toy/toy.item").write_text(f"item_id:token\tclass:token_seq\n{items}\n")
-    (root / "toy/toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp], item: [item_id, class]}\n")
-    return root
+    return write_toy(tmp_path_factory.mktemp("whole"))
 
 
 def loaded(toy: Path, model: str, **changes: Any) -> tuple[Any, Any, Any]:

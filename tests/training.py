@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from model_contract import DATASETS
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
@@ -37,3 +39,19 @@ def run(model: str, **changes: Any) -> dict[str, Any]:
     done = train(model, **changes)
     found = done.trainer.evaluate(done.loaders[1], load_best_model=False)
     return {"losses": done.losses, "weights": done.model.state_dict(), "valid": found, "loader": done.loaders[1]}
+
+
+def write_toy(root: Path) -> Path:
+    """Write `toy`, whose items have a class and whose histories have at most 7 items; return the data path."""
+    draw = np.random.default_rng(4)
+    lines = [
+        f"u{user}\ti{item}\t{time}"
+        for user in range(12)
+        for time, item in enumerate(draw.permutation(15)[: 3 + user % 6])
+    ]
+    (root / "toy").mkdir()
+    (root / "toy/toy.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "\n".join(lines) + "\n")
+    items = "\n".join(f"i{item}\tc{item % 3}" for item in range(15))
+    (root / "toy/toy.item").write_text(f"item_id:token\tclass:token_seq\n{items}\n")
+    (root / "toy/toy.yaml").write_text("load_col: {inter: [user_id, item_id, timestamp], item: [item_id, class]}\n")
+    return root
