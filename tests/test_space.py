@@ -25,8 +25,22 @@ from recbole_mm.tuning.searching import ray_domain
 
 SHIPPED = sorted((properties_folder() / "sweep").glob("*.yaml"))
 MODELS = [
-    *("BM3", "BPR", "CCL4Rec", "FREEDOM", "GRU4Rec", "LATTICE", "LGMRec", "LightGCN", "MGCN", "MHCR", "MMHCL", "NGCF"),
-    *("NeuMF", "PGL", "SASRec", "SEA", "SGL", "VBPR", "XSimGCL"),
+    *(
+        "BM3",
+        "BPR",
+        "CCL4Rec",
+        "FDSA",
+        "FREEDOM",
+        "GRU4Rec",
+        "LATTICE",
+        "LGMRec",
+        "LightGCN",
+        "MGCN",
+        "MHCR",
+        "MMHCL",
+        "NGCF",
+    ),
+    *("NeuMF", "PGL", "SASRec", "SASRecF", "SEA", "SGL", "VBPR", "XSimGCL"),
 ]
 
 YAML = """

@@ -18,7 +18,8 @@ from training import configured, write_toy
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands.cli import main
-from recbole_mm.recbole_bridge.whole_histories import CAUSAL, next_items, whole_loss, whole_rows
+from recbole_mm.recbole_bridge import whole_histories
+from recbole_mm.recbole_bridge.whole_histories import CAUSAL, by_length, next_items, whole_loss, whole_rows
 
 CE = {"train_neg_sample_args": None, "train_histories": "whole"}
 SIZES = {"hidden_size": 8, "inner_size": 8, "n_heads": 2}
@@ -75,6 +76,38 @@ def test_the_loss_is_that_of_all_prefixes(model: str, toy: Path) -> None:
         if a is not None:
             torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-4)
     assert "gather_indexes" not in vars(built)
+
+
+def test_histories_by_length() -> None:
+    length = torch.tensor([9, 1, 50, 8, 33, 16, 32])
+    assert [rows.tolist() for rows in by_length(length)] == [[1, 3], [0, 5], [6], [2, 4]]
+    assert [rows.tolist() for rows in by_length(length[:1])] == [[0]]
+
+
+@pytest.mark.parametrize("model", ["SASRec", "GRU4Rec", "FDSA"])
+def test_short_histories_are_not_padded_to_the_longest(model: str, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_histories, "LENGTHS", [2, 4])
+    _, loader, built = loaded(toy, model, MAX_ITEM_LIST_LENGTH=20, selected_features=["class"])
+    batch = next(iter(loader))
+    built.eval()  # nothing is drawn
+    seen, plain = [], built.calculate_loss
+    monkeypatch.setattr(
+        built, "calculate_loss", lambda part: seen.append(tuple(part["item_id_list"].shape)) or plain(part)
+    )
+    ours = whole_loss(built, batch)
+    assert sum(n for n, _ in seen) == len(batch)
+    assert len(seen) > 1
+    assert max(width for _, width in seen) == int(batch["item_length"].max()) < 20
+    monkeypatch.setattr(whole_histories, "MEAN_LOSS", ())  # all at once, padded to 20
+    theirs = whole_loss(built, batch)
+    assert seen[-1] == (len(batch), 20)
+    torch.testing.assert_close(ours, theirs)
+    for mine, own in zip(
+        *(torch.autograd.grad(loss, list(built.parameters()), allow_unused=True) for loss in (ours, theirs)),
+        strict=True,
+    ):
+        if own is not None:
+            torch.testing.assert_close(mine, own, rtol=1e-4, atol=1e-6)
 
 
 def test_a_batch_has_as_many_predictions_as_with_prefixes(toy: Path) -> None:

@@ -21,8 +21,10 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import read_config
 
-# What these say of a position depends on none behind it.
-CAUSAL = ("SASRec", "GRU4Rec", "SASRecF", "GRU4RecF", "FDSA", "CCL4Rec")
+# What these say of a position depends on none behind it; the loss of the first ones is a mean over predictions.
+MEAN_LOSS = ("SASRec", "GRU4Rec", "SASRecF", "GRU4RecF", "FDSA")
+CAUSAL = (*MEAN_LOSS, "CCL4Rec")
+LENGTHS = [8, 16, 32]  # on a CPU, histories up to each are padded and encoded by themselves
 
 
 def trains_whole(config: Any) -> bool:
@@ -68,8 +70,32 @@ def next_items(history: Tensor, length: Tensor, target: Tensor) -> Tensor:
     return following.scatter(1, (length - 1).unsqueeze(1), target.unsqueeze(1))
 
 
+def by_length(length: Tensor) -> list[Tensor]:
+    """Return the rows of histories of lengths (B,) in groups of about the same length, none empty."""
+    group = torch.bucketize(length, torch.tensor(LENGTHS))
+    return [rows for number in range(len(LENGTHS) + 1) if len(rows := (group == number).nonzero().squeeze(1))]
+
+
 def whole_loss(model: Any, interaction: Any) -> Any:
-    """Return the model's own loss, of its predictions at all positions of the histories instead of the last ones."""
+    """Return the model's own loss, of its predictions at all positions of the histories instead of the last ones.
+
+    Where that is a mean over predictions, short histories are not padded to the longest one: on a CPU that is most of
+    the work.
+    """
+    length = interaction[model.ITEM_SEQ_LEN]
+    if length.device.type != "cpu" or type(model).__name__ not in MEAN_LOSS:
+        return _loss_at_every(model, interaction)
+    suffix, total = model.ITEM_SEQ.removeprefix(model.ITEM_ID), 0.0
+    for rows in by_length(length):
+        some, predictions = interaction[rows], length[rows]
+        longest = int(predictions.max())
+        lists = {name: column[:, :longest] for name, column in some.interaction.items() if name.endswith(suffix)}
+        share = int(predictions.sum()) / int(length.sum())
+        total = total + share * _loss_at_every(model, Interaction(some.interaction | lists))
+    return total
+
+
+def _loss_at_every(model: Any, interaction: Any) -> Any:
     history, length = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
     following = next_items(history, length, interaction[model.POS_ITEM_ID])
     real = following > 0

@@ -17,10 +17,10 @@ from recbole_mm.model.base import BufferList, Multimodal, padded
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
-from recbole_mm.model.parts.item_softmax import item_softmax
 from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
+from recbole_mm.recbole_bridge.item_softmax import item_softmax
 from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
 

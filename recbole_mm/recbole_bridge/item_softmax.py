@@ -1,0 +1,132 @@
+"""The softmax loss over all items, and its gradients, for some users at a time.
+
+The scores of a batch, (B, I), are large beside all else: written and read several times, they cost more than the
+products that make them. Here those of a few users are made, used for the loss and for both gradients, and overwritten.
+RecBole's own models multiply users by all items, and give the product to a cross entropy: it is put off until then.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
+
+SCORES = {"cpu": 1 << 20}  # made at a time: what stays in a core's cache
+SCORES_ELSEWHERE = 1 << 27  # enough to keep a GPU busy
+DEFAULTS = {  # of torch's cross entropy
+    **{"weight": None, "size_average": None, "ignore_index": -100},
+    **{"reduce": None, "reduction": "mean", "label_smoothing": 0.0},
+}
+
+
+def item_softmax(users: Tensor, items: Tensor, target: Tensor, *, with_pad: bool = False) -> Tensor:
+    """Return the mean of -log softmax(u I^T)[target] over users u (B, d).
+
+    Parameters
+    ----------
+    users, items : float tensors, shapes (B, d), (n_items, d)
+    target : int tensor (B,), from 1
+    with_pad : bool
+        Item 0, which is [PAD], is an answer as any other; RecBole has it so.
+    """
+    wide = torch.promote_types(users.dtype, torch.float32)  # sums of many exponentials need the digits
+    loss: Tensor = _ItemSoftmax.apply(users.to(wide), items.to(wide), target, with_pad)
+    return loss
+
+
+class _ItemSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, target: Tensor, with_pad: bool) -> Tensor:
+        at_once = max(1, SCORES.get(users.device.type, SCORES_ELSEWHERE) // len(items))
+        of_users, of_items = torch.empty_like(users), torch.zeros_like(items)
+        loss = users.new_zeros(())
+        with torch.autocast(users.device.type, enabled=False):
+            for start in range(0, len(users), at_once):
+                some, answer = users[start : start + at_once], target[start : start + at_once].unsqueeze(1)
+                scores = some @ items.T
+                if not with_pad:
+                    scores[:, 0] = -torch.inf
+                own, largest = scores.gather(1, answer), scores.amax(1, keepdim=True)
+                odds = scores.sub_(largest).exp_()
+                total = odds.sum(1, keepdim=True)
+                loss += (total.log() + largest - own).sum()
+                errors = odds.div_(total).scatter_add_(1, answer, -torch.ones_like(own))  # softmax less the answer
+                torch.mm(errors, items, out=of_users[start : start + at_once])
+                of_items.addmm_(errors.T, some)
+        ctx.save_for_backward(of_users, of_items)
+        return loss / len(users)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        of_users, of_items = ctx.saved_tensors
+        scale = gradient / len(of_users)
+        return scale * of_users, scale * of_items, None, None
+
+
+class LaterScores(Tensor):
+    """The product u I^T (B, n_items) that is not computed yet; any operation but a cross entropy computes it, once."""
+
+    users: Tensor
+    items: Tensor  # (d, n_items)
+    computed: Tensor | None
+
+    @staticmethod
+    def of(users: Tensor, items: Tensor) -> LaterScores:
+        later: LaterScores = users.new_empty(()).expand(len(users), items.shape[1]).as_subclass(LaterScores)
+        later.users, later.items, later.computed = users, items, None
+        return later
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.cross_entropy and is_mean_over_all(*args, **kwargs):
+            scores, target = args
+            return item_softmax(scores.users, scores.items.T, target, with_pad=True)
+        args, kwargs = tree_map_only(LaterScores, LaterScores.whole, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def whole(self) -> Tensor:
+        if self.computed is None:
+            self.computed = torch.matmul(self.users, self.items)
+        return self.computed
+
+
+def is_mean_over_all(scores: Any, target: Any, **settings: Any) -> bool:
+    """Tell whether a cross entropy is the mean of -log softmax over all targets, each of which is an item."""
+    later = isinstance(scores, LaterScores) and scores.computed is None
+    return later and target.dim() == 1 and not target.is_floating_point() and settings.items() <= DEFAULTS.items()
+
+
+class ScoresLater(TorchFunctionMode):
+    """Puts off the products of users by `n_items` items, those that gradients are asked of."""
+
+    def __init__(self, n_items: int) -> None:
+        super().__init__()
+        self.n_items = n_items
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.matmul and not kwargs and torch.is_grad_enabled():
+            users, items = args
+            if users.dim() == items.dim() == 2 and items.shape[1] == self.n_items:
+                return LaterScores.of(users, items)
+        return func(*args, **(kwargs or {}))
+
+
+def with_item_softmax(train_epoch: Any) -> Any:
+    """Let an epoch of RecBole's trainer compute a model's cross entropy over all items without keeping their scores."""
+
+    @functools.wraps(train_epoch)
+    def _train_epoch(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(getattr(self.model, "loss_fct", None), nn.CrossEntropyLoss):
+            return train_epoch(self, *args, **kwargs)
+        with ScoresLater(self.model.n_items):
+            return train_epoch(self, *args, **kwargs)
+
+    return _train_epoch
