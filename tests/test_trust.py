@@ -12,7 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recbole_mm.model.parts.planted import plant, plant_items, plant_slices, positions
-from recbole_mm.model.parts.trust import START, WIDEST, Trust, agreement, constant_space, planted_loss
+from recbole_mm.model.parts.trust import (
+    SCALE,
+    WIDEST,
+    Trust,
+    agreement,
+    constant_space,
+    far,
+    largest,
+    others,
+    planted_loss,
+)
 
 QUICK = settings(deadline=None, max_examples=25)
 
@@ -31,33 +41,67 @@ def histories(n: int, size: int, seed: int) -> Tensor:
     return torch.where(torch.arange(size) < length, items, 0)
 
 
+def everyone(n: int) -> Tensor:
+    return torch.ones(1, n, dtype=torch.bool)
+
+
+def cosines(vectors: Tensor) -> Tensor:
+    unit = F.normalize(vectors, dim=2)
+    return unit @ unit.mT
+
+
 class TestAgreement:
     def test_by_hand(self) -> None:
         """Two behaviours of one taste, two of another, and one that agrees with nothing."""
-        found = agreement(at(0, 30, 90, 120, 240), torch.ones(1, 5, dtype=torch.bool), k=1)[0]
+        found = agreement(cosines(at(0, 30, 90, 120, 240)), others(everyone(5)), k=1)[0]
         expected = [math.cos(math.radians(angle)) for angle in (30, 30, 30, 30, 120)]
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
     def test_the_mean_of_the_nearest(self) -> None:
-        found = agreement(at(0, 30, 90), torch.ones(1, 3, dtype=torch.bool), k=2)[0]
+        found = agreement(cosines(at(0, 30, 90)), others(everyone(3)), k=2)[0]
         cosine = {angle: math.cos(math.radians(angle)) for angle in (30, 60, 90)}
         expected = [(cosine[30] + cosine[90]) / 2, (cosine[30] + cosine[60]) / 2, (cosine[60] + cosine[90]) / 2]
         torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+    def test_a_burst_agrees_with_itself_and_with_nothing_far_away(self) -> None:
+        history, real = cosines(at(0, 5, 10, 90, 95, 100, 2, 7, 12)), everyone(9)  # the middle third is another's
+        assert (agreement(history, others(real), k=2) > 0.98).all()
+        distant = agreement(history, far(real), k=2)[0]
+        assert (distant[[3, 4, 5]] < 0.3).all()
+        assert (distant[[0, 1, 2, 6, 7, 8]] > 0.98).all()
+
+    def test_far_ones_by_hand(self) -> None:
+        real = torch.tensor([[True] * 7 + [False], [True, True] + [False] * 6])
+        assert far(real)[0].sum(1).tolist() == [4, 3, 2, 2, 2, 3, 4, 0]  # at least 3 away of 7
+        assert torch.equal(far(real)[1], others(real)[1])
+        assert others(real)[1].sum().item() == 2
 
     @QUICK
     @given(seed=st.integers(0, 999), length=st.integers(0, 5), k=st.integers(1, 9), more=st.integers(0, 3))
     def test_padding_never_matters(self, seed: int, length: int, k: int, more: int) -> None:
         vectors = torch.randn(1, 5 + more, 4, generator=torch.Generator().manual_seed(seed))
         real = (torch.arange(5 + more) < length)[None]
-        found = agreement(vectors, real, k)
-        assert found.isfinite().all()
-        assert not found[~real].any()
-        if length:
-            alone = agreement(vectors[:, :length], real[:, :length], k)
-            torch.testing.assert_close(found[:, :length], alone)
+        for among in (others, far):
+            found = agreement(cosines(vectors), among(real), k)
+            assert found.isfinite().all()
+            assert not found[~real].any()
+            if length:
+                alone = agreement(cosines(vectors[:, :length]), among(real[:, :length]), k)
+                torch.testing.assert_close(found[:, :length], alone)
+
+    @QUICK
+    @given(seed=st.integers(0, 999), size=st.integers(1, 9), data=st.data())
+    def test_the_largest_are_topks(self, seed: int, size: int, data: st.DataObject) -> None:
+        table = torch.randint(
+            -3, 3, (4, size, size), generator=torch.Generator().manual_seed(seed)
+        ).float()  # with ties
+        table = torch.where(table == 0, -torch.inf, table + table.mT)
+        k = data.draw(st.integers(1, size))
+        assert torch.equal(largest(table, k), table.topk(k, dim=1).values)
+        assert torch.equal(largest(table.requires_grad_(), k), table.topk(k, dim=1).values)
 
     def test_a_history_of_one_has_0(self) -> None:
-        assert agreement(at(10), torch.ones(1, 1, dtype=torch.bool), k=3).item() == 0
+        assert agreement(cosines(at(10)), others(everyone(1)), k=1).item() == 0
 
 
 class TestTrust:
@@ -73,22 +117,43 @@ class TestTrust:
 
     def test_the_logit_by_hand(self) -> None:
         torch.manual_seed(0)
-        trust, real = Trust(3, n_constant=1, k=2), torch.tensor([[True, True, True, False]])
-        items, constant = torch.randn(1, 4, 3), torch.randn(1, 4, 5)
-        found = trust(items, [constant], real)[0, :3]
-        spaces = [agreement(x, real, 2)[0, :3] for x in (items @ trust.space.weight.T, constant)]
-        expected = trust.weigh.bias.expand(3)
-        for number, s in enumerate(spaces):
-            expected = expected + trust.weigh.weight[0, number] * (s - s.mean()) + trust.weigh.weight[0, 2 + number] * s
-        torch.testing.assert_close(found, expected)
+        trust, real = Trust(3, n_constant=1, k=2), torch.tensor([[True, True, True, True, False]])
+        items, constant = torch.randn(1, 5, 3), torch.randn(1, 5, 6)
+        found = trust(items, [constant], real)[0, :4]
+        relative, absolute = [], []
+        for x in (items @ trust.space.weight.T, constant):
+            for among in (others, far):
+                s = SCALE * agreement(cosines(x), among(real), 2)[0, :4]
+                relative.append(s - s.mean())
+                absolute.append(s)
+        network = trust.learned(torch.stack(relative + absolute, dim=1)).squeeze(1)
+        assert network.abs().min() > 0
+        torch.testing.assert_close(found, torch.stack(relative).mean(0) + network)
 
     def test_at_the_start_what_agrees_more_is_trusted_more(self) -> None:
+        torch.manual_seed(0)
         trust = Trust(2, n_constant=0, k=1).double()
         with torch.no_grad():
             trust.space.weight.copy_(torch.eye(2))
-        logits = trust(at(0, 30, 90, 120, 240), [], torch.ones(1, 5, dtype=torch.bool))[0]
-        s = agreement(at(0, 30, 90, 120, 240), torch.ones(1, 5, dtype=torch.bool), 1)[0]
-        torch.testing.assert_close(logits, START * (s - s.mean()))
+        logits = trust(at(0, 30, 90, 120, 240), [], everyone(5))[0]
+        assert logits.argmin() == 4
+        torch.testing.assert_close(logits.mean().item(), 0.0, atol=0.2, rtol=0)
+
+    def test_it_learns_to_tell_a_burst_by_what_is_far_away(self) -> None:
+        """Histories of one taste whose middle is a slice of another's: nearest behaviours alone cannot tell."""
+        torch.manual_seed(0)
+        planted = torch.tensor([False] * 5 + [True] * 4 + [False] * 3).expand(300, -1)
+        own, other = (F.normalize(torch.randn(300, 1, 8), dim=2) for _ in range(2))
+        vectors = torch.where(planted.unsqueeze(2), other, own) + 0.1 * torch.randn(300, 12, 8)
+        trust, real = Trust(8, n_constant=0, k=3), torch.ones(300, 12, dtype=torch.bool)
+        step = torch.optim.Adam(trust.parameters(), 0.01)
+        for _ in range(60):
+            step.zero_grad()
+            planted_loss(trust(vectors[:200], [], real[:200]), planted[:200], real[:200]).backward()
+            step.step()
+        logits = trust(vectors[200:], [], real[200:])
+        right = (logits > 0) == ~planted[200:]
+        assert right.float().mean() > 0.95
 
 
 class TestPlanted:

@@ -11,29 +11,57 @@ from torch.nn import functional as F
 from recbole_mm.model.parts.contrast import l2_normalize
 
 WIDEST = 64  # directions of a modality: every behaviour of a batch has them
-START = 5.0  # weight, at the start, of a behaviour's agreement relative to that of its history
+FAR = 3  # a part of a history: behaviours that are this part of it, or more, away from each other are far ones
+SCALE = 5.0  # of agreement, whose differences within a history are small beside 1
+HIDDEN = 32  # width of the network
+FIRST_STD = 0.01  # of its last weights, at the start
 
 
-def agreement(vectors: Tensor, real: Tensor, k: int) -> Tensor:
-    """Return s_j (B, L): the mean cosine of each behaviour with its `k` nearest others in the history, in [-1, 1].
+def others(real: Tensor) -> Tensor:
+    """Return which behaviours (B, L, L) are others of the same history; `real` (B, L) are positions that hold one."""
+    return real.unsqueeze(1) & real.unsqueeze(2) & ~torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
+
+
+def far(real: Tensor) -> Tensor:
+    """Return which of `others` are at least a third of the history away, in behaviours between them."""
+    place = torch.arange(real.shape[1], device=real.device)
+    distance = (place.unsqueeze(1) - place).abs()
+    return others(real) & (FAR * distance >= real.sum(1)[:, None, None])
+
+
+def largest(table: Tensor, k: int) -> Tensor:
+    """Return the `k` largest of each column of symmetric tables (B, L, L), falling, (B, k, L).
+
+    `topk` is slow for rows as short as a history; where no gradient is asked for, each row in turn is put where it
+    belongs among the largest ones of all columns.
+    """
+    if table.requires_grad or table.device.type != "cpu":
+        return table.topk(k, dim=1).values
+    best = [torch.full_like(table[:, 0], -torch.inf) for _ in range(k)]
+    for row in table.unbind(1):
+        left = row
+        for place, held in enumerate(best):
+            best[place], left = torch.maximum(held, left), torch.minimum(held, left)
+    return torch.stack(best, dim=1)
+
+
+def agreement(cosines: Tensor, among: Tensor, k: int) -> Tensor:
+    """Return s_j (B, L): the mean cosine of each behaviour with the `k` nearest of some others, in [-1, 1].
 
     The nearest few instead of all, so that a second interest of a user is not noise. A behaviour without others has 0.
 
     Parameters
     ----------
-    vectors : Tensor, shape (B, L, d)
-        Of the behaviours.
-    real : bool Tensor, shape (B, L)
-        Which positions hold one.
+    cosines : Tensor, shape (B, L, L)
+        Of the behaviours of a history with each other.
+    among : bool Tensor, shape (B, L, L)
+        The others that count; symmetric.
     k : int
-        At least 1; of a history with fewer others all of them.
+        At least 1; where there are fewer others all of them.
     """
-    unit = l2_normalize(vectors.flatten(0, 1)).view_as(vectors)
-    others = real.unsqueeze(1) & ~torch.eye(real.shape[1], dtype=torch.bool, device=real.device)  # (B, L, L)
-    nearest = (unit @ unit.mT).masked_fill(~others, -torch.inf).topk(min(k, real.shape[1]), dim=2).values
+    nearest = largest(cosines.masked_fill(~among, -torch.inf), min(k, among.shape[1]))
     found = nearest.isfinite()
-    mean = nearest.masked_fill(~found, 0.0).sum(2) / found.sum(2).clamp_min(1)
-    return mean.masked_fill(~real, 0.0)
+    return nearest.masked_fill(~found, 0.0).sum(1) / found.sum(1).clamp_min(1)
 
 
 def constant_space(X: Tensor) -> Tensor:
@@ -47,8 +75,10 @@ def constant_space(X: Tensor) -> Tensor:
 class Trust(nn.Module):
     """The logit of the trust in a behaviour, t_j = sigmoid(logit), from its agreement in each of several spaces.
 
-    The first space are the item vectors through a learned map; each further one is constant. Linear in
-    `s_j^m - mean_k s_k^m` and `s_j^m`.
+    The first space are the item vectors through a learned map; each further one is constant. In each a behaviour
+    agrees more or less with the others of its history, and with those that are far away in it: a burst of another
+    taste agrees with itself. The logit is the mean of all `s_j - mean_k s_k`, and what a small network learns of these
+    and of `s_j`, which is little at the start.
 
     Parameters
     ----------
@@ -64,12 +94,11 @@ class Trust(nn.Module):
         super().__init__()
         self.k = k
         self.space = nn.Linear(width, width, bias=False)  # P
-        n_spaces = 1 + n_constant
-        self.weigh = nn.Linear(2 * n_spaces, 1)
-        with torch.no_grad():  # at the start the relative agreement alone, all spaces alike
-            self.weigh.bias.zero_()
-            self.weigh.weight.zero_()
-            self.weigh.weight[:, :n_spaces] = START / n_spaces
+        n_found = 4 * (1 + n_constant)  # with others and with far ones, relative and not, in each space
+        last = nn.Linear(HIDDEN, 1)
+        nn.init.normal_(last.weight, std=FIRST_STD)
+        nn.init.zeros_(last.bias)
+        self.learned = nn.Sequential(nn.Linear(n_found, HIDDEN), nn.GELU(), last)
 
     def forward(self, items: Tensor, constant: Sequence[Tensor], real: Tensor) -> Tensor:
         """Return logits (B, L), of no meaning at the other positions.
@@ -83,10 +112,15 @@ class Trust(nn.Module):
         real : bool Tensor, shape (B, L)
             Which positions hold a behaviour.
         """
-        spaces = [self.space(items), *constant]
-        each = torch.stack([agreement(space, real, self.k) for space in spaces], dim=2)  # (B, L, spaces)
-        mean = each.sum(1, keepdim=True) / real.sum(1).clamp_min(1)[:, None, None]
-        return self.weigh(torch.cat([each - mean, each], dim=2)).squeeze(2)
+        parts, each = (others(real), far(real)), []
+        for space in (self.space(items), *constant):
+            unit = l2_normalize(space.flatten(0, 1)).view_as(space)
+            cosines = unit @ unit.mT
+            each += [agreement(cosines, among, self.k) for among in parts]
+        found = SCALE * torch.stack(each, dim=2)  # (B, L, n)
+        relative = found - found.sum(1, keepdim=True) / real.sum(1).clamp_min(1)[:, None, None]
+        logits: Tensor = relative.mean(2) + self.learned(torch.cat([relative, found], dim=2)).squeeze(2)
+        return logits
 
 
 def planted_loss(logits: Tensor, planted: Tensor, counted: Tensor) -> Tensor:

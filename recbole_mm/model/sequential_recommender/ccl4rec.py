@@ -40,7 +40,7 @@ class CCL4RecParameters:
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
     trust_beta: float = parameter(4.0, "weight of the log of trust in the attention; 0 leaves trust out", low=0.0)
-    trust_k: int = parameter(8, "behaviours of a history that one has to agree with, the nearest ones", low=1)
+    trust_k: int = parameter(3, "behaviours of a history that one has to agree with, the nearest ones", low=1)
     trust_modalities: bool = parameter(True, "agreement in each modality, too, beside that of item vectors")
     trust_weight: float = parameter(0.1, "weight of the supervision of trust by planted noise", low=0.0)
     cl_weight: float = parameter(0.0, "weight of the denoising pull", low=0.0)
