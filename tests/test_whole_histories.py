@@ -19,7 +19,7 @@ from training import configured, write_toy
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands.cli import main
 from recbole_mm.recbole_bridge import whole_histories
-from recbole_mm.recbole_bridge.whole_histories import CAUSAL, by_length, next_items, whole_loss, whole_rows
+from recbole_mm.recbole_bridge.whole_histories import CAUSAL, by_length, counted, next_items, whole_loss, whole_rows
 
 CE = {"train_neg_sample_args": None, "train_histories": "whole"}
 SIZES = {"hidden_size": 8, "inner_size": 8, "n_heads": 2}
@@ -27,15 +27,32 @@ SIZES = {"hidden_size": 8, "inner_size": 8, "n_heads": 2}
 
 @settings(deadline=None, max_examples=50)
 @given(users=st.lists(st.integers(1, 4), min_size=1, max_size=40), length=st.integers(1, 6))
-def test_every_target_is_predicted_once(users: list[int], length: int) -> None:
+def test_every_target_is_predicted_once_from_at_least_half_of_its_history(users: list[int], length: int) -> None:
     seen: dict[int, int] = {}
     targets = []  # of each row, the targets at its positions: its own and those within its history
     for user in users:
         number = seen[user] = seen.get(user, 0) + 1
         targets.append([(user, target) for target in range(max(1, number - length + 1), number + 1)])
     rows = whole_rows(np.array(users), length)
-    covered = [target for row in rows for target in targets[row]]
+    covered = []
+    for row in rows:
+        size = len(targets[row])
+        count = counted(torch.tensor([size]), length, length)[0]
+        assert not count[size:].any()
+        for place in count.nonzero().squeeze(1).tolist():
+            user, number = targets[row][place]
+            covered.append((user, number))
+            assert place + 1 >= min(number, (length + 1) // 2)
     assert sorted(covered) == sorted((user, number) for user, total in seen.items() for number in range(1, total + 1))
+
+
+def test_rows_by_hand() -> None:
+    """Of a user with 5, 7 and 12 targets and histories of 6: those that end at the last one, and every third before."""
+    assert (whole_rows(np.zeros(5), 6) + 1).tolist() == [5]
+    assert (whole_rows(np.zeros(7), 6) + 1).tolist() == [4, 7]
+    assert (whole_rows(np.zeros(12), 6) + 1).tolist() == [3, 6, 9, 12]
+    count = counted(torch.tensor([6, 4]), 6, 6)
+    assert count.tolist() == [[False] * 3 + [True] * 3, [True] * 4 + [False] * 2]
 
 
 def test_what_follows_by_hand() -> None:
@@ -113,8 +130,8 @@ def test_short_histories_are_not_padded_to_the_longest(model: str, toy: Path, mo
 def test_a_batch_has_as_many_predictions_as_with_prefixes(toy: Path) -> None:
     changes = {"MAX_ITEM_LIST_LENGTH": 3, "train_batch_size": 12}
     whole, prefixes = (loaded(toy, "SASRec", train_histories=how, **changes)[1] for how in ("whole", "prefixes"))
-    counted = [int(batch["item_length"].sum()) for batch in whole]
-    assert sum(counted) == len(prefixes.dataset) == len(whole.dataset)
+    counts = [int(counted(batch["item_length"], 3, 3).sum()) for batch in whole]
+    assert sum(counts) == len(prefixes.dataset) == len(whole.dataset)
     assert abs(len(whole) - len(prefixes)) <= 1
 
 

@@ -1,8 +1,9 @@
 """Training on whole histories: a sequence a user, in which every next item is predicted at once.
 
 RecBole trains a sample for every prefix of a history, and so encodes each behaviour once for every later one. A causal
-model computes all of these predictions in one pass. Its rows are some of RecBole's own: those whose histories, put
-together, have every target once.
+model computes all of these predictions in one pass. Its rows are some of RecBole's own. Of a user with more behaviours
+than fit, each history has the later half of the one before it as its first half, which is only read: a prediction has
+at least half of what it has with prefixes.
 """
 
 from __future__ import annotations
@@ -48,8 +49,13 @@ def trains_whole(config: Any) -> bool:
     return True
 
 
+def step_of(length: int) -> int:
+    """Return how many predictions of a full history of `length` items count: those with at least half of it before."""
+    return (length + 1) // 2
+
+
 def whole_rows(users: np.ndarray, length: int) -> np.ndarray:
-    """Return the rows whose histories and targets, put together, have the target of every row once.
+    """Return the rows whose histories have the target of every row once among the predictions that count.
 
     Parameters
     ----------
@@ -59,9 +65,18 @@ def whole_rows(users: np.ndarray, length: int) -> np.ndarray:
     """
     order = np.argsort(users, kind="stable")
     _, first, counts = np.unique(users[order], return_index=True, return_counts=True)
-    to_the_end = np.repeat(first + counts, counts) - 1 - np.arange(len(users))
-    rows: np.ndarray = np.sort(order[to_the_end % length == 0])
+    place = np.arange(len(users))
+    number, to_the_end = place - np.repeat(first, counts) + 1, np.repeat(first + counts, counts) - 1 - place
+    step = step_of(length)
+    within_next = (number + step < length) & (to_the_end >= step)
+    rows: np.ndarray = np.sort(order[(to_the_end % step == 0) & ~within_next])
     return rows
+
+
+def counted(length: Tensor, size: int, longest: int) -> Tensor:
+    """Return which predictions (B, size) count, of histories of lengths (B,), of which `longest` is a full one."""
+    place, length = torch.arange(size, device=length.device), length.unsqueeze(1)
+    return (place < length) & ((length < longest) | (place >= longest - step_of(longest)))
 
 
 def next_items(history: Tensor, length: Tensor, target: Tensor) -> Tensor:
@@ -77,37 +92,36 @@ def by_length(length: Tensor) -> list[Tensor]:
 
 
 def whole_loss(model: Any, interaction: Any) -> Any:
-    """Return the model's own loss, of its predictions at all positions of the histories instead of the last ones.
+    """Return the model's own loss, of the predictions of the histories that count instead of the last ones.
 
     Where that is a mean over predictions, short histories are not padded to the longest one: on a CPU that is most of
     the work.
     """
     length = interaction[model.ITEM_SEQ_LEN]
+    count = counted(length, interaction[model.ITEM_SEQ].shape[1], model.max_seq_length)
     if length.device.type != "cpu" or type(model).__name__ not in MEAN_LOSS:
-        return _loss_at_every(model, interaction)
+        return _loss_at_every(model, interaction, count)
     suffix, total = model.ITEM_SEQ.removeprefix(model.ITEM_ID), 0.0
     for rows in by_length(length):
-        some, predictions = interaction[rows], length[rows]
-        longest = int(predictions.max())
+        some, longest = interaction[rows], int(length[rows].max())
         lists = {name: column[:, :longest] for name, column in some.interaction.items() if name.endswith(suffix)}
-        share = int(predictions.sum()) / int(length.sum())
-        total = total + share * _loss_at_every(model, Interaction(some.interaction | lists))
+        here = count[rows, :longest]
+        share = int(here.sum()) / int(count.sum())
+        total = total + share * _loss_at_every(model, Interaction(some.interaction | lists), here)
     return total
 
 
-def _loss_at_every(model: Any, interaction: Any) -> Any:
-    history, length = interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN]
-    following = next_items(history, length, interaction[model.POS_ITEM_ID])
-    real = following > 0
-    columns = interaction.interaction | {model.POS_ITEM_ID: following[real]}
-    with _at_every(model, real):
+def _loss_at_every(model: Any, interaction: Any, count: Tensor) -> Any:
+    following = next_items(interaction[model.ITEM_SEQ], interaction[model.ITEM_SEQ_LEN], interaction[model.POS_ITEM_ID])
+    columns = interaction.interaction | {model.POS_ITEM_ID: following[count]}
+    with _at_every(model, count):
         return model.calculate_loss(Interaction(columns))
 
 
 @contextmanager
-def _at_every(model: Any, real: Tensor) -> Iterator[None]:
-    """Let the model keep its output (B, L, d) at every real position (B, L), where it would take the last, (n, d)."""
-    model.gather_indexes = lambda output, _: output[real]
+def _at_every(model: Any, count: Tensor) -> Iterator[None]:
+    """Let the model keep its output (B, L, d) at all positions that count (B, L), where it would take the last one."""
+    model.gather_indexes = lambda output, _: output[count]
     try:
         yield
     finally:

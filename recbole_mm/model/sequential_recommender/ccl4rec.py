@@ -21,6 +21,7 @@ from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
+from recbole_mm.recbole_bridge.whole_histories import counted
 from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
 
@@ -39,7 +40,9 @@ class CCL4RecParameters:
     dropout: float = parameter(0.5, "share of a user vector's entries that training drops", low=0.0, high=0.99)
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
-    trust_beta: float = parameter(4.0, "weight of the log of trust in the attention; 0 leaves trust out", low=0.0)
+    trust_beta: float = parameter(
+        8.0, "weight of the log of trust in the attention of scoring; 0 leaves trust out", low=0.0
+    )
     trust_k: int = parameter(3, "behaviours of a history that one has to agree with, the nearest ones", low=1)
     trust_modalities: bool = parameter(True, "agreement in each modality, too, beside that of item vectors")
     trust_weight: float = parameter(0.1, "weight of the supervision of trust by planted noise", low=0.0)
@@ -62,9 +65,9 @@ class CCL4RecParameters:
 class CCL4Rec(Multimodal, SequentialRecommender):
     """CCL4Rec: attention pooling over the history, trust in its behaviours, and views of it whose damage is known.
 
-    A dataset without modalities works: item vectors are then the embeddings alone. Trained on whole histories
-    (`train_histories`), a behaviour has the trust that the whole history gives it, in every prediction of the history,
-    without gradient but that of its own supervision; scores have that of the history up to them.
+    A dataset without modalities works: item vectors are then the embeddings alone. Trust is learned from planted noise,
+    and weighs the behaviours of a history that is scored. In training it does not: the attention learns less from
+    histories that are clean already, and from whole histories (`train_histories`) trust would tell it what comes later.
     """
 
     parameter_class = CCL4RecParameters
@@ -129,14 +132,11 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         return logits
 
     def behaviour_logits(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
-        """Return the logits of the attention (B, L) but for recency; trust enters by its log, `trust_beta` times."""
+        """Return the logits of the attention (B, L) but for recency; of scoring, with `trust_beta` times log t_j."""
         scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2)
-        if not self.p.trust_beta:
+        if self.training or not self.p.trust_beta:
             return scores
-        known = self.training and self.whole  # later behaviours have a say: what they say must not be learned
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not known):
-            trusted = F.logsigmoid(self.trust_logits(history, items))
-        return scores + self.p.trust_beta * trusted
+        return scores + self.p.trust_beta * F.logsigmoid(self.trust_logits(history, items))
 
     def attend(self, history: Tensor, scores: Tensor) -> Tensor:
         """Return a_j (B, L), 0 at the padded positions of a history."""
@@ -178,7 +178,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             known = planted_loss(self.trust_logits(noisy, items.detach()), planted, noisy > 0)
             terms["trust"] = self.p.trust_weight * known
         if self.contrasts:
-            last = interaction[self.ITEM_SEQ_LEN].cumsum(0) - 1 if len(target) > len(history) else slice(None)
+            last = self._last(interaction) if len(target) > len(history) else slice(None)
             given, of_rows = self.view_source(some, items, logits)
             following = F.embedding(target[last][rows], items)
             terms |= self.contrast(given, of_rows, following, lambda views: self.encode(views, items, logits)[0])
@@ -206,6 +206,11 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             0, inverse, torch.arange(len(order), device=user.device), "amin"
         )
         return order[first.sort().values[: self.p.n_contrasts]]
+
+    def _last(self, interaction: Any) -> Tensor:
+        """Return where the last prediction of each history is among those of the batch."""
+        count = counted(interaction[self.ITEM_SEQ_LEN], self.max_seq_length, self.max_seq_length)
+        return count.sum(1).cumsum(0) - 1
 
     def view_source(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[ViewSource, Tensor]:
         """Return what views of histories (B, L) are made from, and the users (B, d)."""
