@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +21,7 @@ from recbole.sampler.sampler import AbstractSampler
 from recbole.trainer import Trainer
 
 from recbole_mm.graphs import products as sparse
+from recbole_mm.recbole_bridge import item_softmax
 
 
 @functools.cache
@@ -58,13 +59,14 @@ def recboles_data() -> Iterator[None]:
 
 
 @contextmanager
-def recboles_encoder() -> Iterator[None]:
-    """Let the transformer be RecBole's own: gelu written out, and the last layer at every position."""
+def recboles_step() -> Iterator[None]:
+    """Let a step be RecBole's own: gelu written out, the last layer at every position, scores kept for the softmax."""
     own = _from_source("recbole.model.layers")
     parts: list[tuple[Any, str, Any]] = [
         (FeedForward, "gelu", own.FeedForward.gelu),
         (TransformerEncoder, "forward", TransformerEncoder.forward.__wrapped__),
         (SequentialRecommender, "gather_indexes", SequentialRecommender.gather_indexes.__wrapped__),
+        (item_softmax, "ScoresLater", lambda n_items: nullcontext()),
     ]
     with _with(parts):
         yield

@@ -26,7 +26,7 @@ from benchmarks.measuring import (
     workplace,
     write_results,
 )
-from benchmarks.plain import recboles_encoder
+from benchmarks.plain import recboles_step
 
 BASELINE = "SASRec, prefixes"
 WHOLE = {"train_histories": "whole"}
@@ -37,7 +37,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "GRU4Rec, prefixes": ("GRU4Rec", {}),
     "SASRec, whole": ("SASRec", WHOLE),
     BASELINE: ("SASRec", {}),
-    "SASRec, prefixes, RecBole's own encoder": ("SASRec", {"way": recboles_encoder}),
+    "SASRec, prefixes, RecBole's own step": ("SASRec", {"way": recboles_step}),
 }
 ITEM_TABLES = "item_embedding.weight"
 

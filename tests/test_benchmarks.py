@@ -280,9 +280,9 @@ def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytes
     models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
     assert set(models) == set(sequences.MODELS)
     d, dims = 64, 32 + 16 + 24
-    ids_only = (d * d + d) + d + 5 + d * d + 3  # W and b, w, recency; trust's P, weights and bias
+    ids_only = (d * d + d) + d + 5 + d * d + 4 * 32 + 32 + 33  # W and b, w, recency; trust's P and network
     assert models["CCL4Rec on ids only, whole"]["parameters"] == ids_only
-    assert models["CCL4Rec, whole"]["parameters"] == ids_only + dims * d + 2 * 3
+    assert models["CCL4Rec, whole"]["parameters"] == ids_only + dims * d + 3 * 4 * 32
     assert models["SASRec, prefixes"]["scoring"]["ratio"] == [1, 1, 1]
     # 0.5 s of a step are 5 s of an epoch of 10 batches, of which 2 fit into one of SASRec's
     timed = {"parameters": 1, "batches": 10, "step": {"seconds": [0.5] * 3, "ratio": [0.5, 0.5, 1]}}

@@ -41,7 +41,7 @@ class CCL4RecParameters:
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
     trust_beta: float = parameter(
-        8.0, "weight of the log of trust in the attention of scoring; 0 leaves trust out", low=0.0
+        8.0, "weight of the log of trust in the attention, in scoring; 0 leaves trust out", low=0.0
     )
     trust_k: int = parameter(3, "behaviours of a history that one has to agree with, the nearest ones", low=1)
     trust_modalities: bool = parameter(True, "agreement in each modality, too, beside that of item vectors")
