@@ -115,7 +115,7 @@ def bed_table(name: str, beds: Beds, metric: str, data: Path) -> dict[str, Any]:
         found[row] = {"runs": len(runs), "valid": over_seeds(runs, "valid", metric).mean(), "test": test.mean()}
         found[row] |= {"std": test.std(ddof=1) if len(test) > 1 else None, "gain": gain}
         found[row] |= {"p_wilcoxon": wilcoxon.p, "p_t": t.p, "percent": 100 * gain / base_mean}
-        if table["planted"].any():
+        if table["planted"].any() and not row.startswith("oracle"):
             found[row] |= attention_on([run for run in runs if (run / CHECKPOINT).is_file()], table)
     others = [row for row, runs in rows.items() if runs is not plain]
     for key in ("p_wilcoxon", "p_t"):

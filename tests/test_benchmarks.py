@@ -262,15 +262,16 @@ class TestNoise:
         (tmp_path / "plain.yaml").write_text("model: CCL4Rec\ntrust_beta: 0\ntrust_weight: 0\nlearning_rate: 1.0e-9\n")
         (tmp_path / "trust.yaml").write_text("model: CCL4Rec\ntrust_weight: 10\n")
         command = ["compare", *(f"--settings={name}={tmp_path}/{name}.yaml" for name in ("plain", "trust"))]
-        command += ["--datasets=burst-40", "--num-seeds=1", "--epochs=6", f"--data_path={tmp_path}", "--threads=1"]
+        command += ["--datasets=burst-40,burst-40-oracle", "--num-seeds=1", "--epochs=6", f"--data_path={tmp_path}"]
         command += ["--train_histories=whole", "--train_neg_sample_args=None", "--MAX_ITEM_LIST_LENGTH=30"]
-        command += ["--topk=[10]", "--metrics=['NDCG']", "--valid_metric=NDCG@10"]
+        command += ["--topk=[10]", "--metrics=['NDCG']", "--valid_metric=NDCG@10", "--threads=1"]
         assert main([*command, f"--out={tmp_path}/compared"]) == 0
         noise.main([f"{tmp_path}/compared", f"--data={tmp_path}", f"--out={tmp_path}"])
         found = json.loads((tmp_path / "noise.json").read_text())["burst-40"]
         assert 0.9 < found["plain"]["attention"] < 1.1
         assert found["trust"]["trust"] > 0.6
         assert found["trust"]["attention"] < 0.95 * found["plain"]["attention"]
+        assert "attention" not in found["oracle: plain"]  # nothing is planted there
         assert capsys.readouterr().out.endswith((tmp_path / "noise.md").read_text())
 
 
