@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map_only
+
+from recbole_mm.recbole_bridge.later import Later
 
 SCORES = {"cpu": 1 << 20}  # made at a time: what stays in a core's cache
 SCORES_ELSEWHERE = 1 << 27  # enough to keep a GPU busy
@@ -70,32 +71,27 @@ class _ItemSoftmax(torch.autograd.Function):
         return scale * of_users, scale * of_items, None, None
 
 
-class LaterScores(Tensor):
-    """The product u I^T (B, n_items) that is not computed yet; any operation but a cross entropy computes it, once."""
+class LaterScores(Later):
+    """The product u I^T (B, n_items), of which a cross entropy needs no more than the factors."""
 
     users: Tensor
     items: Tensor  # (d, n_items)
-    computed: Tensor | None
 
     @staticmethod
     def of(users: Tensor, items: Tensor) -> LaterScores:
-        later: LaterScores = users.new_empty(()).expand(len(users), items.shape[1]).as_subclass(LaterScores)
-        later.users, later.items, later.computed = users, items, None
+        later: LaterScores = LaterScores.shaped(users.new_empty(()).expand(len(users), items.shape[1]))
+        later.users, later.items = users, items
         return later
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func is F.cross_entropy and is_mean_over_all(*args, **kwargs):
+        if func is F.cross_entropy and is_mean_over_all(*args, **(kwargs or {})):
             scores, target = args
             return item_softmax(scores.users, scores.items.T, target, with_pad=True)
-        args, kwargs = tree_map_only(LaterScores, LaterScores.whole, (args, kwargs))
-        return func(*args, **kwargs)
+        return super().__torch_function__(func, types, args, kwargs)
 
-    def whole(self) -> Tensor:
-        if self.computed is None:
-            self.computed = torch.matmul(self.users, self.items)
-        return self.computed
+    def compute(self) -> Tensor:
+        return torch.matmul(self.users, self.items)
 
 
 def is_mean_over_all(scores: Any, target: Any, **settings: Any) -> bool:

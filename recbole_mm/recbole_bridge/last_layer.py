@@ -13,33 +13,26 @@ import torch
 from recbole.model.layers import MultiHeadAttention, TransformerLayer
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map_only
+
+from recbole_mm.recbole_bridge.later import Later
 
 
-class LaterOutput(Tensor):
-    """The output of a layer (B, L, d) that is not computed yet; any operation on it computes it first, once."""
+class LaterOutput(Later):
+    """The output of a layer (B, L, d), at all positions."""
 
     layer: Any
     hidden: Tensor  # the layer's input (B, L, d)
     mask: Tensor  # of the attention
-    computed: Tensor | None
 
     @staticmethod
     def of(layer: Any, hidden: Tensor, mask: Tensor) -> LaterOutput:
-        later: LaterOutput = hidden.detach().as_subclass(LaterOutput)
-        later.layer, later.hidden, later.mask, later.computed = layer, hidden, mask, None
+        later: LaterOutput = LaterOutput.shaped(hidden.detach())
+        later.layer, later.hidden, later.mask = layer, hidden, mask
         return later
 
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        args, kwargs = tree_map_only(LaterOutput, LaterOutput.whole, (args, kwargs or {}))
-        return func(*args, **kwargs)
-
-    def whole(self) -> Tensor:
-        """Return the output at all positions, (B, L, d)."""
-        if self.computed is None:
-            self.computed = self.layer(self.hidden, self.mask)
-        return self.computed
+    def compute(self) -> Tensor:
+        output: Tensor = self.layer(self.hidden, self.mask)
+        return output
 
 
 def output_at(layer: Any, hidden: Tensor, mask: Tensor, position: Tensor) -> Tensor:

@@ -101,12 +101,12 @@ def whole_loss(model: Any, interaction: Any) -> Any:
     count = counted(length, interaction[model.ITEM_SEQ].shape[1], model.max_seq_length)
     if length.device.type != "cpu" or type(model).__name__ not in MEAN_LOSS:
         return _loss_at_every(model, interaction, count)
-    suffix, total = model.ITEM_SEQ.removeprefix(model.ITEM_ID), 0.0
+    suffix, n_predictions, total = model.ITEM_SEQ.removeprefix(model.ITEM_ID), int(count.sum()), 0.0
     for rows in by_length(length):
         some, longest = interaction[rows], int(length[rows].max())
         lists = {name: column[:, :longest] for name, column in some.interaction.items() if name.endswith(suffix)}
         here = count[rows, :longest]
-        share = int(here.sum()) / int(count.sum())
+        share = int(here.sum()) / n_predictions
         total = total + share * _loss_at_every(model, Interaction(some.interaction | lists), here)
     return total
 
