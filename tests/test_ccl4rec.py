@@ -180,23 +180,19 @@ def test_without_recency_the_order_of_a_history_does_not_matter(data: tuple[Any,
         assert model.recency.requires_grad == recency
 
 
-def test_the_softmax_loss_and_its_sampled_form(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_softmax_loss(data: tuple[Any, Any]) -> None:
     full = small(data, trust_beta=0.0, trust_weight=0.0)
     terms = full.losses(data[1])
     users, _ = full.encode(data[1][full.ITEM_SEQ], *(padded(table) for table in full.embeddings()))
     expected = F.cross_entropy(users @ full.embeddings()[0].T, data[1][full.ITEM_ID] - 1)
     torch.testing.assert_close(terms["rec"], expected)
-    sampled = small(data, trust_beta=0.0, trust_weight=0.0, softmax_items=len(full.embeddings()[0]) - 1)
-    everything = torch.arange(1, full.n_items)
-    monkeypatch.setattr(torch, "randint", lambda *_, device: everything)
-    torch.testing.assert_close(sampled.losses(data[1])["rec"], expected)
 
 
 def test_few_drawn_items_stand_for_all(data: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A drawn item counts `n_items / n_drawn` times, one that is the target not at all."""
     model = small(data, trust_beta=0.0, trust_weight=0.0, softmax_items=40)
     drawn = torch.arange(1, 41)
-    monkeypatch.setattr(torch, "randint", lambda *_, device: drawn)
+    monkeypatch.setattr(torch, "randperm", lambda *_, device: drawn - 1)
     table, logits = (padded(part) for part in model.embeddings())
     scores = model.encode(data[1][model.ITEM_SEQ], table, logits)[0] @ table.T
     each = []
@@ -204,6 +200,48 @@ def test_few_drawn_items_stand_for_all(data: tuple[Any, Any], monkeypatch: pytes
         others = [row[item].exp() for item in drawn.tolist() if item != target]
         each.append((row[target].exp() + model.n_real_items / 40 * sum(others)).log() - row[target])
     torch.testing.assert_close(model.losses(data[1])["rec"], torch.stack(each).mean())
+
+
+def test_an_item_of_the_history_has_a_bias_once(data: tuple[Any, Any]) -> None:
+    """Of scores, of pairs, and of the softmax over all items and over some."""
+    history, target = torch.tensor([[5, 9, 5, 2, 0, 0, 0, 0], [7, 3, 0, 0, 0, 0, 0, 0]]), torch.tensor([9, 4])
+    batch = {"item_id_list": history, "item_length": torch.tensor([4, 2]), "item_id": target}
+    batch |= {"user_id": torch.tensor([1, 2]), "neg_item_id": torch.tensor([3, 7])}
+    few = {"trust_beta": 0.0, "trust_weight": 0.0}
+    full, sampled = small(data, **few), small(data, softmax_items=20, **few)
+    pairs = small(data, loss_type="BPR", train_neg_sample_args={"distribution": "uniform", "sample_num": 1}, **few)
+    unbiased = full.eval().full_sort_predict(batch)
+    for model in (full, sampled, pairs):
+        with torch.no_grad():
+            model.repeat.fill_(-0.3)
+    expected = unbiased.clone()
+    expected[0, [2, 5, 9]] -= 3
+    expected[1, [3, 7]] -= 3
+    torch.testing.assert_close(full.full_sort_predict(batch)[:, 1:], expected[:, 1:])
+    torch.testing.assert_close(full.predict(batch), expected.gather(1, target.unsqueeze(1)).squeeze(1))
+    torch.testing.assert_close(full.eval().losses(batch)["rec"], F.cross_entropy(expected[:, 1:], target - 1))
+    apart = expected.gather(1, target.unsqueeze(1)) - expected.gather(1, batch["neg_item_id"].unsqueeze(1))
+    torch.testing.assert_close(pairs.eval().losses(batch)["rec"], -F.logsigmoid(apart).mean(), atol=1e-6, rtol=1e-4)
+    torch.manual_seed(8)
+    loss = sampled.eval().losses(batch)["rec"]
+    torch.manual_seed(8)
+    drawn = torch.randperm(sampled.n_real_items)[:20] + 1
+    each = []
+    for row, answer in zip(expected, target.tolist(), strict=True):
+        others = row[drawn[drawn != answer]].exp().sum() * sampled.n_real_items / 20
+        each.append((row[answer].exp() + others).log() - row[answer])
+    torch.testing.assert_close(loss, torch.stack(each).mean())
+
+
+def test_the_bias_of_repeats_follows_the_data(data: tuple[Any, Any]) -> None:
+    """It falls where no user returns to an item, and rises where all do."""
+    for target, sign in ((torch.tensor([4, 6]), 1), (torch.tensor([9, 7]), -1)):
+        model = small(data, trust_weight=0.0)
+        history = torch.tensor([[5, 9, 2, 0, 0, 0, 0, 0], [7, 3, 0, 0, 0, 0, 0, 0]])
+        batch = {model.USER_ID: torch.tensor([1, 2]), model.ITEM_SEQ: history, model.ITEM_ID: target}
+        loss = model.losses(batch | {model.ITEM_SEQ_LEN: torch.tensor([3, 2])})["rec"]
+        assert sign * torch.autograd.grad(loss, model.repeat)[0] > 0
+    assert not small(data, repeat_bias=False).repeat.requires_grad
 
 
 def test_training_drops_entries_of_the_user(data: tuple[Any, Any]) -> None:

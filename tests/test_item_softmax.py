@@ -58,6 +58,26 @@ def test_loss_and_gradients_are_torchs(
         torch.testing.assert_close(mine, own)
 
 
+@settings(deadline=None, max_examples=40)
+@given(n_users=st.integers(1, 9), n_items=st.integers(2, 12), at_once=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_bias_of_some_items_of_each_user(n_users: int, n_items: int, at_once: int, seed: int) -> None:
+    """Loss and gradients are torch's, the bias's too; a user may have none of them, and the target among them."""
+    draw = torch.Generator().manual_seed(seed)
+    users, items = (torch.randn(n, 3, generator=draw).double().requires_grad_() for n in (n_users, n_items))
+    bias = torch.tensor(-1.5, dtype=torch.float64, requires_grad=True)
+    target = torch.randint(1, n_items, (n_users,), generator=draw)
+    among = torch.rand(n_users, n_items, generator=draw) < 0.4
+    among[:, 0] = False
+    seen = (among * torch.arange(n_items)).sort(1, descending=True).values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(module.SCORES, "cpu", at_once)
+        ours = item_softmax(users, items, target, seen=seen, seen_bias=bias)
+    theirs = F.cross_entropy((users @ items.T + bias * among)[:, 1:], target - 1)
+    torch.testing.assert_close(ours, theirs)
+    for mine, own in zip(*(torch.autograd.grad(loss, (users, items, bias)) for loss in (ours, theirs)), strict=True):
+        torch.testing.assert_close(mine, own)
+
+
 def test_by_hand() -> None:
     users, items = torch.tensor([[1.0], [0.0]]), torch.tensor([[9.0], [0.0], [1.0]])  # item 0 is no answer
     loss = item_softmax(users, items, torch.tensor([1, 2]))
@@ -80,7 +100,7 @@ def test_no_batch_of_scores_is_kept() -> None:
     users, items = torch.randn(64, 4, requires_grad=True), torch.randn(50_000, 4, requires_grad=True)
     loss = item_softmax(users, items, torch.ones(64, dtype=torch.long))
     kept: list[Tensor] = loss.grad_fn.saved_tensors if loss.grad_fn is not None else []  # type: ignore[attr-defined]
-    assert sum(tensor.numel() for tensor in kept) == users.numel() + items.numel()
+    assert sum(tensor.numel() for tensor in kept if tensor is not None) == users.numel() + items.numel()
 
 
 @pytest.fixture(scope="module")

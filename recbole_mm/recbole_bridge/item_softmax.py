@@ -8,7 +8,7 @@ RecBole's own models multiply users by all items, and give the product to a cros
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,15 @@ DEFAULTS = {  # of torch's cross entropy
 }
 
 
-def item_softmax(users: Tensor, items: Tensor, target: Tensor, *, with_pad: bool = False) -> Tensor:
+def item_softmax(
+    users: Tensor,
+    items: Tensor,
+    target: Tensor,
+    *,
+    with_pad: bool = False,
+    seen: Tensor | None = None,
+    seen_bias: Tensor | None = None,
+) -> Tensor:
     """Return the mean of -log softmax(u I^T)[target] over users u (B, d).
 
     Parameters
@@ -35,22 +43,37 @@ def item_softmax(users: Tensor, items: Tensor, target: Tensor, *, with_pad: bool
     target : int tensor (B,), from 1
     with_pad : bool
         Item 0, which is [PAD], is an answer as any other; RecBole has it so.
+    seen : int tensor (B, L), optional
+        Items of each user, none twice, 0 where there is none; not together with `with_pad`.
+    seen_bias : float tensor (), with `seen`
+        What is added to their scores.
     """
     wide = torch.promote_types(users.dtype, torch.float32)  # sums of many exponentials need the digits
-    loss: Tensor = _ItemSoftmax.apply(users.to(wide), items.to(wide), target, with_pad)
+    loss: Tensor = _ItemSoftmax.apply(users.to(wide), items.to(wide), seen_bias, _Answers(target, with_pad, seen))
     return loss
+
+
+class _Answers(NamedTuple):
+    target: Tensor
+    with_pad: bool
+    seen: Tensor | None
 
 
 class _ItemSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, users: Tensor, items: Tensor, target: Tensor, with_pad: bool) -> Tensor:
+    def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor | None, answers: _Answers) -> Tensor:
+        target, with_pad, seen = answers
         at_once = max(1, SCORES.get(users.device.type, SCORES_ELSEWHERE) // len(items))
         of_users, of_items = torch.empty_like(users), torch.zeros_like(items)
         loss = users.new_zeros(())
+        of_bias = None if bias is None else torch.zeros_like(bias)
         with torch.autocast(users.device.type, enabled=False):
             for start in range(0, len(users), at_once):
                 some, answer = users[start : start + at_once], target[start : start + at_once].unsqueeze(1)
                 scores = some @ items.T
+                if seen is not None and bias is not None:
+                    here = seen[start : start + at_once]
+                    scores.scatter_(1, here, scores.gather(1, here) + bias)
                 if not with_pad:
                     scores[:, 0] = -torch.inf
                 own, largest = scores.gather(1, answer), scores.amax(1, keepdim=True)
@@ -58,17 +81,19 @@ class _ItemSoftmax(torch.autograd.Function):
                 total = odds.sum(1, keepdim=True)
                 loss += (total.log() + largest - own).sum()
                 errors = odds.div_(total).scatter_add_(1, answer, -torch.ones_like(own))  # softmax less the answer
+                if of_bias is not None:
+                    of_bias += errors.gather(1, here).sum()  # that of [PAD] is 0
                 torch.mm(errors, items, out=of_users[start : start + at_once])
                 of_items.addmm_(errors.T, some)
-        ctx.save_for_backward(of_users, of_items)
+        ctx.save_for_backward(of_users, of_items, of_bias)
         return loss / len(users)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        of_users, of_items = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        of_users, of_items, of_bias = ctx.saved_tensors
         scale = gradient / len(of_users)
-        return scale * of_users, scale * of_items, None, None
+        return scale * of_users, scale * of_items, None if of_bias is None else scale * of_bias, None
 
 
 class LaterScores(Later):

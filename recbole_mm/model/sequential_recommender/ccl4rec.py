@@ -18,6 +18,7 @@ from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
+from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
@@ -26,6 +27,7 @@ from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
 
 ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
+REPEAT_SCALE = 10.0  # of the bias of repeats, which has far to go where none occur
 LEAST_HISTORY = 5  # behaviours of a history that noise is planted in and views are made of
 
 
@@ -37,6 +39,7 @@ class CCL4RecParameters:
     use_ids: bool = parameter(True, "give every item an embedding of its own")
     use_modalities: bool = parameter(True, "add a projection of each modality to the item vector")
     recency: bool = parameter(True, "learn a bias of the attention per distance from the end of the history")
+    repeat_bias: bool = parameter(True, "learn a bias of the scores of the items of the history")
     dropout: float = parameter(0.5, "share of a user vector's entries that training drops", low=0.0, high=0.99)
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
@@ -104,6 +107,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         )
         self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))  # W, b, w
         self.recency = nn.Parameter(torch.zeros(self.max_seq_length), requires_grad=p.recency)
+        self.repeat = nn.Parameter(torch.zeros(()), requires_grad=p.repeat_bias)
         self.contrasts = bool(p.cl_weight or p.hard_weight or p.over_weight)
         self.has_trust = bool(p.trust_beta or p.trust_weight or self.contrasts)
         if self.has_trust:
@@ -159,16 +163,23 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         attention = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(2)
         return attention @ F.embedding(history, items)
 
+    @property
+    def bias(self) -> Tensor:
+        """Return what the score of an item of the history has added, ()."""
+        return REPEAT_SCALE * self.repeat
+
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
         items, logits = (padded(table) for table in self.embeddings())
         history, target = interaction[self.ITEM_SEQ], interaction[self.POS_ITEM_ID]
         if self.whole:  # the users of every position, in the order of `target`
-            users = self.gather_indexes(self.encode_every(history, items, logits), interaction[self.ITEM_SEQ_LEN] - 1)
+            last = interaction[self.ITEM_SEQ_LEN] - 1
+            every = self.encode_every(history, items, logits), of_prefixes(history)
+            users, seen = (self.gather_indexes(table, last) for table in every)
         else:
-            users, _ = self.encode(history, items, logits)
+            users, seen = self.encode(history, items, logits)[0], once(history)
         dropped = F.dropout(users, self.p.dropout, self.training)
-        terms = {"rec": self._recommendation(dropped, items, target, interaction)}
+        terms = {"rec": self._recommendation(dropped, items, target, seen, interaction)}
         rows = self._contrasted(interaction) if self.contrasts or self.p.trust_weight else ()
         if not len(rows):
             return terms
@@ -184,17 +195,27 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             terms |= self.contrast(given, of_rows, following, lambda views: self.encode(views, items, logits)[0])
         return terms
 
-    def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, interaction: Any) -> Tensor:
+    def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, seen: Tensor, interaction: Any) -> Tensor:
         if self.p.loss_type == "BPR":
-            positive, negative = (F.embedding(ids, items) for ids in (target, interaction[self.NEG_ITEM_ID]))
-            return losses.bpr((users * positive).sum(1), (users * negative).sum(1))
+            positive, negative = (
+                self._score(users, items, seen, ids) for ids in (target, interaction[self.NEG_ITEM_ID])
+            )
+            return losses.bpr(positive, negative)
         if self.n_real_items <= self.p.softmax_items:
-            return item_softmax(users, items, target)
-        drawn = torch.randint(1, self.n_items, (self.p.softmax_items,), device=target.device)
-        scores = users @ F.embedding(drawn, items).T + math.log(self.n_real_items / len(drawn))
-        scores = scores.masked_fill(drawn == target.unsqueeze(1), -torch.inf)
-        own = (users * F.embedding(target, items)).sum(1, keepdim=True)
+            return item_softmax(users, items, target, seen=seen, seen_bias=self.bias)
+        drawn = torch.randperm(self.n_real_items, device=target.device)[: self.p.softmax_items] + 1
+        drawn = F.pad(drawn, (1, 0))  # [PAD] first: where the column of an item that was not drawn is
+        column = torch.zeros(self.n_items, dtype=drawn.dtype, device=drawn.device)
+        column[drawn] = torch.arange(len(drawn), device=drawn.device)
+        scores = users @ F.embedding(drawn, items).T + math.log(self.n_real_items / (len(drawn) - 1))
+        scores = add_bias(scores, column[seen], self.bias)
+        scores = scores.masked_fill((drawn == target.unsqueeze(1)) | (drawn == 0), -torch.inf)
+        own = self._score(users, items, seen, target).unsqueeze(1)
         return (torch.cat([own, scores], dim=1).logsumexp(1) - own.squeeze(1)).mean()
+
+    def _score(self, users: Tensor, items: Tensor, seen: Tensor, ids: Tensor) -> Tensor:
+        """Return the scores (B,) of one item each."""
+        return (users * F.embedding(ids, items)).sum(1) + self.bias * (seen == ids.unsqueeze(1)).any(1)
 
     def _contrasted(self, interaction: Any) -> Tensor:
         """Draw one history each, of `LEAST_HISTORY` behaviours, of at most `n_contrasts` users of the batch."""
@@ -223,13 +244,14 @@ class CCL4Rec(Multimodal, SequentialRecommender):
 
     def _users(self, interaction: Any) -> tuple[Tensor, Tensor]:
         items, logits = self.scoring_embeddings()
-        with torch.no_grad():
-            return self.encode(interaction[self.ITEM_SEQ], items, logits)[0], items
+        return self.encode(interaction[self.ITEM_SEQ], items, logits)[0], items
 
+    @torch.no_grad()
     def predict(self, interaction: Any) -> Tensor:  # (batch,)
         users, items = self._users(interaction)
-        return (users * items[interaction[self.ITEM_ID]]).sum(1)
+        return self._score(users, items, interaction[self.ITEM_SEQ], interaction[self.ITEM_ID])
 
+    @torch.no_grad()
     def full_sort_predict(self, interaction: Any) -> Tensor:  # (batch, n_items)
         users, items = self._users(interaction)
-        return users @ items.T
+        return add_bias(users @ items.T, once(interaction[self.ITEM_SEQ]), self.bias)
