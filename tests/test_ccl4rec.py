@@ -64,9 +64,8 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) 
     users, attention = model.encode(history, items, logits)
     e = items[history[0, :3]]
     trust = model.trust_logits(history, items)[0].sigmoid()
-    odds = torch.stack(
-        [(w @ torch.tanh(W @ e_j + b) + model.recency[2 - j]).exp() * trust[j] ** trust_beta for j, e_j in enumerate(e)]
-    )
+    logit = [w @ torch.tanh(W @ e_j + b) + 10 * model.recency[2 - j] for j, e_j in enumerate(e)]
+    odds = torch.stack(logit).exp() * torch.cat([trust[:2] ** trust_beta, torch.ones(1)])  # the newest is trusted
     a = odds / odds.sum()
     torch.testing.assert_close(attention[0, :3], a)
     torch.testing.assert_close(users[0], (a.unsqueeze(1) * e).sum(0))

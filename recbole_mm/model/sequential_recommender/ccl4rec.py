@@ -19,7 +19,7 @@ from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once
-from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
+from recbole_mm.model.parts.trust import Trust, constant_space, newest, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
 from recbole_mm.recbole_bridge.whole_histories import counted
@@ -27,7 +27,7 @@ from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
 
 ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
-REPEAT_SCALE = 10.0  # of the bias of repeats, which has far to go where none occur
+BIAS_SCALE = 10.0  # of recency and repeats: a parameter moves by the learning rate a step, and these have far to go
 LEAST_HISTORY = 5  # behaviours of a history that noise is planted in and views are made of
 
 
@@ -71,6 +71,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     A dataset without modalities works: item vectors are then the embeddings alone. Trust is learned from planted noise,
     and weighs the behaviours of a history that is scored. In training it does not: the attention learns less from
     histories that are clean already, and from whole histories (`train_histories`) trust would tell it what comes later.
+    The newest behaviour is trusted: a new interest and noise look alike until something follows.
     """
 
     parameter_class = CCL4RecParameters
@@ -140,12 +141,13 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2)
         if self.training or not self.p.trust_beta:
             return scores
-        return scores + self.p.trust_beta * F.logsigmoid(self.trust_logits(history, items))
+        distrust = F.logsigmoid(self.trust_logits(history, items))
+        return scores + self.p.trust_beta * distrust.masked_fill(newest(history), 0.0)
 
     def attend(self, history: Tensor, scores: Tensor) -> Tensor:
         """Return a_j (B, L), 0 at the padded positions of a history."""
         distance = (history > 0).sum(1, keepdim=True) - 1 - torch.arange(history.shape[1], device=history.device)
-        scores = scores + F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
+        scores = scores + BIAS_SCALE * F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
         return scores.masked_fill(history == 0, torch.finfo(scores.dtype).min).softmax(1)
 
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +160,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         scores = self.behaviour_logits(history, items, logits)
         place = torch.arange(history.shape[1], device=history.device)
         distance = place.unsqueeze(1) - place  # (L, L), row t
-        scores = scores.unsqueeze(1) + self.recency[distance.clamp_min(0)]  # (B, L, L)
+        scores = scores.unsqueeze(1) + BIAS_SCALE * self.recency[distance.clamp_min(0)]  # (B, L, L)
         hidden = (distance < 0) | (history == 0).unsqueeze(1)
         attention = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(2)
         return attention @ F.embedding(history, items)
@@ -166,7 +168,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     @property
     def bias(self) -> Tensor:
         """Return what the score of an item of the history has added, ()."""
-        return REPEAT_SCALE * self.repeat
+        return BIAS_SCALE * self.repeat
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
