@@ -63,9 +63,9 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) 
     history = torch.tensor([[5, 9, 2, 0, 0, 0, 0, 0], [7, 0, 0, 0, 0, 0, 0, 0]])
     users, attention = model.encode(history, items, logits)
     e = items[history[0, :3]]
-    trust = model.trust_logits(history, items)[0].sigmoid()
+    trust = model.trust_logits(history, items)[0, :3].sigmoid()
     logit = [w @ torch.tanh(W @ e_j + b) + 10 * model.recency[2 - j] for j, e_j in enumerate(e)]
-    odds = torch.stack(logit).exp() * torch.cat([trust[:2] ** trust_beta, torch.ones(1)])  # the newest is trusted
+    odds = torch.stack(logit).exp() * trust**trust_beta
     a = odds / odds.sum()
     torch.testing.assert_close(attention[0, :3], a)
     torch.testing.assert_close(users[0], (a.unsqueeze(1) * e).sum(0))
@@ -232,6 +232,37 @@ def test_an_item_of_the_history_has_a_bias_once(data: tuple[Any, Any]) -> None:
     torch.testing.assert_close(loss, torch.stack(each).mean())
 
 
+def test_beta_is_learned_from_what_follows_and_by_nothing_else(data: tuple[Any, Any]) -> None:
+    """Its term is the softmax loss of histories weighed by trust; nothing else has a gradient of it."""
+    model = small(data, trust_beta=1.5)
+    with torch.no_grad():
+        model.recency.normal_()
+    others = [weight for name, weight in model.named_parameters() if name != "beta"]
+    terms = model.losses(data[1])
+    assert torch.autograd.grad(terms["beta"], others, allow_unused=True, retain_graph=True) == (None,) * len(others)
+    (gradient,) = torch.autograd.grad(terms["beta"], model.beta)
+    assert gradient != 0
+    torch.manual_seed(5)
+    loss = model.losses(data[1])["beta"]
+    torch.manual_seed(5)
+    rows = model._contrasted(data[1])
+    batch = {model.ITEM_SEQ: data[1][model.ITEM_SEQ][rows]}
+    expected = F.cross_entropy(model.eval().full_sort_predict(batch)[:, 1:], data[1][model.ITEM_ID][rows] - 1)
+    torch.testing.assert_close(loss, expected)
+    fixed = small(data, trust_beta=1.5, learn_beta=False)
+    assert "beta" not in fixed.losses(data[1])
+    assert not fixed.beta.requires_grad
+    assert not hasattr(small(data, trust_beta=0.0), "beta")
+
+
+def test_beta_below_0_counts_as_0(data: tuple[Any, Any]) -> None:
+    """Behaviours are never weighed up for being distrusted."""
+    model, without = small(data).eval(), small(data, trust_beta=0.0).eval()
+    with torch.no_grad():
+        model.beta.fill_(-0.4)
+    torch.testing.assert_close(model.full_sort_predict(data[1]), without.full_sort_predict(data[1]))
+
+
 def test_the_bias_of_repeats_follows_the_data(data: tuple[Any, Any]) -> None:
     """It falls where no user returns to an item, and rises where all do."""
     for target, sign in ((torch.tensor([4, 6]), 1), (torch.tensor([9, 7]), -1)):
@@ -323,10 +354,11 @@ def test_ablations_leave_terms_out(data: tuple[Any, Any]) -> None:
     def terms(**changes: Any) -> list[str]:
         return list(small(data, **changes).losses(data[1]))
 
-    assert terms() == ["rec", "trust"]
+    assert terms() == ["rec", "beta", "trust"]
+    assert terms(learn_beta=False) == ["rec", "trust"]
     assert terms(trust_beta=0.0, trust_weight=0.0) == ["rec"]
-    assert terms(**ALL) == ["rec", "trust", "pull", "hard", "over"]
-    assert terms(cl_weight=0.1, trust_weight=0.0) == ["rec", "pull"]
+    assert terms(**ALL) == ["rec", "beta", "trust", "pull", "hard", "over"]
+    assert terms(cl_weight=0.1, trust_weight=0.0) == ["rec", "beta", "pull"]
 
 
 def test_strengths_follow_damage_or_are_equal(data: tuple[Any, Any]) -> None:
@@ -340,7 +372,7 @@ def test_strengths_follow_damage_or_are_equal(data: tuple[Any, Any]) -> None:
 
 def test_trust_learns_what_was_planted(data: tuple[Any, Any]) -> None:
     """A few steps of its supervision: planted behaviours get less trust than the others, and less attention."""
-    model = small(data, trust_weight=1.0, embedding_size=16)
+    model = small(data, trust_weight=1.0, trust_beta=8.0, embedding_size=16)
     torch.manual_seed(0)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(60):

@@ -20,7 +20,6 @@ from recbole_mm.model.parts.trust import (
     constant_space,
     far,
     largest,
-    newest,
     others,
     planted_loss,
 )
@@ -237,8 +236,3 @@ class TestPlanted:
         with torch.no_grad():
             logits = trust(table[noisy], [], noisy > 0)
         assert logits[planted].mean() < logits[~planted].mean() - 2
-
-
-def test_the_newest_behaviour() -> None:
-    history = torch.tensor([[5, 9, 0], [7, 0, 0], [1, 2, 3], [0, 0, 0]])
-    assert newest(history).int().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]]

@@ -22,12 +22,6 @@ def others(real: Tensor) -> Tensor:
     return real.unsqueeze(1) & real.unsqueeze(2) & ~torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
 
 
-def newest(history: Tensor) -> Tensor:
-    """Return which positions of histories (B, L) hold the last behaviour."""
-    real = history > 0
-    return real & (real.sum(1, keepdim=True) - 1 == torch.arange(real.shape[1], device=real.device))
-
-
 def far(real: Tensor) -> Tensor:
     """Return which of `others` are at least a third of the history away, in behaviours between them."""
     place = torch.arange(real.shape[1], device=real.device)

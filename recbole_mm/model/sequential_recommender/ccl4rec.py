@@ -19,7 +19,7 @@ from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once
-from recbole_mm.model.parts.trust import Trust, constant_space, newest, planted_loss
+from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
 from recbole_mm.recbole_bridge.whole_histories import counted
@@ -27,7 +27,7 @@ from recbole_mm.settings.execution import Histories
 from recbole_mm.settings.parameters import parameter, read_config
 
 ID_STD = 0.02  # of an item embedding at the start: small beside a projected modality, which so leads where data is thin
-BIAS_SCALE = 10.0  # of recency and repeats: a parameter moves by the learning rate a step, and these have far to go
+BIAS_SCALE = 10.0  # of recency, repeats, beta: a parameter moves by the learning rate a step, and these have far to go
 LEAST_HISTORY = 5  # behaviours of a history that noise is planted in and views are made of
 
 
@@ -44,8 +44,9 @@ class CCL4RecParameters:
     loss_type: str = parameter("CE", "softmax over the items, or pairs", choices=("CE", "BPR"))
     softmax_items: int = parameter(100_000, "with more items, CE is over this many drawn ones and the target", low=1)
     trust_beta: float = parameter(
-        8.0, "weight of the log of trust in the attention, in scoring; 0 leaves trust out", low=0.0
+        1.0, "weight of the log of trust in the attention, in scoring, at the start; 0 leaves trust out", low=0.0
     )
+    learn_beta: bool = parameter(True, "learn trust_beta: how much of trust foretells the items that training has next")
     trust_k: int = parameter(3, "behaviours of a history that one has to agree with, the nearest ones", low=1)
     trust_modalities: bool = parameter(True, "agreement in each modality, too, beside that of item vectors")
     trust_weight: float = parameter(0.1, "weight of the supervision of trust by planted noise", low=0.0)
@@ -65,13 +66,19 @@ class CCL4RecParameters:
     tau_w: float = parameter(0.1, "temperature of the strengths", low=1e-6)
 
 
+def pooled(history: Tensor, items: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return users u = sum_j a_j e_j (B, d) of histories (B, L), and a (B, L), the softmax of scores (B, L)."""
+    attention = scores.masked_fill(history == 0, torch.finfo(scores.dtype).min).softmax(1)
+    return F.embedding_bag(history, items, per_sample_weights=attention, mode="sum"), attention
+
+
 class CCL4Rec(Multimodal, SequentialRecommender):
     """CCL4Rec: attention pooling over the history, trust in its behaviours, and views of it whose damage is known.
 
     A dataset without modalities works: item vectors are then the embeddings alone. Trust is learned from planted noise,
     and weighs the behaviours of a history that is scored. In training it does not: the attention learns less from
     histories that are clean already, and from whole histories (`train_histories`) trust would tell it what comes later.
-    The newest behaviour is trusted: a new interest and noise look alike until something follows.
+    How much it counts, beta, is learned from what follows whole histories, and is 0 where trust does not foretell it.
     """
 
     parameter_class = CCL4RecParameters
@@ -80,6 +87,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         {
             "without trust": {"trust_beta": 0.0, "trust_weight": 0.0},
             "without planted noise": {"trust_weight": 0.0},
+            "without repeat bias": {"repeat_bias": False},
             "with denoising pull": {"cl_weight": 0.1},
             "with pull and hard negatives": {"cl_weight": 0.1, "hard_weight": 0.1},
             "with all contrasts": {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1},
@@ -115,6 +123,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             spaces = [padded(constant_space(X)) for X in (self.features if p.trust_modalities else ())]
             self.spaces = BufferList(spaces)  # by internal id
             self.trust = Trust(d, len(spaces), p.trust_k)
+        if p.trust_beta:
+            self.beta = nn.Parameter(torch.tensor(p.trust_beta / BIAS_SCALE), requires_grad=p.learn_beta)
         if self.contrasts:
             self.contrast = HistoryContrast(p, d)
         if p.use_ids:
@@ -136,31 +146,25 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         logits: Tensor = self.trust(F.embedding(history, items), constant, history > 0)
         return logits
 
-    def behaviour_logits(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
-        """Return the logits of the attention (B, L) but for recency; of scoring, with `trust_beta` times log t_j."""
-        scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2)
-        if self.training or not self.p.trust_beta:
-            return scores
-        distrust = F.logsigmoid(self.trust_logits(history, items))
-        return scores + self.p.trust_beta * distrust.masked_fill(newest(history), 0.0)
-
-    def attend(self, history: Tensor, scores: Tensor) -> Tensor:
-        """Return a_j (B, L), 0 at the padded positions of a history."""
+    def attention_logits(self, history: Tensor, logits: Tensor) -> Tensor:
+        """Return the logits of the attention on histories (B, L), but for trust; of no meaning at padded positions."""
         distance = (history > 0).sum(1, keepdim=True) - 1 - torch.arange(history.shape[1], device=history.device)
-        scores = scores + BIAS_SCALE * F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
-        return scores.masked_fill(history == 0, torch.finfo(scores.dtype).min).softmax(1)
+        recency = F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
+        return F.embedding(history, logits.unsqueeze(1)).squeeze(2) + BIAS_SCALE * recency
 
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return users u = sum_j a_j e_j (B, d) and a (B, L); `items` (n_items, d) by internal id."""
-        attention = self.attend(history, self.behaviour_logits(history, items, logits))
-        return F.embedding_bag(history, items, per_sample_weights=attention, mode="sum"), attention
+        scores = self.attention_logits(history, logits)
+        if self.p.trust_beta and not self.training:
+            scores = scores + self.beta.clamp_min(0) * BIAS_SCALE * F.logsigmoid(self.trust_logits(history, items))
+        return pooled(history, items, scores)
 
     def encode_every(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
         """Return the users of all prefixes of histories, (B, L, d): at position t of the first t + 1 behaviours."""
-        scores = self.behaviour_logits(history, items, logits)
         place = torch.arange(history.shape[1], device=history.device)
         distance = place.unsqueeze(1) - place  # (L, L), row t
-        scores = scores.unsqueeze(1) + BIAS_SCALE * self.recency[distance.clamp_min(0)]  # (B, L, L)
+        scores = F.embedding(history, logits.unsqueeze(1)).squeeze(2).unsqueeze(1)
+        scores = scores + BIAS_SCALE * self.recency[distance.clamp_min(0)]  # (B, L, L)
         hidden = (distance < 0) | (history == 0).unsqueeze(1)
         attention = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(2)
         return attention @ F.embedding(history, items)
@@ -182,20 +186,32 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             users, seen = self.encode(history, items, logits)[0], once(history)
         dropped = F.dropout(users, self.p.dropout, self.training)
         terms = {"rec": self._recommendation(dropped, items, target, seen, interaction)}
-        rows = self._contrasted(interaction) if self.contrasts or self.p.trust_weight else ()
+        learns_beta = bool(self.p.trust_beta) and self.p.learn_beta
+        rows = self._contrasted(interaction) if self.contrasts or self.p.trust_weight or learns_beta else ()
         if not len(rows):
             return terms
         some = history[rows]
+        following = target[self._last(interaction) if len(target) > len(history) else slice(None)][rows]
+        if learns_beta:
+            terms["beta"] = self._beta_loss(some, items, logits, following)
         if self.p.trust_weight:
             noisy, planted = plant(some)
             known = planted_loss(self.trust_logits(noisy, items.detach()), planted, noisy > 0)
             terms["trust"] = self.p.trust_weight * known
         if self.contrasts:
-            last = self._last(interaction) if len(target) > len(history) else slice(None)
             given, of_rows = self.view_source(some, items, logits)
-            following = F.embedding(target[last][rows], items)
+            following = F.embedding(following, items)
             terms |= self.contrast(given, of_rows, following, lambda views: self.encode(views, items, logits)[0])
         return terms
+
+    def _beta_loss(self, history: Tensor, items: Tensor, logits: Tensor, following: Tensor) -> Tensor:
+        """Return the loss of what follows histories (B, L) that are weighed by trust; beta alone has a gradient."""
+        with torch.no_grad():
+            scores = self.attention_logits(history, logits)
+            trust = F.logsigmoid(self.trust_logits(history, items))
+            table, bias = items.detach(), self.bias.detach()
+        users, _ = pooled(history, table, scores + BIAS_SCALE * self.beta * trust)
+        return item_softmax(users, table, following, seen=once(history), seen_bias=bias)
 
     def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, seen: Tensor, interaction: Any) -> Tensor:
         if self.p.loss_type == "BPR":
