@@ -103,6 +103,15 @@ def test_no_batch_of_scores_is_kept() -> None:
     assert sum(tensor.numel() for tensor in kept if tensor is not None) == users.numel() + items.numel()
 
 
+def test_items_that_are_constant_have_no_gradient() -> None:
+    users, items, target = torch.randn(4, 3, requires_grad=True), torch.randn(5, 3), torch.tensor([1, 2, 3, 4])
+    loss = item_softmax(users, items, target)
+    assert loss.grad_fn is not None
+    assert loss.grad_fn.saved_tensors[1] is None  # type: ignore[attr-defined]
+    of_users = [torch.autograd.grad(one, users)[0] for one in (loss, plain(users, items, target))]
+    torch.testing.assert_close(*of_users)
+
+
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy(tmp_path_factory.mktemp("softmax"))

@@ -64,7 +64,7 @@ class _ItemSoftmax(torch.autograd.Function):
     def forward(ctx: Any, users: Tensor, items: Tensor, bias: Tensor | None, answers: _Answers) -> Tensor:
         target, with_pad, seen = answers
         at_once = max(1, SCORES.get(users.device.type, SCORES_ELSEWHERE) // len(items))
-        of_users, of_items = torch.empty_like(users), torch.zeros_like(items)
+        of_users, of_items = torch.empty_like(users), torch.zeros_like(items) if ctx.needs_input_grad[1] else None
         loss = users.new_zeros(())
         of_bias = None if bias is None else torch.zeros_like(bias)
         with torch.autocast(users.device.type, enabled=False):
@@ -84,16 +84,16 @@ class _ItemSoftmax(torch.autograd.Function):
                 if of_bias is not None:
                     of_bias += errors.gather(1, here).sum()  # that of [PAD] is 0
                 torch.mm(errors, items, out=of_users[start : start + at_once])
-                of_items.addmm_(errors.T, some)
+                if of_items is not None:
+                    of_items.addmm_(errors.T, some)
         ctx.save_for_backward(of_users, of_items, of_bias)
         return loss / len(users)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        of_users, of_items, of_bias = ctx.saved_tensors
-        scale = gradient / len(of_users)
-        return scale * of_users, scale * of_items, None if of_bias is None else scale * of_bias, None
+        scale = gradient / len(ctx.saved_tensors[0])
+        return *(None if part is None else scale * part for part in ctx.saved_tensors), None
 
 
 class LaterScores(Later):

@@ -6,6 +6,7 @@ Where users are weighted means of item vectors, the items of a history score hig
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def once(history: Tensor) -> Tensor:
@@ -22,3 +23,8 @@ def of_prefixes(history: Tensor) -> Tensor:
 def add_bias(scores: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
     """Return scores (B, n), with `bias` () added in the columns `seen` (B, L); column 0 is of no meaning then."""
     return scores.scatter_add(1, seen, bias.expand_as(seen))
+
+
+def score(users: Tensor, items: Tensor, seen: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
+    """Return the scores (B,) of one item each, `ids` (B,): u e_i, and `bias` () where it is among `seen` (B, L)."""
+    return (users * F.embedding(ids, items)).sum(1) + bias * (seen == ids.unsqueeze(1)).any(1)

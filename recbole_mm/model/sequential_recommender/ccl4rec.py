@@ -18,7 +18,7 @@ from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
-from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once
+from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once, score
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
@@ -211,29 +211,26 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             trust = F.logsigmoid(self.trust_logits(history, items))
             table, bias = items.detach(), self.bias.detach()
         users, _ = pooled(history, table, scores + BIAS_SCALE * self.beta * trust)
-        return item_softmax(users, table, following, seen=once(history), seen_bias=bias)
+        return self._softmax(users, table, following, once(history), bias)
 
     def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, seen: Tensor, interaction: Any) -> Tensor:
-        if self.p.loss_type == "BPR":
-            positive, negative = (
-                self._score(users, items, seen, ids) for ids in (target, interaction[self.NEG_ITEM_ID])
-            )
-            return losses.bpr(positive, negative)
+        if self.p.loss_type == "CE":
+            return self._softmax(users, items, target, seen, self.bias)
+        ids = target, interaction[self.NEG_ITEM_ID]
+        return losses.bpr(*(score(users, items, seen, self.bias, some) for some in ids))
+
+    def _softmax(self, users: Tensor, items: Tensor, target: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
         if self.n_real_items <= self.p.softmax_items:
-            return item_softmax(users, items, target, seen=seen, seen_bias=self.bias)
+            return item_softmax(users, items, target, seen=seen, seen_bias=bias)
         drawn = torch.randperm(self.n_real_items, device=target.device)[: self.p.softmax_items] + 1
         drawn = F.pad(drawn, (1, 0))  # [PAD] first: where the column of an item that was not drawn is
         column = torch.zeros(self.n_items, dtype=drawn.dtype, device=drawn.device)
         column[drawn] = torch.arange(len(drawn), device=drawn.device)
         scores = users @ F.embedding(drawn, items).T + math.log(self.n_real_items / (len(drawn) - 1))
-        scores = add_bias(scores, column[seen], self.bias)
+        scores = add_bias(scores, column[seen], bias)
         scores = scores.masked_fill((drawn == target.unsqueeze(1)) | (drawn == 0), -torch.inf)
-        own = self._score(users, items, seen, target).unsqueeze(1)
+        own = score(users, items, seen, bias, target).unsqueeze(1)
         return (torch.cat([own, scores], dim=1).logsumexp(1) - own.squeeze(1)).mean()
-
-    def _score(self, users: Tensor, items: Tensor, seen: Tensor, ids: Tensor) -> Tensor:
-        """Return the scores (B,) of one item each."""
-        return (users * F.embedding(ids, items)).sum(1) + self.bias * (seen == ids.unsqueeze(1)).any(1)
 
     def _contrasted(self, interaction: Any) -> Tensor:
         """Draw one history each, of `LEAST_HISTORY` behaviours, of at most `n_contrasts` users of the batch."""
@@ -267,7 +264,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     @torch.no_grad()
     def predict(self, interaction: Any) -> Tensor:  # (batch,)
         users, items = self._users(interaction)
-        return self._score(users, items, interaction[self.ITEM_SEQ], interaction[self.ITEM_ID])
+        return score(users, items, interaction[self.ITEM_SEQ], self.bias, interaction[self.ITEM_ID])
 
     @torch.no_grad()
     def full_sort_predict(self, interaction: Any) -> Tensor:  # (batch, n_items)
