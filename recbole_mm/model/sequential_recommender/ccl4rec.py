@@ -155,8 +155,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return users u = sum_j a_j e_j (B, d) and a (B, L); `items` (n_items, d) by internal id."""
         scores = self.attention_logits(history, logits)
-        if self.p.trust_beta and not self.training:
-            scores = scores + self.beta.clamp_min(0) * BIAS_SCALE * F.logsigmoid(self.trust_logits(history, items))
+        if self.p.trust_beta and not self.training and self.beta > 0:
+            scores = scores + BIAS_SCALE * self.beta * F.logsigmoid(self.trust_logits(history, items))
         return pooled(history, items, scores)
 
     def encode_every(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
