@@ -28,3 +28,10 @@ def test_the_bias_of_scores_and_of_one_score() -> None:
     for item in range(1, 6):
         alone = score(users, items, HISTORY, bias, torch.full((2,), item))
         assert torch.equal(alone, scores[:, item])
+
+
+def test_scores_of_half_precision_keep_it() -> None:
+    """As mixed precision makes them, where parameters have 32 bits."""
+    scores = add_bias(torch.zeros(1, 4, dtype=torch.bfloat16), torch.tensor([[2]]), torch.tensor(-1.5))
+    assert scores.dtype == torch.bfloat16
+    assert scores.tolist() == [[0, 0, -1.5, 0]]

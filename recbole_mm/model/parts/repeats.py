@@ -22,7 +22,7 @@ def of_prefixes(history: Tensor) -> Tensor:
 
 def add_bias(scores: Tensor, seen: Tensor, bias: Tensor) -> Tensor:
     """Return scores (B, n), with `bias` () added in the columns `seen` (B, L); column 0 is of no meaning then."""
-    return scores.scatter_add(1, seen, bias.expand_as(seen))
+    return scores.scatter_add(1, seen, bias.to(scores.dtype).expand_as(seen))
 
 
 def score(users: Tensor, items: Tensor, seen: Tensor, bias: Tensor, ids: Tensor) -> Tensor:
