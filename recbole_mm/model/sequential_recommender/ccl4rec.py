@@ -78,7 +78,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     A dataset without modalities works: item vectors are then the embeddings alone. Trust is learned from planted noise,
     and weighs the behaviours of a history that is scored. In training it does not: the attention learns less from
     histories that are clean already, and from whole histories (`train_histories`) trust would tell it what comes later.
-    How much it counts, beta, is learned from what follows whole histories, and is 0 where trust does not foretell it.
+    How much it counts, beta, is learned from what follows the histories of training, and is 0 where trust does not
+    foretell it.
     """
 
     parameter_class = CCL4RecParameters
