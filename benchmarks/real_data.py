@@ -9,9 +9,10 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import yaml
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -33,7 +34,7 @@ def build(
     out: Path,
     names: Collection[str],
     *,
-    features: Path | None = None,
+    tiktok_features: Path | None = None,
     encoder: str = "",
     overwrite: bool = False,
 ) -> None:
@@ -47,7 +48,7 @@ def build(
         RecBole's `data_path`.
     names : collection of str
         Of `DATASETS`.
-    features : Path, optional
+    tiktok_features : Path, optional
         The folder with TikTok's features; by default `tiktok` beside the source.
     encoder : str
         `minilm`, or empty.
@@ -62,16 +63,30 @@ def build(
     for name in names:
         if not (folder := source / DATASETS[name][0]).is_dir():
             raise InputError(f"{folder} does not exist: put {name} there, or name others with --only")
-    beside = features or Path(os.path.abspath(source)).parent / "tiktok"
+    beside = tiktok_features or Path(os.path.abspath(source)).parent / "tiktok"
     for name in tqdm(names, unit="dataset", delay=1):
         place, make = DATASETS[name]
         with tempfile.TemporaryDirectory() as scratch, staged(out / name, overwrite, source) as made:
-            table, files = make(Work(source / place, beside, encoder, Path(scratch)))
-            for modality, file in files.items():
+            parts = make(Work(source / place, beside, encoder, Path(scratch)))
+            for modality, file in parts.features.items():
                 if not file.is_file():
                     option = ", or give its folder with --tiktok-features" if name == "tiktok" else ""
                     raise InputError(f"{file} does not exist: put the {modality} features of {name} there{option}")
-            write(interaction_table.read(table, {}, {key: str(file) for key, file in files.items()}), made, name)
+            features = {modality: str(file) for modality, file in parts.features.items()}
+            write(interaction_table.read(parts.interactions, {}, features), made, name)
+            if parts.words:
+                add_words(made, name, parts.words)
+
+
+def add_words(folder: Path, name: str, words: Mapping[str, str]) -> None:
+    """Give the items of a dataset a field `words`, which SASRecF, GRU4RecF and FDSA can read."""
+    items, settings = folder / f"{name}.item", folder / f"{name}.yaml"
+    header, *ids = items.read_text("utf-8").splitlines()
+    rows = [f"{item}\t{' '.join(words.get(item, '').split())}\n" for item in ids]
+    items.write_text(f"{header}\twords:token_seq\n" + "".join(rows), "utf-8")
+    described = yaml.safe_load(settings.read_text("utf-8"))
+    described["load_col"]["item"].append("words")
+    settings.write_text(yaml.safe_dump(described, default_flow_style=None, sort_keys=False), "utf-8")
 
 
 def look(name: str, out: Path) -> Inspection:
@@ -117,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.source,
             args.out,
             args.only,
-            features=args.tiktok_features,
+            tiktok_features=args.tiktok_features,
             encoder=args.encoder,
             overwrite=args.overwrite,
         )

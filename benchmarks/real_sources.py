@@ -1,11 +1,13 @@
-"""How folders of real data are laid out, and what a dataset is made from: a table or split, and feature files."""
+"""How folders of real data are laid out, and what a dataset is made from: interactions, features, words of items."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import recbole
@@ -16,7 +18,13 @@ from recbole_mm.base.errors import InputError
 ML_100K = Path(recbole.__file__).parent / "dataset_example" / "ml-100k" / "ml-100k.inter"
 POSTERS = "ml100k_image_efficientnet_lite0.npz"
 
-Parts = tuple[Path, dict[str, Path]]  # a table, or the folder of a split; the feature file of each modality
+
+class Parts(NamedTuple):
+    """A table, or the folder of a split; the feature file of each modality; the words of items."""
+
+    interactions: Path
+    features: Mapping[str, Path] = MappingProxyType({})
+    words: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +38,20 @@ class Work:
 
 
 def tiktok(work: Work) -> Parts:
-    return work.folder, {name: work.tiktok / f"{name}.npy" for name in ("image", "audio")}
+    return Parts(work.folder, {name: work.tiktok / f"{name}.npy" for name in ("image", "audio")})
 
 
 def lfm2k(work: Work) -> Parts:
     files = {"text": "text.npy", "vggish": "audio_vggish.npy", "whisper": "audio_whisper.npy"}
-    return work.folder, {name: work.folder / file for name, file in files.items()}
+    return Parts(work.folder, {name: work.folder / file for name, file in files.items()})
 
 
 def sports(work: Work) -> Parts:
-    return work.folder, text_features(work, work.folder / "items.tsv", "words")
+    return Parts(work.folder, text_features(work, work.folder / "items.tsv", "words"))
 
 
 def baby(work: Work) -> Parts:
-    return work.folder, {}
+    return Parts(work.folder)
 
 
 def sequences(work: Work) -> Parts:
@@ -59,7 +67,8 @@ def sequences(work: Work) -> Parts:
     if header.split("\t") != ["user_id", "item_id_list"]:
         raise InputError(f"{file}, line 1: the columns must be user_id and item_id_list, not {header}")
     table.write_text("user_id\titem_id\ttimestamp\n" + "".join(f"{u}\t{i}\t{t}\n" for u, i, t in each), "utf-8")
-    return table, text_features(work, work.folder / "items.tsv", "words")
+    items = work.folder / "items.tsv"
+    return Parts(table, text_features(work, items, "words"), dict(zip(*read_texts(items, "words"), strict=True)))
 
 
 def ml_posters(work: Work) -> Parts:
@@ -69,7 +78,7 @@ def ml_posters(work: Work) -> Parts:
         plain.write("\t".join(cell.partition(":")[0] for cell in next(lines).split("\t")) + "\n")
         plain.writelines(lines)
     texts = text_features(work, work.folder / "ml100k.tsv", "description")
-    return table, {"image": posters(work, work.folder / POSTERS)} | texts
+    return Parts(table, {"image": posters(work, work.folder / POSTERS)} | texts)
 
 
 DATASETS: dict[str, tuple[str, Callable[[Work], Parts]]] = {  # the folder of each in SOURCE, and what makes it

@@ -87,6 +87,8 @@ def test_a_file_is_of_its_model(tmp_path: Path) -> None:
         planned_rows(["MHCR"], [f"MHCR={tmp_path}/best.yaml"], [], None)
     with pytest.raises(InputError, match=r"mine is not among the models, and .*none.yaml names no model"):
         planned_rows(["MHCR"], [f"mine={tmp_path}/none.yaml"], [], None)
+    rows = planned_rows(["MHCR"], [f"SEA={tmp_path}/best.yaml"], [], None)
+    assert [(row.label, row.model) for row in rows] == [("MHCR", "MHCR"), ("SEA", "SEA")]
     row = PlannedRow("MHCR", "MHCR", files=(f"{tmp_path}/none.yaml",))
     with pytest.raises(InputError, match=r"MHCR on microvideo: .*unknown setting 'ureg'"):
         configure_row(row, "microvideo", COMMON)

@@ -92,6 +92,10 @@ def test_sequences_become_interactions_in_the_order_of_time(source: Path, capsys
             items.append(int(item))
         assert found == {user: sequence_of(user) for user in range(N_USERS)}
         assert set(described(folder)["modalities"]) == {"text"}
+        assert described(folder)["load_col"]["item"] == ["item_id", "words"]  # type: ignore[index]
+        header, *rows = (folder / f"{name}.item").read_text().splitlines()
+        assert header == "item_id:token\twords:token_seq"
+        assert dict(row.split("\t") for row in rows) == {str(item): WORDS[item % 5] for item in range(N_ITEMS)}
     capsys.readouterr()
     file = source / "amazon-beauty" / "sequences.tsv"
     file.write_text("user\titems\n1\t2 3\n")

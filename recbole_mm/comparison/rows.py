@@ -74,7 +74,7 @@ def planned_rows(
             raise InputError(f"--settings={text}: write NAME=FILE, such as MHCR=best.yaml")
         name, content = named(name), read_yaml(file)
         model = named(str(content.get("model", name)), content.get("model_source"))
-        if name not in rows and model == name:
+        if name not in rows and "model" not in content:
             raise InputError(f"--settings={text}: {name} is not among the models, and {file} names no model")
         row = rows.get(name, PlannedRow(name, model))
         if model != row.model:
