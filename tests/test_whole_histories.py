@@ -159,3 +159,17 @@ def test_recbole_s_own_training_and_the_command(toy: Path, tmp_path: Path, monke
     assert result["valid"]["mrr@10"] == pytest.approx(found["best_valid_result"]["mrr@10"], abs=1e-4)
     users = {group["group"]: group for group in result["test_groups"]["users"]}
     assert users["few"]["evaluated"] == 12  # what is left out of the batches counts as training
+
+
+def test_a_comparison_with_models_that_have_no_histories(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They train as ever, and a sequential model that cannot is refused before any other is trained."""
+    monkeypatch.chdir(tmp_path)
+    given = ["--datasets=toy", f"--data_path={toy}", "--num-seeds=1", "--train_histories=whole", "--epochs=1"]
+    given += ["--MAX_ITEM_LIST_LENGTH=3", "--topk=[5]", "--valid_metric=MRR@5", "--user_inter_num_interval=[5,inf)"]
+    assert main(["compare", "--models=SASRec,BERT4Rec", "--out=refused", *given]) == 2
+    assert "which BERT4Rec cannot be trained with" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("result.json"))
+    assert main(["compare", "--models=SASRec,Pop", "--out=both", *given]) == 0
+    assert "failed" not in (tmp_path / "both" / "table.md").read_text(encoding="utf-8")

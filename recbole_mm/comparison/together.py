@@ -17,6 +17,7 @@ from recbole_mm.configuration.valid_names import data_keys
 from recbole_mm.data.cache import Digests, digests_of
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.data.identity import data_hash
+from recbole_mm.recbole_bridge.whole_histories import trains_whole
 from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.training.build import held_out, load_dataset, split_dataset
@@ -48,6 +49,7 @@ def check_alike(configs: Mapping[str, Config]) -> None:
     for label, config in configs.items():
         if config["MODEL_TYPE"] in UNRANKED:
             raise InputError(f"{label} ranks no items: it cannot be compared with models that do")
+        trains_whole(config)  # or is refused, before any row is trained
         mode = config["eval_args"]["mode"]
         if set(mode.values() if isinstance(mode, dict) else [mode]) != {"full"}:
             raise InputError(

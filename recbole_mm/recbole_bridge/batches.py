@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
-from recbole.utils import ModelType
 
 from recbole_mm.recbole_bridge.whole_histories import trains_whole, whole_rows
 from recbole_mm.settings.execution import Engine
@@ -83,7 +82,7 @@ class Batches(TrainDataLoader):
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
         self.rows, read = None, dataset
-        if config["MODEL_TYPE"] == ModelType.SEQUENTIAL and trains_whole(config):
+        if trains_whole(config):
             self.rows = whole_rows(dataset.inter_feat[dataset.uid_field].numpy(), config["MAX_ITEM_LIST_LENGTH"])
             read = dataset.copy(dataset.inter_feat[self.rows])
         self.share = len(read) / max(len(dataset), 1)  # of RecBole's samples

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
+from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_mm.base.errors import InputError
@@ -29,14 +30,14 @@ LENGTHS = [8, 16, 32]  # on a CPU, histories up to each are padded and encoded b
 
 
 def trains_whole(config: Any) -> bool:
-    """Tell whether training is on whole histories.
+    """Tell whether training is on whole histories; it never is for a model that is not sequential, and has none.
 
     Raises
     ------
     InputError
         The model or its loss cannot do so.
     """
-    if read_config(Histories, config).train_histories == "prefixes":
+    if config["MODEL_TYPE"] != ModelType.SEQUENTIAL or read_config(Histories, config).train_histories == "prefixes":
         return False
     name = config["model"]
     if name not in CAUSAL:
