@@ -281,7 +281,7 @@ def test_sequence_models_are_measured_side_by_side(tmp_path: Path, capsys: pytes
     models = json.loads((tmp_path / "sequences-microvideo.json").read_text())["models"]
     assert set(models) == set(sequences.MODELS)
     d, dims = 64, 32 + 16 + 24
-    ids_only = (d * d + d) + d + 5 + 2 + d * d + 4 * 32 + 32 + 33  # W and b, w, recency, repeats and beta; P, network
+    ids_only = d * d + 5 + 2 + d * d + 4 * 32 + 32 + 33  # T, recency, repeats and beta; P and the network of trust
     assert models["CCL4Rec on ids only, whole"]["parameters"] == ids_only
     assert models["CCL4Rec, whole"]["parameters"] == ids_only + dims * d + 3 * 4 * 32
     assert models["SASRec, prefixes"]["scoring"]["ratio"] == [1, 1, 1]

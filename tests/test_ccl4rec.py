@@ -40,7 +40,7 @@ def data() -> tuple[Any, Any]:
 
 def settings_of(**changes: Any) -> dict[str, Any]:
     keys = {"data_path": str(DATASETS), "use_gpu": False, "train_batch_size": 256, "MAX_ITEM_LIST_LENGTH": 8}
-    return {**keys, "embedding_size": 6, "n_contrasts": 40, "dropout": 0.0, **changes}
+    return {**keys, "embedding_size": 6, "n_contrasts": 40, "dropout": 0.0, "item_attention": True, **changes}
 
 
 ALL = {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1}
@@ -57,6 +57,8 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) 
     model = small(data, trust_beta=trust_beta).eval()
     with torch.no_grad():
         model.recency.normal_()
+        model.transition.weight.normal_()
+    T = model.transition.weight
     W, b = model.attention[0].weight, model.attention[0].bias
     w = model.attention[2].weight[0]
     items, logits = (padded(table) for table in model.embeddings())
@@ -68,10 +70,21 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) 
     odds = torch.stack(logit).exp() * trust**trust_beta
     a = odds / odds.sum()
     torch.testing.assert_close(attention[0, :3], a)
-    torch.testing.assert_close(users[0], (a.unsqueeze(1) * e).sum(0))
+    u = (a.unsqueeze(1) * e).sum(0)
+    torch.testing.assert_close(users[0], u + T @ u)
     assert attention[1].tolist() == [1] + [0] * 7
-    torch.testing.assert_close(users[1], items[7])
+    torch.testing.assert_close(users[1], items[7] + T @ items[7])
     assert not attention[0, 3:].any()
+
+
+def test_what_follows_is_at_first_what_is_like(data: tuple[Any, Any]) -> None:
+    """T starts at 0, and training moves it."""
+    model, without = small(data), small(data, transition=False)
+    without.load_state_dict({name: weight for name, weight in model.state_dict().items() if "transition" not in name})
+    scores, others = (m.eval().full_sort_predict(data[1]) for m in (model, without))
+    torch.testing.assert_close(scores, others)
+    model.train().losses(data[1])["rec"].backward()
+    assert model.transition.weight.grad.any()
 
 
 def test_trust_is_of_item_vectors_and_centred_modalities(data: tuple[Any, Any]) -> None:
@@ -92,6 +105,7 @@ def test_the_users_of_every_prefix(data: tuple[Any, Any]) -> None:
     model = small(data, trust_beta=0.0, trust_weight=0.0)
     with torch.no_grad():
         model.recency.normal_()
+        model.transition.weight.normal_()
     tables = [padded(table) for table in model.embeddings()]
     history = torch.tensor([[5, 9, 2, 4, 0, 0, 0, 0], [7, 3, 0, 0, 0, 0, 0, 0]])
     every = model.encode_every(history, *tables)
@@ -103,6 +117,9 @@ def test_the_users_of_every_prefix(data: tuple[Any, Any]) -> None:
 
 def test_trust_is_learned_from_planted_noise_alone_and_weighs_what_is_scored(data: tuple[Any, Any]) -> None:
     model, without = small(data), small(data, trust_beta=0.0, trust_weight=0.0)
+    without.load_state_dict(
+        {name: weight for name, weight in model.state_dict().items() if name in without.state_dict()}
+    )
     terms, plain = model.losses(data[1]), without.losses(data[1])
     learned = [weight for name, weight in model.named_parameters() if name.startswith("trust.")]
     assert torch.autograd.grad(terms["rec"], learned, allow_unused=True, retain_graph=True) == (None,) * len(learned)
@@ -258,6 +275,7 @@ def test_beta_is_learned_from_what_follows_and_by_nothing_else(data: tuple[Any, 
 def test_beta_below_0_counts_as_0(data: tuple[Any, Any]) -> None:
     """Behaviours are never weighed up for being distrusted."""
     model, without = small(data).eval(), small(data, trust_beta=0.0).eval()
+    without.load_state_dict({name: weight for name, weight in model.state_dict().items() if name != "beta"})
     with torch.no_grad():
         model.beta.fill_(-0.4)
     torch.testing.assert_close(model.full_sort_predict(data[1]), without.full_sort_predict(data[1]))
@@ -385,7 +403,8 @@ def test_trust_learns_what_was_planted(data: tuple[Any, Any]) -> None:
     noisy, planted = ccl4rec.plant(long[(long > 0).all(1)])
     trust = model.trust_logits(noisy, items)
     assert trust[planted].mean() < trust[~planted].mean() - 0.3
-    attention, plain = (m.encode(noisy, items, logits)[1] for m in (model, small(data, trust_beta=0.0).eval()))
+    without = small(data, trust_beta=0.0, embedding_size=16).eval()
+    attention, plain = (m.encode(noisy, items, logits)[1] for m in (model, without))
     assert attention[planted].mean() < 0.9 * plain[planted].mean()
 
 
@@ -416,6 +435,11 @@ class Thin(TestCCL4Rec):
 class TestCCL4RecWithAllContrasts(ModelContract):
     model = "CCL4Rec"
     settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, **ALL}
+
+
+class TestCCL4RecWithItemAttention(ModelContract):
+    model = "CCL4Rec"
+    settings: ClassVar[dict[str, Any]] = {**TestCCL4Rec.settings, "item_attention": True, "transition": False}
 
 
 class TestCCL4RecOnWholeHistories(ModelContract):

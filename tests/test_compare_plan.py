@@ -36,6 +36,8 @@ def test_rows_are_models_with_their_ablations_under_them() -> None:
         "CCL4Rec without trust",
         "CCL4Rec without planted noise",
         "CCL4Rec without repeat bias",
+        "CCL4Rec without transition",
+        "CCL4Rec with item attention",
         "CCL4Rec with denoising pull",
         "CCL4Rec with pull and hard negatives",
         "CCL4Rec with all contrasts",

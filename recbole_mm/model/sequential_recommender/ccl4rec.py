@@ -38,6 +38,8 @@ class CCL4RecParameters:
     embedding_size: int = parameter(64, "width d of item and user vectors", low=1)
     use_ids: bool = parameter(True, "give every item an embedding of its own")
     use_modalities: bool = parameter(True, "add a projection of each modality to the item vector")
+    transition: bool = parameter(True, "learn a matrix T, and users are u + T u: what follows is not only what is like")
+    item_attention: bool = parameter(False, "learn how much attention an item gets in every history")
     recency: bool = parameter(True, "learn a bias of the attention per distance from the end of the history")
     repeat_bias: bool = parameter(True, "learn a bias of the scores of the items of the history")
     dropout: float = parameter(0.5, "share of a user vector's entries that training drops", low=0.0, high=0.99)
@@ -89,6 +91,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             "without trust": {"trust_beta": 0.0, "trust_weight": 0.0},
             "without planted noise": {"trust_weight": 0.0},
             "without repeat bias": {"repeat_bias": False},
+            "without transition": {"transition": False},
+            "with item attention": {"item_attention": True},
             "with denoising pull": {"cl_weight": 0.1},
             "with pull and hard negatives": {"cl_weight": 0.1, "hard_weight": 0.1},
             "with all contrasts": {"cl_weight": 0.1, "hard_weight": 0.1, "over_weight": 0.1},
@@ -115,7 +119,11 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.projections = nn.ModuleList(
             nn.Linear(X.shape[1], d, bias=False) for X in (self.features if p.use_modalities else ())
         )
-        self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))  # W, b, w
+        if p.transition:
+            self.transition = nn.Linear(d, d, bias=False)
+            nn.init.zeros_(self.transition.weight)
+        if p.item_attention:
+            self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))  # W, b, w
         self.recency = nn.Parameter(torch.zeros(self.max_seq_length), requires_grad=p.recency)
         self.repeat = nn.Parameter(torch.zeros(()), requires_grad=p.repeat_bias)
         self.contrasts = bool(p.cl_weight or p.hard_weight or p.over_weight)
@@ -136,7 +144,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         parts = [self.item_embedding.weight] if self.p.use_ids else []
         parts += [project(X) for project, X in zip(self.projections, self.features, strict=False)]
         items = torch.stack(parts).sum(0)
-        return items, self.attention(items).squeeze(1)
+        return items, self.attention(items).squeeze(1) if self.p.item_attention else items.new_zeros(len(items))
 
     def parts(self) -> dict[str, Tensor]:
         return {"items": self.embeddings()[0]}
@@ -153,12 +161,19 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         recency = F.embedding(distance.clamp_min(0), self.recency.unsqueeze(1)).squeeze(2)
         return F.embedding(history, logits.unsqueeze(1)).squeeze(2) + BIAS_SCALE * recency
 
+    def transited(self, users: Tensor) -> Tensor:
+        """Return u + T u of users u (..., d)."""
+        if not self.p.transition:
+            return users
+        return users + self.transition(F.dropout(users, self.p.dropout, self.training))
+
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return users u = sum_j a_j e_j (B, d) and a (B, L); `items` (n_items, d) by internal id."""
+        """Return users (B, d), u + T u of u = sum_j a_j e_j, and a (B, L); `items` (n_items, d) by internal id."""
         scores = self.attention_logits(history, logits)
         if self.p.trust_beta and not self.training and self.beta > 0:
             scores = scores + BIAS_SCALE * self.beta * F.logsigmoid(self.trust_logits(history, items))
-        return pooled(history, items, scores)
+        users, attention = pooled(history, items, scores)
+        return self.transited(users), attention
 
     def encode_every(self, history: Tensor, items: Tensor, logits: Tensor) -> Tensor:
         """Return the users of all prefixes of histories, (B, L, d): at position t of the first t + 1 behaviours."""
@@ -168,7 +183,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         scores = scores + BIAS_SCALE * self.recency[distance.clamp_min(0)]  # (B, L, L)
         hidden = (distance < 0) | (history == 0).unsqueeze(1)
         attention = scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(2)
-        return attention @ F.embedding(history, items)
+        return self.transited(attention @ F.embedding(history, items))
 
     @property
     def bias(self) -> Tensor:
@@ -212,6 +227,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
             trust = F.logsigmoid(self.trust_logits(history, items))
             table, bias = items.detach(), self.bias.detach()
         users, _ = pooled(history, table, scores + BIAS_SCALE * self.beta * trust)
+        if self.p.transition:
+            users = users + F.linear(users, self.transition.weight.detach())
         return self._softmax(users, table, following, once(history), bias)
 
     def _recommendation(self, users: Tensor, items: Tensor, target: Tensor, seen: Tensor, interaction: Any) -> Tensor:
