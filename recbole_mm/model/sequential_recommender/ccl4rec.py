@@ -77,6 +77,9 @@ def pooled(history: Tensor, items: Tensor, scores: Tensor) -> tuple[Tensor, Tens
 class CCL4Rec(Multimodal, SequentialRecommender):
     """CCL4Rec: attention pooling over the history, trust in its behaviours, and views of it whose damage is known.
 
+    Users are u + T u, where u is the attention's mean of item vectors: a score u e_i alone would be the same for either
+    order of two items, and what follows an item is not only what is like it.
+
     A dataset without modalities works: item vectors are then the embeddings alone. Trust is learned from planted noise,
     and weighs the behaviours of a history that is scored. In training it does not: the attention learns less from
     histories that are clean already, and from whole histories (`train_histories`) trust would tell it what comes later.
