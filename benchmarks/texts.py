@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.feature_extraction.text import CountVectorizer
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.data.ml100k_vectors import tfidf_svd
-
-DIM = 256
+from recbole_mm.extraction.text import DIM, Tfidf
 
 
 def read_texts(file: Path, column: str) -> tuple[list[str], list[str]]:
@@ -43,12 +40,10 @@ def words(ids: Sequence[str], texts: Sequence[str], dim: int = DIM) -> tuple[lis
 
     The same texts give the same bits.
     """
-    try:
-        counts = CountVectorizer(min_df=2).fit_transform(texts)
-    except ValueError as error:
-        raise InputError(f"texts such as '{(*texts, '')[0][:40]}': no word is in two of them") from error
-    held = np.flatnonzero(counts.getnnz(axis=1)).tolist()
-    return [ids[number] for number in held], tfidf_svd(counts[held], dim).astype(np.float32)
+    encoder, sources = Tfidf(dim), dict(zip(ids, texts, strict=True))
+    without = encoder.fit(sources)
+    held = {item: text for item, text in sources.items() if item not in without}
+    return list(held), encoder.encode(list(held.values()))
 
 
 def minilm(texts: Sequence[str]) -> np.ndarray:

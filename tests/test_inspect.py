@@ -13,6 +13,7 @@ from pages import Page
 
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
+from recbole_mm.extraction.card import Card, write_card
 from recbole_mm.inspection.problems import Problems
 from recbole_mm.inspection.walk import inspect
 
@@ -57,6 +58,8 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     np.save(folder / "image.npy", halves + rng.normal(size=halves.shape) * 0.1)
     np.save(folder / "audio.npy", (halves + rng.normal(size=halves.shape) * 0.1)[:12].astype(np.float16))
     (folder / "audio.ids").write_text("\n".join(names[:12]) + "\n")
+    for name in ("image", "audio"):
+        write_card(folder / f"{name}.npy", Card(name, "frames", "network", "", "", "none", "2026-11-28", 16, 16, 3))
     (folder / "toy.yaml").write_text(YAML)
     return folder
 
@@ -418,7 +421,7 @@ def test_the_page_stands_alone_and_escapes_what_the_data_say(toy: Toy) -> None:
     for heading in ("Problems", "Interactions", "Splits", "Modalities", "Co-consumption"):
         assert f"<h2>{heading}</h2>" in page
     assert page.count("<figcaption>") == 3
-    assert page.count("<caption>") == 4
+    assert page.count("<caption>") == 5  # of the modalities two: their numbers, and their cards
 
 
 def test_what_nobody_explains_is_a_problem_and_not_a_crash(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def python(*arguments: str, code: int = 0, **environment: str) -> tuple[str, str
     [
         (["--help"], 0, "usage: recbole-mm COMMAND"),
         (["--version"], 0, "RecBole 1.2.1"),
-        *[([command, "--help"], 0, f"usage: recbole-mm {command} ") for command in cli.COMMANDS],
+        *[([*command.split(), "--help"], 0, f"usage: recbole-mm {command} ") for command in cli.COMMANDS],
         ([], 2, "error: no command is given"),
         (["rnu"], 2, "error: unknown command 'rnu'. Did you mean 'run'?"),
         (["--verison"], 2, "error: unknown option '--verison'. Did you mean '--version'?"),

@@ -22,6 +22,7 @@ COMMANDS = {
     "convert": "make a dataset for RecBole out of another layout",
     "inspect": "look through a dataset: statistics, plots and problems",
     "split": "write a cold-start split of a dataset",
+    "features extract": "make features out of texts, images, videos or sound",
 }
 
 
@@ -41,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[:1] == ["--version"]:
             _say(f"recbole-mm {version('recbole-mm')}, RecBole {version('recbole')}")
             return 0
-        arguments = _read(words)
-        return 0 if arguments is None else _run(words[0], arguments)
+        command, rest = _command(words)
+        arguments = _read(command, rest)
+        return 0 if arguments is None else _run(command, arguments)
     except InputError as error:
         _say(f"error: {error}", sys.stderr)
         return 2
@@ -54,16 +56,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _read(words: Sequence[str]) -> Arguments | None:
-    """Return what the words say, None where they ask for help, which is then printed."""
+def _command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return the command, of one word or two, and what follows it."""
     if not words:
         raise InputError(f"no command is given; choose from {', '.join(COMMANDS)} (see recbole-mm --help)")
-    if words[0] not in COMMANDS:
-        hint = nearest(words[0], [*COMMANDS, "--help", "--version"]) or " See recbole-mm --help."
-        raise InputError(f"unknown {'option' if words[0].startswith('-') else 'command'} '{words[0]}'.{hint}")
-    parser: Parser = importlib.import_module(f"recbole_mm.commands.arguments.{words[0]}").parser()
+    for length in (2, 1):
+        if (command := " ".join(words[:length])) in COMMANDS:
+            return command, words[length:]
+    if longer := [command for command in COMMANDS if command.startswith(f"{words[0]} ")]:
+        raise InputError(f"'{words[0]}' is not complete; choose from {', '.join(longer)}")
+    hint = nearest(words[0], [*COMMANDS, "--help", "--version"]) or " See recbole-mm --help."
+    raise InputError(f"unknown {'option' if words[0].startswith('-') else 'command'} '{words[0]}'.{hint}")
+
+
+def _read(command: str, words: Sequence[str]) -> Arguments | None:
+    """Return what the words say, None where they ask for help, which is then printed."""
+    module = command.replace(" ", "_")
+    parser: Parser = importlib.import_module(f"recbole_mm.commands.arguments.{module}").parser()
     try:
-        return parser.read(words[1:])
+        return parser.read(words)
     except SystemExit:  # argparse's way to end after the help
         return None
 
@@ -73,7 +84,7 @@ def _run(command: str, arguments: Arguments) -> int:
     # this process and in those that it starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _plug_in()
-    return int(importlib.import_module(f"recbole_mm.commands.{command}").main(arguments, _say))
+    return int(importlib.import_module(f"recbole_mm.commands.{command.replace(' ', '_')}").main(arguments, _say))
 
 
 def _plug_in() -> None:
@@ -90,7 +101,8 @@ def _plug_in() -> None:
 
 
 def _usage() -> str:
-    commands = [f"  {name:<9}{meaning}" for name, meaning in COMMANDS.items()]
+    width = max(map(len, COMMANDS)) + 2
+    commands = [f"  {name:<{width}}{meaning}" for name, meaning in COMMANDS.items()]
     return "\n".join(
         [
             "usage: recbole-mm COMMAND [--key=value ...]",

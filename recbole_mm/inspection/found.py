@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from recbole_mm.extraction.card import Card
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.feature_numbers import Features
 from recbole_mm.inspection.problems import Problems
@@ -20,12 +21,15 @@ class Modality:
         Items of the dataset with a row of their own.
     co_consumption : CoConsumption or None
         Also None where too few items can be compared.
+    card : Card or None
+        How its file was made, where that is known.
     """
 
     source: str = ""
     features: Features | None = None
     covered: int | None = None
     co_consumption: CoConsumption | None = None
+    card: Card | None = None
 
 
 @dataclass(slots=True)

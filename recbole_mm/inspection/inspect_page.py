@@ -8,6 +8,7 @@ from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.inspect_plots import co_consumption_plot, history_plot, norms_plot
 from recbole_mm.inspection.inspect_tables import (
     Table,
+    cards_table,
     co_consumption_table,
     counts_summary,
     counts_table,
@@ -40,6 +41,8 @@ def _tables(found: Inspection) -> dict[str, Table]:
         tables["splits"] = splits_table(found.splits)
     if found.modalities:
         tables["modalities"] = files_table(found)
+    if (cards := cards_table(found)).rows:
+        tables["cards"] = cards
     if any(part.co_consumption is not None for part in found.modalities.values()):
         tables["co_consumption"] = co_consumption_table(found)
     return tables

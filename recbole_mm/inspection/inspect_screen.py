@@ -7,6 +7,7 @@ from tabulate import tabulate
 from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.inspect_tables import (
     Table,
+    cards_table,
     co_consumption_table,
     counts_summary,
     counts_table,
@@ -27,6 +28,8 @@ def screen(found: Inspection) -> str:
         parts.append(_text(splits_table(found.splits)))
     if found.modalities:
         parts.append(_text(files_table(found)) + "\n(norm: min / median / max of the rows, before normalisation)")
+    cards = cards_table(found)
+    parts += [f"{name}: {made}" for name, made in cards.rows]
     pairs = co_consumption_table(found)
     if pairs.rows:
         parts.append(_text(pairs) + "\n(shares of the pairs whose two items have a training user in common)")

@@ -71,6 +71,11 @@ def _file(name: str, modality: Modality, n_items: int | None) -> tuple[str, ...]
     return name, f"{read.rows:,}", f"{read.dim:,}", read.dtype, covered, f"{low} / {median} / {high}", *flaws
 
 
+def cards_table(found: Inspection) -> Table:
+    rows = [(name, modality.card.line()) for name, modality in found.modalities.items() if modality.card]
+    return Table(("modality", "made by"), rows)
+
+
 def co_consumption_table(found: Inspection) -> Table:
     header = ("modality", "items", "pairs", "neighbours", "random pairs", "ratio")
     rows = []

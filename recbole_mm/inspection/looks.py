@@ -13,6 +13,7 @@ from tqdm import tqdm
 from recbole_mm.data.atomic import interaction_files
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import folder_of
+from recbole_mm.extraction.card import read_card
 from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.feature_numbers import features, number_type
@@ -36,6 +37,9 @@ def look_at_features(config: Any, found: Inspection) -> list[str]:
         with found.problems.collected(f"reading the modality '{name}'", is_error=is_multimodal(config)):
             table = read_features(name, spec, folder)
             modality.source = table.source
+            if "file" in spec:
+                modality.card = read_card(Path(table.source))
+                found.problems.warn(suspicions.about_provenance(name, table.source, modality.card))
             parts = tqdm(table.blocks(), desc=f"{name}: rows", unit="block", leave=False, delay=1)
             modality.features = features(parts, number_type(table))
             names.append(name)

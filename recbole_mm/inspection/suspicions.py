@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from recbole_mm.data.features import some
+from recbole_mm.extraction.card import Card, card_file
 from recbole_mm.inspection.coconsumption import CoConsumption
 from recbole_mm.inspection.feature_numbers import Features
 from recbole_mm.inspection.statistics import Counts, Pairs, SplitCounts, leaked, repeated
@@ -113,6 +115,14 @@ def about_features(name: str, source: str, ids: Sequence[str], found: Features) 
         yield (
             f"{where}: {len(found.constant_columns)} of {found.dim} columns (from 0) are the same in all rows: "
             f"{columns}: they say nothing; drop them."
+        )
+
+
+def about_provenance(name: str, source: str, card: Card | None) -> Iterator[str]:
+    if card is None:
+        yield (
+            f"modality '{name}', {source}: no card says what made it: make it with recbole-mm features extract, which "
+            f"writes {card_file(Path(source)).name}, so that it can be made again."
         )
 
 
