@@ -9,6 +9,7 @@ committed set.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -171,6 +172,20 @@ def _write_features(
     rows = zip(item_ids, views["text"], strict=True)
     lines = (f"{item}\t{' '.join(f'{value:.4f}' for value in row)}" for item, row in rows)
     _write(folder / f"{name}.text", ["item_id:token\ttext_emb:float_seq", *lines])
+    _write_card(folder / "image.npy", "image", len(item_ids), len(item_ids))
+    _write_card(folder / "audio.npy", "audio", len(item_ids), len(heard))
+    _write_card(folder / f"{name}.text", "text", len(item_ids), len(item_ids))
+
+
+def _write_card(features: Path, modality: str, items: int, rows: int) -> None:
+    """Write what `recbole-mm inspect` shows of how features were made."""
+    dim, noise = VIEWS[modality]
+    told = {"modality": modality, "source": "topics of the items", "encoder": "generate_microvideo.py"}
+    told |= {"weights": "", "weights_sha256": "", "preprocessing": f"a random view of them, noise {noise}", "made": ""}
+    numbers = {"items": items, "rows": rows, "dim": dim, "versions": {}}
+    missing = {"left out at random": items - rows} if rows < items else {}
+    card = json.dumps({**told, **numbers, "missing": missing}, indent=2)
+    _write(features.with_name(f"{features.name}.card.json"), [card])
 
 
 def _write(file: Path, lines: list[str] | np.ndarray) -> None:

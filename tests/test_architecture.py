@@ -18,7 +18,7 @@ LOOSE = {"__init__", "__main__"}
 FLOORS = (
     {"base", "html"},
     {"settings", "data", "parallel"},
-    {"graphs", "recbole_bridge", "conversion"},
+    {"graphs", "recbole_bridge", "conversion", "extraction"},
     {"model", "configuration"},
     {"training"},
     {"comparison", "tuning", "inspection"},

@@ -68,7 +68,8 @@ def test_defaults_give_the_committed_bytes_and_another_seed_others(tmp_path: Pat
     generate(tmp_path / "other", seed=1)
     other = _bytes(tmp_path / "other" / "microvideo")
     same = {name for name, content in _bytes(COMMITTED).items() if other[name] == content}
-    assert same == {"microvideo.yaml"}
+    cards = {f"{file}.card.json" for file in ("image.npy", "audio.npy", "microvideo.text")}
+    assert same == {"microvideo.yaml", *cards}
 
 
 def test_ids_and_rows_agree(items: list[str], inter: list[list[str]]) -> None:

@@ -47,7 +47,8 @@ class Card:
         """Return it in one line."""
         weights = f" with {self.weights} ({self.weights_sha256[:12]})" if self.weights else ""
         libraries = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        return f"{self.encoder}{weights} of {self.source}, {self.preprocessing}; {libraries}; {self.made[:10]}"
+        parts = f"{self.encoder}{weights} of {self.source}, {self.preprocessing}", libraries, self.made[:10]
+        return "; ".join(part for part in parts if part)
 
 
 def card_file(features: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.data.folder import DatasetFolder
 
-BETWEEN = ". "  # columns that are joined
+JOINT = ". "  # between the columns of a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def texts(folder: DatasetFolder, columns: Sequence[str]) -> Sources:
     for number, cells in rows:
         if len(cells) != len(names):
             raise InputError(f"{file}, line {number}: {len(cells)} fields, but the header has {len(names)}")
-        text = BETWEEN.join(part for place in places if (part := cells[place].strip()))
+        text = JOINT.join(part for place in places if (part := cells[place].strip()))
         if text:
             found[cells[item]] = text
         else:

@@ -8,7 +8,7 @@ from recbole_mm.commands.parser import Parser, whole
 from recbole_mm.extraction.kinds import KINDS
 from recbole_mm.settings.names import DATA_PATH
 
-EPILOG = "\n".join(["encoders:", *(f"  {name:<20}{meaning}" for name, meaning in KINDS.items())])
+ENCODERS = "\n".join(["encoders:", *(f"  {name:<20}{meaning}" for name, meaning in KINDS.items())])
 
 
 def parser() -> Parser:
@@ -17,7 +17,7 @@ def parser() -> Parser:
         "features extract",
         "NAME --modality=IMAGE --source=FOLDER|COLUMN --encoder=KIND[:WEIGHTS]",
         "Make the features of a modality out of texts, images, videos or sound, with a card that says how.",
-        epilog=EPILOG,
+        epilog=ENCODERS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("dataset", metavar="NAME", help="name of the dataset's folder in data_path")
