@@ -186,6 +186,17 @@ def test_the_command(
     assert set(card["versions"]) == {"recbole-mm", "scikit-learn", "numpy", "scipy"}
 
 
+def test_ctrl_c_says_how_to_go_on(
+    folder: DatasetFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--modality=length", "--source=title", "--encoder=tfidf", "--batch-size=1"]
+    for encoder, code in ((Lengths(ends_after=2), 130), (rest := Lengths(), 0)):
+        monkeypatch.setattr("recbole_mm.commands.features_extract.encoder_of", lambda *_, one=encoder: one)
+        assert run(folder, *given) == code
+        assert ("the same command goes on from there" in capsys.readouterr().out) == (code == 130)
+    assert rest.encoded == ["unicorn"], "a and b were kept; c and d cannot be read"
+
+
 def test_a_yaml_with_comments_is_not_touched(folder: DatasetFolder, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder.path / "toy.yaml"
     file.write_text("# mine\nload_col: {inter: [user_id, item_id, timestamp]}\n")

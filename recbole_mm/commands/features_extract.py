@@ -21,7 +21,7 @@ from recbole_mm.settings.names import DATA_PATH
 
 
 def main(arguments: Arguments, say: Say) -> int:
-    """Extract one modality and say what was made; return 0."""
+    """Extract one modality and say what was made; return 0, or 130 after Ctrl-C."""
     known = arguments.options
     folder = DatasetFolder(Path(known.data_path) / known.dataset, known.dataset)
     features = folder.path / f"{known.modality}.npy"
@@ -29,7 +29,11 @@ def main(arguments: Arguments, say: Say) -> int:
     device = known.device or ("cuda" if torch.cuda.is_available() else "cpu")
     encoder = encoder_of(known.encoder, device, known.download)
     sources = _sources(folder, known.source, encoder)
-    card = extract(encoder, sources, known.source, features, known.batch_size)
+    try:
+        card = extract(encoder, sources, known.source, features, known.batch_size)
+    except KeyboardInterrupt:
+        say("\ninterrupted; what was encoded is kept, and the same command goes on from there")
+        return 130
     say(f"{features}: {card.rows:,} of {card.items:,} items, {card.dim:,} numbers each")
     for reason, count in list(card.missing.items())[:5]:
         say(f"  {count:,} without a row: {reason}")
