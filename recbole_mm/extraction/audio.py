@@ -34,17 +34,19 @@ class LogMel(Encoder):
         )
 
     def read(self, source: Any) -> np.ndarray:  # (n_samples,)
-        found, left = list[np.ndarray](), LONGEST * RATE
+        found, n_samples, most = list[np.ndarray](), 0, LONGEST * RATE
         try:
             with self.av.open(str(source)) as container:
                 to_mono = self.av.AudioResampler(format="flt", layout="mono", rate=RATE)
                 for frame in container.decode(audio=0):
-                    found += [part.to_ndarray().reshape(-1) for part in to_mono.resample(frame)]
-                    if sum(map(len, found)) >= left:
+                    heard = [part.to_ndarray().reshape(-1) for part in to_mono.resample(frame)]
+                    found += heard
+                    n_samples += sum(map(len, heard))
+                    if n_samples >= most:
                         break
         except Exception as error:  # broken bytes fail in many ways
             raise Unreadable(f"cannot be read as sound ({' '.join(str(error).split())[:120]})") from error
-        samples = np.concatenate([*found, np.zeros(0, dtype=np.float32)])[:left]
+        samples = np.concatenate([*found, np.zeros(0, dtype=np.float32)])[:most]
         if len(samples) < WINDOW + HOP:
             raise Unreadable("is shorter than two windows of 25 ms")
         return samples

@@ -6,15 +6,13 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_mm.base.errors import InputError
-
-_BLOCK = 1 << 20  # bytes read at a time
+from recbole_mm.data.cache import Digests, hash_files
 
 
 class Unreadable(Exception):
@@ -98,13 +96,9 @@ class Encoder(ABC):
         """Return a row of float32 for each source that was read, (len(batch), dim)."""
 
 
-def content_hash(path: Path) -> str:
-    """Return the sha256 (hex) of a file, or of the names and contents of all files of a folder."""
-    total = sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            total.update(file.relative_to(path).as_posix().encode())
-            with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
-                    total.update(block)
-    return total.hexdigest()
+def content_hash(path: Path, digests: Digests) -> str:
+    """Return the sha256 (hex) of a file, or one over the names and contents of all files of a folder."""
+    if not path.is_dir():
+        return digests.of(path).hex()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return hash_files(files, "\n".join(file.relative_to(path).as_posix() for file in files), digests)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock, replace_text, replaced
 from recbole_mm.base.versions import version
+from recbole_mm.data.cache import state_of
 from recbole_mm.extraction.card import Card, write_card
 from recbole_mm.extraction.encoder import Encoder, Unreadable
 from recbole_mm.extraction.sources import Sources
@@ -97,16 +98,9 @@ def _part(file: Path, encoder: Encoder, batch: dict[str, Any]) -> tuple[list[str
 
 def _plan(encoder: Encoder, waiting: dict[str, Any], batch_size: int) -> str:
     """Return a digest of all that the vectors depend on."""
-    states = {item: _state(one) for item, one in waiting.items()}
+    states = {item: state_of(one) if isinstance(one, Path) else one for item, one in waiting.items()}
     told = json.dumps([asdict(encoder.provenance), batch_size, states], sort_keys=True)
     return sha256(told.encode()).hexdigest()
-
-
-def _state(source: Any) -> Any:
-    if not isinstance(source, Path):
-        return source
-    found = source.stat()
-    return str(source.resolve()), found.st_size, found.st_mtime_ns
 
 
 def _keep_only(parts: Path, plan: str) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.data.cache import Digests
 from recbole_mm.extraction.encoder import Encoder, Provenance, Unreadable, content_hash, optional
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -28,7 +29,7 @@ class Images(Encoder):
     prepare: Callable[[Any], Tensor]
 
     def place(self, device: str) -> None:
-        self.device = torch.device(device)
+        self.device, self.digests = torch.device(device), Digests()
         network: Any = self.network.eval()
         self.network = network.to(self.device, memory_format=torch.channels_last)
 
@@ -73,7 +74,7 @@ class Timm(Images):
 
     @property
     def provenance(self) -> Provenance:
-        digest = content_hash(self.file) if self.file else ""
+        digest = content_hash(self.file, self.digests) if self.file else ""
         weights = self.file.name if self.file else "downloaded"
         return Provenance(f"timm:{self.name}", self.told, weights, digest, ("timm", "torchvision", "torch", "pillow"))
 
@@ -100,7 +101,7 @@ class EfficientNetLite0(Images):
     def provenance(self) -> Provenance:
         libraries = ("efficientnet-lite-pytorch", "torch", "pillow")
         told = f"shorter side {SIDE * 8 // 7}, centre {SIDE} x {SIDE}, bicubic, mean of the last feature map"
-        return Provenance("efficientnet-lite0", told, self.file.name, content_hash(self.file), libraries)
+        return Provenance("efficientnet-lite0", told, self.file.name, content_hash(self.file, self.digests), libraries)
 
     def vectors(self, pixels: Tensor) -> Tensor:
         network: Any = self.network

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.data.cache import Digests
 from recbole_mm.data.ml100k_vectors import tfidf_svd
 from recbole_mm.extraction.encoder import Encoder, Provenance, content_hash, optional
 
@@ -52,6 +53,7 @@ class Sentences(Encoder):
     """A model of sentence-transformers, from a folder or a package that carries it."""
 
     def __init__(self, weights: str, device: str, download: bool = False) -> None:
+        self.digests = Digests()
         self.name, self.place = Path(weights).name, _weights(weights, download)
         library = optional("sentence_transformers", "pip install 'recbole-mm[text]'")
         try:
@@ -61,7 +63,7 @@ class Sentences(Encoder):
 
     @property
     def provenance(self) -> Provenance:
-        digest = content_hash(self.place) if isinstance(self.place, Path) else ""
+        digest = content_hash(self.place, self.digests) if isinstance(self.place, Path) else ""
         longest = self.model.get_max_seq_length()
         libraries = ("sentence-transformers", "transformers", "torch")
         return Provenance("sentences", f"the first {longest} tokens", self.name, digest, libraries)
