@@ -23,6 +23,8 @@ COMMANDS = {
     "inspect": "look through a dataset: statistics, plots and problems",
     "split": "write a cold-start split of a dataset",
     "features extract": "make features out of texts, images, videos or sound",
+    "features pretrain": "train an encoder on images, where no weights are at hand",
+    "features refine": "sharpen an encoder of images by MIM-Refiner",
 }
 
 

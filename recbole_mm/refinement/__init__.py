@@ -1,0 +1,1 @@
+"""Vision transformers trained on the images of items: a masked autoencoder, and MIM-Refiner after it."""
