@@ -19,7 +19,7 @@ FLOORS = (
     {"base", "html"},
     {"settings", "data", "parallel"},
     {"graphs", "recbole_bridge", "conversion", "extraction"},
-    {"model", "configuration"},
+    {"model", "configuration", "refinement"},
     {"training"},
     {"comparison", "tuning", "inspection"},
     {"commands"},

@@ -17,10 +17,10 @@ from recbole_mm.commands import cli
 from recbole_mm.extraction.vit import VitCard, read_vit, vit_of, write_vit
 from recbole_mm.refinement import refine as refining
 from recbole_mm.refinement.image_folder import ImageFolder
+from recbole_mm.refinement.image_views import RefinementViews
 from recbole_mm.refinement.refine import RefineSettings, refine
 from recbole_mm.refinement.refiner import HeadSize
 from recbole_mm.refinement.start import start_of
-from recbole_mm.refinement.views import RefinementViews
 from recbole_mm.refinement.vit_training import VitTraining
 
 N_IMAGES = 80

@@ -10,7 +10,6 @@ import torch
 from recbole_mm.base.errors import InputError
 from recbole_mm.extraction.encoder import optional
 
-INSTALL = "pip install 'recbole-mm[images]'"
 UNDECLARED = ("nms", "qnms")  # operators of torchvision whose declaration its Python code needs
 
 
@@ -26,12 +25,12 @@ def timm_library(module: str = "timm") -> Any:
         It is not installed, or does not fit the other libraries that are.
     """
     try:
-        return optional(module, INSTALL)
+        return optional(module, "pip install 'recbole-mm[images]'")
     except InputError as error:
         if "operator torchvision::" not in str(error):
             raise
     _declare()
-    return optional(module, INSTALL)
+    return optional(module, "pip install 'recbole-mm[images]'")
 
 
 @cache

@@ -19,7 +19,7 @@ from recbole_mm.extraction.encoder import Provenance, content_hash
 from recbole_mm.extraction.images import Images, load
 from recbole_mm.extraction.timm_library import timm_library
 
-KEY = "recbole_mm"  # of the description in the file's metadata
+METADATA = "recbole_mm"  # of the description in the file's metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def write_vit(file: Path, network: nn.Module, card: VitCard) -> None:
 
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with replaced(file) as partial:
-        save_file(state, partial, metadata={KEY: json.dumps(asdict(card))})
+        save_file(state, partial, metadata={METADATA: json.dumps(asdict(card))})
 
 
 def read_vit(file: Path) -> tuple[Any, VitCard]:
@@ -85,7 +85,7 @@ def read_vit(file: Path) -> tuple[Any, VitCard]:
 
     try:
         with safe_open(file, framework="pt") as stream:
-            told = json.loads((stream.metadata() or {})[KEY])
+            told = json.loads((stream.metadata() or {})[METADATA])
         card = VitCard(**told | {name: tuple(told[name]) for name in ("mean", "std") if name in told})
         network = vit_of(card)
     except Exception as error:  # broken bytes fail in many ways

@@ -10,11 +10,11 @@ import torch
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
-from recbole_mm.extraction.sizes import SIZES
 from recbole_mm.extraction.vit import VitCard, vit_of, write_vit
+from recbole_mm.extraction.vit_sizes import VIT_SIZES
 from recbole_mm.refinement.image_folder import ImageFolder
+from recbole_mm.refinement.image_views import CropViews
 from recbole_mm.refinement.masked_autoencoder import MaskedAutoencoder
-from recbole_mm.refinement.views import CropViews
 from recbole_mm.refinement.vit_report import ENCODER, images_digest, report
 from recbole_mm.refinement.vit_training import Stage, VitTraining, decayed, new_weights
 
@@ -26,7 +26,7 @@ class PretrainSettings:
     Attributes
     ----------
     size : str
-        One of `SIZES`.
+        One of `VIT_SIZES`.
     side, patch : int
         Of the images and of a patch, pixels; the patch divides the side.
     mask : float
@@ -56,7 +56,7 @@ def pretrain(images: Path, out: Path, settings: PretrainSettings, *, device: str
     """
     if settings.side % settings.patch or settings.side < 2 * settings.patch:
         raise InputError(f"--side={settings.side}: a multiple of --patch={settings.patch}, at least twice as large")
-    width, blocks, heads = SIZES[settings.size]
+    width, blocks, heads = VIT_SIZES[settings.size]
     card = VitCard(settings.side, width=width, blocks=blocks, heads=heads, patch=settings.patch, pool="mean")
     folder = ImageFolder(images, settings.side)
     with new_weights(settings.seed):

@@ -14,9 +14,9 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
 from recbole_mm.extraction.vit import write_vit
 from recbole_mm.refinement.image_folder import ImageFolder
+from recbole_mm.refinement.image_views import RefinementViews
 from recbole_mm.refinement.refiner import HeadSize, Refiner, head_size
 from recbole_mm.refinement.start import RefineStart
-from recbole_mm.refinement.views import RefinementViews
 from recbole_mm.refinement.vit_report import ENCODER, images_digest, report
 from recbole_mm.refinement.vit_training import Stage, VitTraining, by_depth, decayed, new_weights
 

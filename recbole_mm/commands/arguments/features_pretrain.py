@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recbole_mm.commands.parser import Parser, whole
-from recbole_mm.extraction.sizes import SIZES
+from recbole_mm.extraction.vit_sizes import VIT_SIZES
 
 
 def parser() -> Parser:
@@ -14,7 +14,9 @@ def parser() -> Parser:
         "Train a vision transformer as a masked autoencoder on the images of a folder. Needs 'recbole-mm[images]'.",
     )
     add_training(found)
-    found.add_argument("--size", choices=SIZES, default="micro", metavar="SIZE", help=f"{', '.join(SIZES)} (micro)")
+    found.add_argument(
+        "--size", choices=VIT_SIZES, default="micro", metavar="SIZE", help=f"{', '.join(VIT_SIZES)} (default: micro)"
+    )
     found.add_argument("--side", type=whole, default=64, metavar="PIXELS", help="of the square images (default: 64)")
     found.add_argument("--patch", type=whole, default=8, metavar="PIXELS", help="side of a patch (default: 8)")
     found.add_argument("--epochs", type=whole, default=100, metavar="N", help="(default: 100)")

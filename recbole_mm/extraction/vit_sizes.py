@@ -1,6 +1,6 @@
 """Sizes of a vision transformer; light, for the help of the command line."""
 
-SIZES = {  # name -> width, number of blocks, attention heads
+VIT_SIZES = {  # name -> width, number of blocks, attention heads
     "micro": (192, 3, 3),
     "tiny": (192, 12, 3),
     "small": (384, 12, 6),
