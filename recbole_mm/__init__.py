@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from typing import Any
 
-__all__ = ["Request", "compare", "inspect", "register_model", "run", "tune"]
+__all__ = ["Request", "compare", "inspect", "recommend", "register_model", "run", "tune"]
 
 RECBOLE = "1.2.1"  # the version that the table of patches is for
 INSTALL = f"pip install --no-deps recbole=={RECBOLE}"
@@ -47,6 +47,7 @@ _HOMES = {
     "Request": "configuration.request",
     "compare": "comparison.compare",
     "inspect": "inspection.walk",
+    "recommend": "serving.recommend",
     "run": "training.run",
     "tune": "tuning.tune",
 }

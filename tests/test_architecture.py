@@ -21,7 +21,7 @@ FLOORS = (
     {"graphs", "recbole_bridge", "conversion", "extraction"},
     {"model", "configuration", "refinement"},
     {"training"},
-    {"comparison", "tuning", "inspection"},
+    {"comparison", "tuning", "inspection", "serving"},
     {"commands"},
 )
 # RecBole's own load_data_and_model leads into the pack; when it is called, everything is imported.

@@ -173,8 +173,9 @@ class CCL4Rec(Multimodal, SequentialRecommender):
     def encode(self, history: Tensor, items: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return users (B, d), u + T u of u = sum_j a_j e_j, and a (B, L); `items` (n_items, d) by internal id."""
         scores = self.attention_logits(history, logits)
-        if self.p.trust_beta and not self.training and self.beta > 0:
-            scores = scores + BIAS_SCALE * self.beta * F.logsigmoid(self.trust_logits(history, items))
+        if self.p.trust_beta and not self.training:
+            beta = self.beta.clamp_min(0)
+            scores = scores + BIAS_SCALE * beta * F.logsigmoid(self.trust_logits(history, items))
         users, attention = pooled(history, items, scores)
         return self.transited(users), attention
 
@@ -279,8 +280,11 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         return ViewSource(history, importance, trust.detach(), worth(importance, trust), space), users
 
     def _users(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        items, logits = self.scoring_embeddings()
-        return self.encode(interaction[self.ITEM_SEQ], items, logits)[0], items
+        return self(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]), self.scoring_embeddings()[0]
+
+    def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
+        """Return the users (B, d) of histories (B, L), as RecBole's sequential models do."""
+        return self.encode(item_seq, *self.scoring_embeddings())[0]
 
     @torch.no_grad()
     def predict(self, interaction: Any) -> Tensor:  # (batch,)

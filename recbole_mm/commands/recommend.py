@@ -1,0 +1,49 @@
+"""`recbole-mm recommend`: top-k lists from a checkpoint or an exported folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from recbole_mm.commands import Say
+from recbole_mm.commands.parser import Arguments
+from recbole_mm.serving.list_files import check_list_file
+from recbole_mm.serving.open_source import open_source
+from recbole_mm.serving.recommend import ListRequest, Recommended, tables, write_lists
+
+
+def main(arguments: Arguments, say: Say) -> int:
+    """Recommend and say what was; return 0."""
+    known = arguments.options
+    if known.out:
+        check_list_file(Path(known.out))
+    request = ListRequest(known.users, known.k, known.include_seen, known.items, known.histories, known.unknown)
+    scorer, told = open_source(Path(known.source), known.device), Recommended()
+    if known.out:
+        write_lists(scorer, request, told, Path(known.out))
+    else:
+        say("\t".join((scorer.user_field, "rank", scorer.item_field, "score")))
+        for table in tables(scorer, request, told):
+            for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+                say("\t".join(map(str, row[:3])) + f"\t{row[3]:.6g}")
+    for line in summary(told, known.unknown, known.out):
+        say(line, sys.stderr)
+    return 0
+
+
+def summary(told: Recommended, unknown: str, out: str | None) -> Sequence[str]:
+    """Return what was recommended and what was not, line by line."""
+    lines = [f"{told.lists:,} lists, {told.rows:,} rows" + (f", in {out}" if out else "")]
+    if told.unknown_users:
+        given = (
+            "got popular items" if unknown == "popular" else "got no list; --unknown=popular gives them popular items"
+        )
+        lines.append(f"  {len(told.unknown_users):,} unknown users, such as '{told.unknown_users[0]}', {given}")
+    if told.without:
+        lines.append(f"  {len(told.without):,} users, such as '{told.without[0]}', for whom no item is left")
+    if told.unknown_items:
+        lines.append(f"  {len(told.unknown_items):,} unknown items in --items, such as '{told.unknown_items[0]}'")
+    if told.unknown_interactions:
+        lines.append(f"  {told.unknown_interactions:,} interactions of --histories are with unknown items: left out")
+    return lines

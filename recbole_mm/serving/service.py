@@ -1,0 +1,165 @@
+"""A service on an exported folder: lists for users and histories, similar items, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from pydantic import BaseModel, Field
+
+from recbole_mm.base.errors import InputError
+from recbole_mm.serving.exported_folder import ExportedFolder
+from recbole_mm.serving.scorer import RowsById
+from recbole_mm.serving.user_items import UserItems
+from recbole_mm.serving.user_lists import UserLists, lists_after, lists_of
+
+LONGEST_BODY = 1 << 16  # bytes
+LONGEST_HISTORY = 1_000  # items
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class HistoryRequest(BaseModel):
+    """Lists after a history: ids of items in the order of time."""
+
+    history: Annotated[list[str], Field(min_length=1, max_length=LONGEST_HISTORY)]
+    k: Annotated[int, Field(ge=1)] = 20
+    include_seen: bool = False
+
+
+class Refused(Exception):
+    """A request that cannot be answered: status and one line."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+class Answers:
+    """What the service answers, apart from HTTP."""
+
+    def __init__(self, folder: ExportedFolder, most: int) -> None:
+        self.folder, self.most = folder, most
+        self.users, self.items = RowsById(folder.user_ids), RowsById(folder.item_ids)
+        vectors = np.array(folder.items, dtype=np.float32)
+        self.unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)  # (n_items, d)
+
+    def for_user(self, user: str, k: int, include_seen: bool) -> dict[str, Any]:
+        row = self._row("user", self.users, user)
+        hide = None if include_seen else self.folder.seen
+        return {"user": user, **self._told(next(lists_of(self.folder, np.array([row]), self._k(k), hide=hide)))}
+
+    def after(self, history: Sequence[str], k: int, include_seen: bool) -> dict[str, Any]:
+        if not self.folder.sequential:
+            raise Refused(400, f"{self.folder.name} knows its users by their ids: ask with GET /recommend?user=")
+        rows, unknown = self.items.rows(list(history))
+        if not len(rows):
+            raise Refused(404, f"no item of the history is known, such as '{unknown[0]}'")
+        histories = UserItems.of_lists([rows.tolist()])
+        hide = None if include_seen else histories
+        try:
+            found = next(lists_after(self.folder, histories, self._k(k), hide=hide))
+        except InputError as error:
+            raise Refused(501, str(error)) from error
+        return {"unknown_items": unknown, **self._told(found)}
+
+    def similar(self, item: str, k: int) -> dict[str, Any]:
+        row = self._row("item", self.items, item)
+        cosine = self.unit @ self.unit[row]
+        cosine[row] = -np.inf
+        k = min(self._k(k), len(cosine) - 1)
+        best = np.argpartition(-cosine, k - 1)[:k] if k else np.zeros(0, dtype=np.int64)
+        best = best[np.argsort(-cosine[best], kind="stable")]
+        items = [{"item": str(self.folder.item_ids[one]), "score": float(cosine[one])} for one in best]
+        return {"item": item, "items": items}
+
+    def _told(self, lists: UserLists) -> dict[str, Any]:
+        pairs = zip(lists.items[0], lists.scores[0], strict=True)
+        ids = self.folder.item_ids
+        return {"items": [{"item": str(ids[row]), "score": float(score)} for row, score in pairs if row >= 0]}
+
+    def _row(self, kind: str, places: RowsById, name: str) -> int:
+        row = places.of.get(name)
+        if row is None:
+            raise Refused(404, f"unknown {kind} '{name[:100]}'")
+        return row
+
+    def _k(self, k: int) -> int:
+        if not 1 <= k <= self.most:
+            raise Refused(422, f"k is {k}: between 1 and {self.most}")
+        return k
+
+
+def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    most : int
+        Longest list that is answered.
+    """
+    app = FastAPI(title=f"recbole-mm: {folder.name}", docs_url="/docs", redoc_url=None)
+    answers = Answers(folder, most)
+    registry = CollectorRegistry()
+    requests = Counter("recbole_mm_requests", "Requests by path and status.", ["path", "status"], registry=registry)
+    seconds = Histogram("recbole_mm_seconds", "Seconds of a request.", ["path"], registry=registry, buckets=SECONDS)
+
+    @app.middleware("http")
+    async def counted(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        began, path = perf_counter(), request.url.path
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LONGEST_BODY:
+            found: Response = _refusal(413, f"the body is larger than {LONGEST_BODY} bytes")
+        else:
+            found = await answer(request)
+        known = path if path in PATHS else "other"
+        requests.labels(known, str(found.status_code)).inc()
+        seconds.labels(known).observe(perf_counter() - began)
+        return found
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        return _refusal(error.status, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return _refusal(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
+
+    @app.get("/recommend")
+    def recommend(
+        user: Annotated[str, Query(max_length=1000)], k: int = 20, include_seen: bool = False
+    ) -> dict[str, Any]:
+        return answers.for_user(user, k, include_seen)
+
+    @app.post("/recommend")
+    def recommend_after(asked: HistoryRequest) -> dict[str, Any]:
+        return answers.after(asked.history, asked.k, asked.include_seen)
+
+    @app.get("/similar")
+    def similar(item: Annotated[str, Query(max_length=1000)], k: int = 20) -> dict[str, Any]:
+        return answers.similar(item, k)
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        card = folder.card
+        return {"status": "ok", "model": card.model, "dataset": card.dataset, "users": card.users,
+                "items": card.items, "made": card.made}  # fmt: skip
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+PATHS = ("/recommend", "/similar", "/health", "/metrics")
+
+
+def _refusal(status: int, line: str) -> JSONResponse:
+    return JSONResponse({"error": line}, status_code=status)

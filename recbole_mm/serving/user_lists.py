@@ -1,0 +1,69 @@
+"""The items with the highest scores, user by user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_mm.serving.scorer import Scorer
+from recbole_mm.serving.user_items import UserItems
+
+Scores = Callable[[np.ndarray], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class UserLists:
+    """Lists of some users: rows of items, best first, -1 behind a list that is shorter, and their scores, (n, k)."""
+
+    users: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+
+
+def lists_of(
+    scorer: Scorer, users: np.ndarray, k: int, *, hide: UserItems | None, among: np.ndarray | None = None
+) -> Iterator[UserLists]:
+    """Yield the lists of users, some at a time.
+
+    Parameters
+    ----------
+    users : int array (n,)
+        Rows of known users.
+    hide : UserItems or None
+        Items that no list of their user has.
+    among : bool array (n_items,) or None
+        The items that lists may have.
+    """
+    yield from _lists(scorer.scores, (users, scorer.at_once), k, hide, among)
+
+
+def lists_after(
+    scorer: Scorer, histories: UserItems, k: int, *, hide: UserItems | None, among: np.ndarray | None = None
+) -> Iterator[UserLists]:
+    """Yield the lists after new histories, by their rows; see `lists_of`."""
+
+    def scores(rows: np.ndarray) -> Tensor:
+        return scorer.history_scores(histories, rows)
+
+    yield from _lists(scores, (np.arange(len(histories)), scorer.at_once), k, hide, among)
+
+
+def _lists(
+    scores: Scores, asked: tuple[np.ndarray, int], k: int, hide: UserItems | None, among: np.ndarray | None
+) -> Iterator[UserLists]:
+    rows, at_once = asked
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        found = scores(some)
+        if hide is not None:
+            place, item = hide.pairs(some)
+            found[torch.from_numpy(place), torch.from_numpy(item.astype(np.int64))] = -torch.inf
+        if among is not None:
+            found[:, torch.from_numpy(~among)] = -torch.inf
+        top = found.nan_to_num(-torch.inf, torch.inf, -torch.inf).topk(min(k, found.shape[1]), dim=1)
+        items = top.indices.masked_fill(top.values == -torch.inf, -1)
+        yield UserLists(some, items.numpy(), top.values.numpy())
