@@ -19,7 +19,8 @@ def main(arguments: Arguments, say: Say) -> int:
     if known.out:
         check_list_file(Path(known.out))
     request = ListRequest(known.users, known.k, known.include_seen, known.items, known.histories, known.unknown)
-    scorer, told = open_source(Path(known.source), known.device), Recommended()
+    new = dict(_named_file(text) for text in known.new_items)
+    scorer, told = open_source(Path(known.source), known.device, new, known.new_item_ids), Recommended()
     if known.out:
         write_lists(scorer, request, told, Path(known.out))
     else:
@@ -30,6 +31,12 @@ def main(arguments: Arguments, say: Say) -> int:
     for line in summary(told, known.unknown, known.out):
         say(line, sys.stderr)
     return 0
+
+
+def _named_file(text: str) -> tuple[str, str]:
+    """Return the modality, empty where it is not named, and the file."""
+    name, _, file = text.rpartition("=")
+    return name, file
 
 
 def summary(told: Recommended, unknown: str, out: str | None) -> Sequence[str]:

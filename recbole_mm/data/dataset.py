@@ -106,6 +106,11 @@ class MultimodalDataset(Dataset):
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *self.modality_lines])
 
+    def modality_spec(self, name: str) -> Mapping[str, Any]:
+        """Return how the yaml describes a modality."""
+        self._named(name)
+        return self._modality_specs()[name]
+
     def _named(self, name: str) -> _Modality:
         if name not in self._modalities:
             raise InputError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,8 @@ def recommend(
     items: str | Path | Iterable[str] | None = None,
     histories: str | Path | None = None,
     unknown: str = "skip",
+    new_items: Mapping[str, str | Path] | None = None,
+    new_item_ids: str | Path | None = None,
     out: str | Path | None = None,
     device: str = "",
 ) -> Any:
@@ -81,6 +83,9 @@ def recommend(
         A checkpoint, the folder of a run, or a folder that `recbole-mm export` wrote.
     users, k, include_seen, items, histories, unknown
         See `ListRequest`.
+    new_items, new_item_ids : mapping of str to path, and path, optional
+        Features by modality of items that the model was not trained with, and their ids; see
+        `recbole_mm.serving.new_items`.
     out : path, optional
         A .parquet, .csv or .jsonl file that the lists are written to, batch by batch.
     device : str
@@ -97,7 +102,7 @@ def recommend(
         The source, an id file or a setting cannot be used.
     """
     request = ListRequest(users, k, include_seen, items, histories, unknown)
-    scorer = open_source(Path(source), device)
+    scorer = open_source(Path(source), device, new_items, new_item_ids)
     told = Recommended()
     if out is None:
         return pa.concat_tables([empty(scorer), *tables(scorer, request, told)]).to_pandas()

@@ -20,6 +20,7 @@ STEPS = 20  # to tell a bias of the items from one of the users, where some scor
 TOLERANCE = 1e-4  # of the largest score
 
 Tables = tuple[Tensor, Tensor]  # users (n_users, d), items (n_items, d)
+HistoryEncoder = Callable[[UserItems, np.ndarray], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _of_histories(trained: TrainedModel) -> Iterator[Tables]:
         yield users, items.cpu()
 
 
-def history_encoder(trained: TrainedModel) -> Callable[[UserItems, np.ndarray], Tensor] | None:
+def history_encoder(trained: TrainedModel) -> HistoryEncoder | None:
     """Return what makes the vector of a user (n, d) out of histories; None where the model has no table of items."""
     if _item_table(trained.model) is None:
         return None

@@ -30,6 +30,11 @@ def parser() -> Parser:
         help="users that the model does not know get nothing, or popular items (default: skip)",
     )  # fmt: skip
     found.add_argument(
+        "--new-items", action="append", default=[], metavar="[MODALITY=]FILE",
+        help="features of items that are new (.npy); once for each modality",
+    )  # fmt: skip
+    found.add_argument("--new-item-ids", metavar="FILE", help="their ids, one a line")
+    found.add_argument(
         "--out", metavar="FILE", help="a .parquet, .csv or .jsonl file (default: columns in the terminal)"
     )
     found.add_argument("--device", default="", metavar="DEVICE", help="cpu or cuda (default: the checkpoint's)")
