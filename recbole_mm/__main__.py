@@ -2,7 +2,7 @@
 
 import sys
 
-from recbole_mm.commands.cli import main
+from recbole_mm_cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -234,7 +234,7 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
 
     running = in_processes(cells, 2)
     assert next(running) is cells[0]
-    assert "learner 'none'" in (cells[0].folder / "error.txt").read_text()
+    assert "learner is 'none'" in (cells[0].folder / "error.txt").read_text()
     assert len(training()) == 1
     running.close()
     assert not training()

@@ -195,6 +195,30 @@ def test_table_with_named_columns_and_every_kind_of_feature_file(source: Path) -
         assert (folder / made).read_bytes() == (source / old).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("mmrec", {"baby.inter": "userID\titemID\n0\t0\n1\t1\n"}),
+        ("mmssl", {f"{part}.json": '{"0": [0], "1": [1]}' for part in ("train", "val", "test")}),
+        ("microlens", {"x_pairs.csv": "user,item,timestamp\n0,0,1\n1,1,2\n"}),
+        ("table", {"log.csv": "user,item\n0,0\n1,1\n"}),
+    ],
+)
+def test_interactions_alone_are_a_dataset(
+    kind: str, files: dict[str, str], source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, content in files.items():
+        (source / name).write_text(content)
+    made = convert(kind, source, out="dataset/two words")
+    assert "modalities" not in described(made, "two words")
+    said = capsys.readouterr().out.splitlines()
+    assert "  interactions alone, no features: models that need none run on it, multimodal ones do not" in said
+    assert said[-2:] == [
+        "next: recbole-mm inspect 'two words' --model=LightGCN",
+        "      recbole-mm run --model=LightGCN '--dataset=two words'",
+    ]
+
+
 def test_what_was_taken_for_granted_is_said(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (source / "log.csv").write_text("who,item\na,1\nb,2\n")
     np.save(source / "image.npy", FEATURES)
@@ -206,8 +230,8 @@ def test_what_was_taken_for_granted_is_said(source: Path, capsys: pytest.Capture
         "  assumed: item_id is column item of log.csv",
         "  assumed: row i of image.npy is item i; item 0 has no interactions: check that ids count from it",
         "  assumed: 1 of 2 items are not in text.npy: they get its mean",
-        "next: recbole-mm inspect toy --data_path='my sets'",
-        "      recbole-mm run --model=MHCR --dataset=toy --data_path='my sets'",
+        "next: recbole-mm inspect toy '--data_path=my sets'",
+        "      recbole-mm run --model=MHCR --dataset=toy '--data_path=my sets'",
     ]
 
 

@@ -115,8 +115,8 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("diffmm", {"trnMat.pkl": b"cos\nsystem\n(S'touch harmed'\ntR."} | dict.fromkeys(("valMat.pkl", "tstMat.pkl"), b"")
      | {"image_feat.npy": TWO}, "trnMat.pkl: asks for os.system, which has no part in a csr, csc or coo matrix"),
     # features
-    ("mmrec", {"x.inter": MMREC["x.inter"]}, "source: no *_feat.npy; the folder has x.inter"),
-    ("mmrec", {**MMREC, "image_feat.npy": TWO[:1]}, "image_feat.npy has 1 rows, but item id '1' occurs, and row i is"),
+    ("mmrec", {"image_feat.npy": TWO}, "source: no *.inter; the folder has image_feat.npy"),
+    ("mmrec", {**MMREC, "image_feat.npy": TWO[:1]}, "image_feat.npy has 1 row, but item id '1' occurs, and row i is"),
     ("mmrec", {**MMREC, "text_feat.npy": np.ones((3, 1))}, "text_feat.npy has 3 rows but"),
     ("mmrec", {**MMREC, "x.inter": "userID\titemID\n0\tb\n"}, "image_feat.npy: which item each row belongs to is not"),
     ("mmrec", {**MMREC, "x.inter": "userID\titemID\n0\t01\n"}, "as item id '01' is not a row number: put image_feat"),
@@ -125,7 +125,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("mmrec", {**MMREC, "image_feat.npy": np.array([[None]])}, "image_feat.npy: not a complete .npy file of numbers"),
     ("mmrec", {**MMREC, "image_feat.npy": b"\x93NUMPY"}, "image_feat.npy: not a complete .npy file of numbers"),
     ("mmrec", {**MMREC, "image_feat.npy": TWO * [1, np.nan, 1]}, "image_feat.npy: item '0' has nan in column 1 (fr"),
-    ("diffmm", {**JSON, "image_feat.npy": TWO[:1]}, "image_feat.npy has 1 rows, but item id '1' occurs"),
+    ("diffmm", {**JSON, "image_feat.npy": TWO[:1]}, "image_feat.npy has 1 row, but item id '1' occurs"),
     ("table", {**CSV, "image.npy": TWO, "image.ids": "0\n"}, "image.npy has 2 rows but"),
     ("table", {**CSV, "image.npy": TWO, "image.ids": "0\n0\n"}, "image.ids: duplicate item id '0' in lines 1 and 2"),
     ("table", {**CSV, "image.npy": TWO, "image.ids": "0\n\n"}, "image.ids, line 2: item id is empty"),

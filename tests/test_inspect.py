@@ -124,7 +124,7 @@ def test_everything_at_once(toy: Toy) -> None:
     (toy / "toy.item").write_text((toy / "toy.item").read_text() + "NA\n")
     found = texts(look("--learner=adm", "--hyper_num=0"), is_error=True)
     for words in (
-        ["unknown learner 'adm'", "'adam'"],
+        ["learner is 'adm'", "'adam'"],
         ["hyper_num must be at least 1"],
         ["image.npy: not a complete .npy file", "save it as an array"],
         ["audio.npy: item 'i4' has nan in column 1", "1 of 12 rows", "remove them"],
@@ -389,7 +389,7 @@ def test_exit_1_exactly_when_a_training_fails(
     ("arguments", "words"),
     [
         (["--learnig_rate=1"], ["learnig_rate", "'learning_rate'"]),
-        (["--model=MHCRR"], ["MHCRR", "'MHCR'"]),
+        (["--model=MHCRR"], ["'MHCRR'", " MHCR, "]),
         (["--config_files=nowhere.yaml"], ["nowhere.yaml"]),
         (["nonsense"], ["nonsense", "--key=value"]),
         (["--out=nowhere/page.html"], ["--out=nowhere", "page.html"]),

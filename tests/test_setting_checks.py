@@ -20,7 +20,8 @@ from recbole_mm.configuration.setting_checks import check_config
     [
         (
             {"learner": "adma"},
-            "unknown learner 'adma'; choose from adam, adamw, sgd, adagrad, rmsprop, sparse_adam. Did you mean 'adam'?",
+            "learner is 'adma': it must be one of adam, adamw, sgd, adagrad, rmsprop, sparse_adam. "
+            "Did you mean 'adam'?",
         ),
         ({"learning_rate": 0}, "learning_rate is 0: it must be a number above 0"),
         ({"learning_rate": float("nan")}, "learning_rate is nan: it must be a number above 0"),
@@ -37,7 +38,7 @@ from recbole_mm.configuration.setting_checks import check_config
         ({"metric_decimal_place": -1}, "metric_decimal_place is -1: it must be a whole number between 1 and 15"),
         ({"metric_decimal_place": 400}, "metric_decimal_place is 400: it must be a whole number between 1 and 15"),
         ({"loss_decimal_place": 0}, "loss_decimal_place is 0: it must be a whole number between 1 and 15"),
-        ({"worker": -1}, "worker is -1: it must be a whole number of at least 0"),
+        ({"worker": -1}, "worker is -1: it must be a whole number between 0 and 256"),
         ({"MAX_ITEM_LIST_LENGTH": 0}, "MAX_ITEM_LIST_LENGTH is 0: it must be a whole number of at least 1"),
         ({"seed": "abc"}, "seed is 'abc': it must be a whole number between 0 and 4294967295"),
         ({"use_gpu": "abc"}, "use_gpu is 'abc': it must be True or False"),
@@ -52,7 +53,11 @@ from recbole_mm.configuration.setting_checks import check_config
         ),
         ({"load_col": "inter"}, "load_col is 'inter': it must be a mapping, such as {'inter': ['user_id', 'item_id']}"),
         ({"eval_args": {"ordre": "TO"}}, "eval_args: unknown key 'ordre'. Did you mean 'order'?"),
-        ({"train_neg_sample_args": {"n": 1}}, "train_neg_sample_args: unknown key 'n'."),
+        (
+            {"train_neg_sample_args": {"n": 1}},
+            "train_neg_sample_args: unknown key 'n'. The keys are distribution, sample_num, alpha, dynamic, "
+            "candidate_num.",
+        ),
         (
             {"user_inter_num_interval": "abc"},
             "invalid interval 'abc' in user_inter_num_interval: write [5,inf) or (0,1], several as (0,1];[3,4), "

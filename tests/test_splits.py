@@ -186,7 +186,7 @@ def test_an_interrupted_split_leaves_nothing(toy: Path, monkeypatch: pytest.Monk
     [
         (["--cold-items=1.5"], "--cold-items is 1.5: it must be a share between 0 and 1"),
         (["--cold-users=0"], "--cold-users is 0: it must be a share between 0 and 1"),
-        (["--min-history=0"], "--min-history is 0: it must be at least 1"),
+        (["--min-history=0"], "--min-history is 0: it must be a whole number of at least 1"),
         (["--min-history=2", "--valid=0.6", "--test=0.5"], "--valid 0.6 and --test 0.5 must be shares that leave"),
         (["--min-history=50"], "the valid and test part would be empty (train 12, valid 0, test 0 interactions)"),
         (["--min-history=2", "--data_path=elsewhere"], "the folder of dataset 'toy' does not exist"),

@@ -89,7 +89,7 @@ def test_a_loader_with_two_loaders_inside() -> None:
     general, graph = (SimpleNamespace(generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
 
     class Stub(Resumable):
-        best_valid_result = None
+        best_valid_result, cur_step = None, 0
 
     trainer: Any = Stub()
     trainer._train_data = SimpleNamespace(general_dataloader=general, kg_dataloader=graph)

@@ -167,7 +167,7 @@ def test_a_finished_sweep_is_not_searched_again(swept: SimpleNamespace, capsys: 
         (["--final-seeds=0"], "command line: final_seeds must be at least 1, not 0"),
         (["--space=nowhere.yaml"], "--space: nowhere.yaml cannot be read"),
         (["--model=Pop"], "--space: there is no default space for Pop; write one"),
-        (["--model=MCHR"], "unknown model 'MCHR'. Did you mean 'MHCR'?"),
+        (["--model=MCHR"], "unknown model 'MCHR'; the nearest are MHCR, "),
         (["--epochs=0"], "epochs is 0: it must be a whole number of at least 1"),
         (["--eval_step=0"], "eval_step is 0: it must be a whole number of at least 1"),
         (["--knn_k=0"], "the configuration: knn_k must be at least 1, not 0"),

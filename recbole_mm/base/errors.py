@@ -19,6 +19,25 @@ class Unfinished(Exception):
         self.folder = folder
 
 
+def check_plain_name(option: str, name: str) -> None:
+    """Refuse a name that would lead out of the folder in which something of this name is made.
+
+    Raises
+    ------
+    InputError
+        The name is empty, hidden, or has a part that is a folder.
+    """
+    if not name or name.startswith(".") or any(letter in '/\\:*?"<>|' or not letter.isprintable() for letter in name):
+        raise InputError(
+            f"{option} is {name!r}: it must be a name alone, without folders, such as letters, digits, _ and -"
+        )
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return `1 run` or `2 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return `` Did you mean 'X'?`` for the known name closest to `name`, or an empty string.
 
@@ -31,6 +50,11 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     cutoff : float
         How alike they must be, from 0 to 1.
     """
+    close = near(name, known, 1, cutoff)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def near(name: str, known: Iterable[str], n: int, cutoff: float = 0.0) -> list[str]:
+    """Return the `n` known names that are closest to `name`, the closest first; parameters are those of `nearest`."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
-    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    return [by_lower[close] for close in difflib.get_close_matches(name.lower(), by_lower, n=n, cutoff=cutoff)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -49,5 +49,6 @@ def folder_lock(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # whoever has opened it was refused: nobody waits for it
+        with suppress(OSError):  # the folder has become read-only
+            Path(lock.lock_file).unlink(missing_ok=True)  # whoever has opened it was refused: nobody waits for it
         lock.release()

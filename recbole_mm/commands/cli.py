@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.base.versions import version
+from recbole_mm.commands.mishaps import end_quietly, what_failed
 from recbole_mm.commands.parser import Arguments, Parser
 
 COMMANDS = {
@@ -25,37 +26,57 @@ COMMANDS = {
     "features extract": "make features out of texts, images, videos or sound",
     "features pretrain": "train an encoder on images, where no weights are at hand",
     "features refine": "sharpen an encoder of images by MIM-Refiner",
+    "models": "list the models, or tell of one",
+    "settings": "list the settings, or tell of one",
+    "recommend": "recommend items to users, from a trained model",
+    "export": "write what serving needs of a trained model: vectors, ids, seen items",
+    "serve": "serve an exported model over HTTP",
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, loaded: Callable[[], object] = lambda: None) -> int:
     """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words of the command; by default those that the process was started with.
+    loaded : callable
+        Is called once all modules are loaded, before the command begins.
 
     Returns
     -------
     int
-        0; 2 for a mistake in the input, said in one line; 130 after Ctrl-C; `inspect` and `compare` also give 1.
+        0; 2 for a mistake in the input, and for files or memory that fail, said in one line; 130 after Ctrl-C; 141
+        where nobody reads the output any more; `inspect` and `compare` also give 1.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] in (["-h"], ["--help"]):
-            _say(_usage())
-            return 0
-        if words[:1] == ["--version"]:
-            _say(f"recbole-mm {version('recbole-mm')}, RecBole {version('recbole')}")
-            return 0
-        command, rest = _command(words)
-        arguments = _read(command, rest)
-        return 0 if arguments is None else _run(command, arguments)
-    except InputError as error:
-        _say(f"error: {error}", sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        _say(f"error: {error.name} is not installed, and this command needs it: pip install it first", sys.stderr)
-        return 2
+        code = _answer(list(sys.argv[1:] if argv is None else argv), loaded)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return end_quietly()
     except KeyboardInterrupt:
         _say("\ninterrupted outside training; nothing to resume.", sys.stderr)
         return 130
+    except Exception as error:
+        line = what_failed(error)
+        if line is None:
+            raise
+        _say(f"error: {line}", sys.stderr)
+        return 2
+    return code
+
+
+def _answer(words: Sequence[str], loaded: Callable[[], object]) -> int:
+    if words[:1] in (["-h"], ["--help"]):
+        _say(_usage())
+        return 0
+    if words[:1] == ["--version"]:
+        _say(f"recbole-mm {version('recbole-mm')}, RecBole {version('recbole')}")
+        return 0
+    command, rest = _command(words)
+    arguments = _read(command, rest)
+    return 0 if arguments is None else _run(command, arguments, loaded)
 
 
 def _command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -81,12 +102,14 @@ def _read(command: str, words: Sequence[str]) -> Arguments | None:
         return None
 
 
-def _run(command: str, arguments: Arguments) -> int:
+def _run(command: str, arguments: Arguments, loaded: Callable[[], object]) -> int:
     # Threads that wait sleep: spinning ones slow down whatever else runs. OpenMP reads this when torch is loaded, in
     # this process and in those that it starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _plug_in()
-    return int(importlib.import_module(f"recbole_mm.commands.{command.replace(' ', '_')}").main(arguments, _say))
+    module = importlib.import_module(f"recbole_mm.commands.{command.replace(' ', '_')}")
+    loaded()
+    return int(module.main(arguments, _say))
 
 
 def _plug_in() -> None:

@@ -31,6 +31,8 @@ def main(arguments: Arguments, say: Say) -> int:
         raise InputError("nothing to compare: name models, such as --models=MHCR,SEA,LightGCN")
     common = Request(config_files=(known.config_files or "").split(), settings=arguments.settings)
     out = Path(known.out or f"saved/compare-{'-'.join(known.datasets)}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out={out} is a file: name a folder, new or of an earlier comparison")
     command = shlex.join(["recbole-mm", "compare", *arguments.words])
     try:
         benchmarks = compare(

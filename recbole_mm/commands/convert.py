@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, nearest, number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.conversion import interaction_table, matrices, microlens, mmrec
@@ -63,12 +63,15 @@ def _features(settings: Sequence[str]) -> dict[str, str]:
 def _say_written(written: Written, out: Path, say: Say) -> None:
     parts = ", ".join(f"{part} {count:,}".strip() for part, count in written.interactions.items())
     cold = f" ({written.without_interactions:,} without interactions)" if written.without_interactions else ""
-    say(f"{out}: {written.users:,} users, {written.items:,} items{cold}, interactions: {parts}")
+    say(f"{out}: {number_of(written.users, 'user')}, {number_of(written.items, 'item')}{cold}, interactions: {parts}")
     for feature in written.features:
         say(f"  {feature.modality}: {feature.n_rows:,} x {feature.dim:,}, from {feature.file.name}")
     if not written.features:
-        say("  no feature files: RecBole's own models run, multimodal ones need modalities")
+        say("  interactions alone, no features: models that need none run on it, multimodal ones do not")
     for line in written.assumed:
         say(f"  assumed: {line}")
-    where = "" if out.parent == Path("dataset") else f" --data_path={shlex.quote(str(out.parent))}"
-    say(f"next: recbole-mm inspect {out.name}{where}\n      recbole-mm run --model=MHCR --dataset={out.name}{where}")
+    where = [] if out.parent == Path("dataset") else [f"--data_path={out.parent}"]
+    model = "--model=MHCR" if written.features else "--model=LightGCN"
+    inspect = ["recbole-mm", "inspect", out.name, *([] if written.features else [model]), *where]
+    run = ["recbole-mm", "run", model, f"--dataset={out.name}", *where]
+    say(f"next: {shlex.join(inspect)}\n      {shlex.join(run)}")

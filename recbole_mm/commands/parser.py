@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.commands.settings import nearest_option, read_settings, refuse_mistyped
+from recbole_mm.commands.given import nearest_option, read_settings, refuse_mistyped
 
 # What argparse says, and what the user reads.
 _PLAIN = (

@@ -10,15 +10,16 @@ import torch
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
+from recbole_mm.commands.given import checked_resume
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, configure
-from recbole_mm.training.run import Interrupted, run
+from recbole_mm.training.interrupting import Interrupted
+from recbole_mm.training.run import run
 from recbole_mm.training.run_screen import metrics_table
 
 
 def main(arguments: Arguments, say: Say) -> int:
-    """Train and test one model; return 0, or 130 after Ctrl-C."""
+    """Train and test one model; return 0, 130 after Ctrl-C, or 143 after SIGTERM."""
     known = arguments.options
     files = (known.config_files or "").split()
     resume = checked_resume(known.resume)
@@ -32,8 +33,8 @@ def main(arguments: Arguments, say: Say) -> int:
             say(f"\n{stop}; nothing to resume from.", sys.stderr)
         else:
             command = shlex.join(["recbole-mm", "run", f"--resume={stop.checkpoint}"])
-            say(f"\n{stop}; the best checkpoint so far is kept. Resume with:\n{command}", sys.stderr)
-        return 130
+            say(f"\n{stop}; the last state and the best one are kept. Resume with:\n{command}", sys.stderr)
+        return stop.exit_code
     return 0
 
 

@@ -1,89 +1,58 @@
-"""Settings of RecBole and of a model on a command line."""
+"""`recbole-mm settings`: what every setting may be and what it means, or one of them."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from recbole.utils import get_model
+from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.commands import Say
+from recbole_mm.commands.parser import Arguments
+from recbole_mm.configuration.recbole_settings import SETTING_TABLE
+from recbole_mm.configuration.valid_names import recbole_names
+from recbole_mm.recbole_bridge.own_names import MODELS
+from recbole_mm.settings.execution import Engine, GroupSettings, Histories, Ranked
+from recbole_mm.settings.parameters import told_parameters
 
-CLOSE = 0.8  # how alike an option a word must be that is taken for a mistyped one
-
-
-def read_settings(rest: Sequence[str]) -> dict[str, str]:
-    """Read `--key=value` and `--key value`; values stay text, RecBole's Config gives them their types.
-
-    Raises
-    ------
-    InputError
-        An unexpected word, a setting without a value, or one given twice with two values.
-    """
-    settings: dict[str, str] = {}
-    words = iter(rest)
-    for word in words:
-        key, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not key:
-            raise InputError(f"command line: unexpected argument '{word}'; write a setting as --key=value")
-        if not equals:
-            value = next(words, "")
-            if not value or value.startswith("--"):
-                raise InputError(f"command line: --{key} has no value; write --{key}=value")
-        if settings.get(key, value) != value:
-            raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
-        settings[key] = value
-    return settings
+SettingRow = tuple[str, str, str]  # name, what it may be, meaning
 
 
-def refuse_mistyped(key: str, options: Iterable[str]) -> None:
-    """Refuse a setting that nothing reads and that is spelt nearly like an option of the command.
-
-    Parameters
-    ----------
-    key : str
-        The name of the setting.
-    options : iterable of str
-        Such as ``--model``.
-
-    Raises
-    ------
-    InputError
-        With the nearest option. All other names are checked once RecBole is imported.
-    """
-    hint = nearest_option(f"--{key}", options, CLOSE)
-    if hint and not _is_named(key):
-        raise InputError(f"unknown option '--{key}'.{hint}")
+def main(arguments: Arguments, say: Say) -> int:
+    """Print all settings that every model has, or one of any model; return 0."""
+    rows = of_every_model()
+    if name := arguments.options.name:
+        found = [row for row in (*rows, *_of_models()) if row[0].partition(" ")[0] == name]
+        if not found:
+            raise _unknown(name, rows)
+        rows = found
+    say(tabulate(rows, headers=("setting", "value", "meaning"), maxcolwidths=[None, 50, 60], disable_numparse=True))
+    return 0
 
 
-def nearest_option(name: str, options: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return `` Did you mean '--X'?`` for the option closest to `name`, or an empty string."""
-    dashes = "--"  # which all share, and which therefore say nothing
-    return nearest(name[2:], [option[2:] for option in options], cutoff).replace("'", f"'{dashes}", 1)
+def of_every_model() -> list[SettingRow]:
+    """Return the settings that every model has."""
+    rows = [
+        (name, setting.kind.words() + (", or None" if setting.unset else ""), setting.meaning)
+        for name, setting in SETTING_TABLE.items()
+    ]
+    for declaration in (Engine, Ranked, Histories, GroupSettings):
+        rows += [(name, f"{kind} (default: {default})", meaning) for name, kind, default, meaning
+                 in told_parameters(declaration)]  # fmt: skip
+    return rows
 
 
-def _is_named(key: str) -> bool:
-    """Return whether a source or yaml file of RecBole or of the pack has the name, in quotes or before a colon."""
-    name = re.compile(rf"""(["']){re.escape(key)}\1|^\s*{re.escape(key)}\s*:""", re.MULTILINE)
-    return any(name.search(file.read_text(encoding="utf-8")) for file in _sources())
+def _of_models() -> list[SettingRow]:
+    """Return the parameters of the pack's models, each with the model behind its name."""
+    return [
+        (f"{name} of {model}", f"{kind} (default: {default})", meaning)
+        for model in MODELS
+        for name, kind, default, meaning in told_parameters(get_model(model).parameter_class)
+    ]
 
 
-def _sources() -> Iterator[Path]:
-    for package in ("recbole_mm", "recbole"):
-        spec = importlib.util.find_spec(package)  # imports nothing
-        for folder in (spec.submodule_search_locations if spec else None) or ():
-            yield from Path(folder).rglob("*.yaml")
-            yield from Path(folder).rglob("*.py")
-
-
-def checked_resume(given: str | None) -> str:
-    """Return the value of --resume, empty where the option is not given.
-
-    Raises
-    ------
-    InputError
-        It is given without a value.
-    """
-    if given is not None and not given.strip():
-        raise InputError("--resume has no value: name what to resume, or leave it out")
-    return given or ""
+def _unknown(name: str, rows: list[SettingRow]) -> InputError:
+    owners = [model for model, names in recbole_names()["properties"].items() if name in names]
+    if owners:
+        return InputError(f"{name} is a parameter of {', '.join(owners)}: see recbole-mm models {owners[0]}")
+    known = {row[0].partition(" ")[0] for row in (*rows, *_of_models())}
+    return InputError(f"unknown setting '{name}'.{nearest(name, known) or ' recbole-mm settings lists all.'}")

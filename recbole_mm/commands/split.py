@@ -8,14 +8,16 @@ from pathlib import Path
 import recbole
 from tabulate import tabulate
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, check_plain_name
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
+from recbole_mm.configuration.recbole_settings import SETTING_TABLE
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.coldstart import LEFT_OUT
 from recbole_mm.data.interactions import read_interactions
 from recbole_mm.data.splits import assign, split_summary, write_split
 from recbole_mm.settings.names import DATA_PATH
+from recbole_mm.settings.value_kinds import Whole
 
 FILTERS = ("user_inter_num_interval", "item_inter_num_interval", "val_interval", "rm_dup_inter")
 NO_FILTER = (None, "[0,inf)")
@@ -30,6 +32,9 @@ def main(arguments: Arguments, say: Say) -> int:
         if (value := getattr(known, key)) is not None
     ]
     _check_amounts(what, amount, known.valid, known.test)
+    SETTING_TABLE["seed"].kind.check("--seed", known.seed)
+    if known.name:
+        check_plain_name("--name", known.name)
 
     config = configure(Request(model="MHCR", dataset=known.dataset, settings={"data_path": known.data_path}))
     if Path(recbole.__file__).parent in Path(config["data_path"]).resolve().parents:
@@ -56,8 +61,8 @@ def main(arguments: Arguments, say: Say) -> int:
 
 def _check_amounts(what: str, amount: float, valid: float, test: float) -> None:
     option = f"--{what.replace('_', '-')}"
-    if what == "min_history" and amount < 1:
-        raise InputError(f"{option} is {amount:g}: it must be at least 1")
+    if what == "min_history":
+        Whole(1).check(option, amount)
     if what != "min_history" and not 0 < amount < 1:
         raise InputError(f"{option} is {amount:g}: it must be a share between 0 and 1, such as 0.1")
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from recbole.utils import get_model
 
-from recbole_mm.base.errors import InputError, Unfinished
+from recbole_mm.base.errors import InputError, Unfinished, check_plain_name
 from recbole_mm.commands import Say
+from recbole_mm.commands.given import checked_resume
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.commands.settings import checked_resume
 from recbole_mm.configuration.request import Request, check_command
 from recbole_mm.settings.parameters import read_parameters
 from recbole_mm.settings.space import Space
@@ -38,6 +38,8 @@ def main(arguments: Arguments, say: Say) -> int:
             request = Request(options.get("model", ""), options.get("dataset", ""), files, arguments.settings)
             space = _space(options.get("space", ""), check_command(request)[0])
             where |= {name: options[name] for name in ("storage", "name") if name in options}
+            if "name" in where:
+                check_plain_name("--name", where["name"])
             tune(request, space, plan, say, **where)
     except Unfinished as stop:
         again = ["recbole-mm", "tune", f"--resume={stop.folder}"]

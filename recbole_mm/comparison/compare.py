@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from recbole_mm.base.errors import InputError, Unfinished
+from recbole_mm.base.errors import InputError, Unfinished, number_of
 from recbole_mm.base.files import folder_lock
 from recbole_mm.base.metrics import key_of
 from recbole_mm.comparison.benchmark import NOT_TRAINED, Benchmark, Run
@@ -89,7 +89,7 @@ def compare(
         with devices_kept():
             planned_runs = _planned(configured, tuned, options, **where)
         try:
-            _train_missing("runs", planned_runs, options, ray=ray, out=out, say=say, where=f"; results in {out}")
+            _train_missing("run", planned_runs, options, ray=ray, out=out, say=say, where=f"; results in {out}")
         finally:
             benchmarks = [
                 collected(each, planned_runs, tuning_of(each, tuned, options.tune_trials)) for each in configured
@@ -110,7 +110,7 @@ def _tune(
     """Train the trials that are missing, and return what all have found; nothing where nothing is tuned."""
     trials = sorted((trial.run for each in searches for one in each for trial in one.trials), key=lambda run: run.trial)
     try:
-        _train_missing("trials", trials, options, ray=ray, out=out, say=say)
+        _train_missing("trial", trials, options, ray=ray, out=out, say=say)
     finally:
         tuned = [tuned_row(one, rows.config) for rows, each in zip(configured, searches, strict=False) for one in each]
         for row in tuned:
@@ -149,7 +149,7 @@ def _train_missing(
     missing = [planned for planned in planned_runs if not _is_finished(planned)]
     done = len(planned_runs) - len(missing)
     if planned_runs:
-        say(f"{len(planned_runs)} {what}, {done} already finished{where}")
+        say(f"{number_of(len(planned_runs), what)}, {done} already finished{where}")
     if not missing:
         return
     progress = Progress(missing, done)
@@ -158,7 +158,7 @@ def _train_missing(
             progress.ended(planned, *_ending(planned))
     except KeyboardInterrupt:
         done = sum(map(_is_finished, planned_runs))
-        raise Unfinished(f"after {done} of {len(planned_runs)} {what}", out) from None
+        raise Unfinished(f"after {done} of {number_of(len(planned_runs), what)}", out) from None
     finally:
         progress.close()
 
@@ -175,5 +175,5 @@ def _ending(planned: PlannedRun) -> tuple[float, str]:
     if run.error:
         return 0.0, f"{planned.title}: failed: {run.error.splitlines()[-1]}"
     metric = key_of(result["valid_metric"])
-    found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {result['epochs']} epochs"
+    found = f"{metric} {(run.valid or {})[metric]:.4f} in validation, {number_of(result['epochs'], 'epoch')}"
     return result["seconds"], f"{planned.title}: {found}, {duration(result['seconds'])}"

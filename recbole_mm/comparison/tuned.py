@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from recbole.config import Config
 
+from recbole_mm.base.errors import number_of
 from recbole_mm.base.files import replace_text
 from recbole_mm.base.metrics import key_of, sign, spelled
 from recbole_mm.base.plain import to_json
@@ -79,7 +80,7 @@ class TunedRow:
         told = [
             f"{' and '.join(self.search.given)} given" if self.search.given else "",
             f"its space has only {len(self.tried)}" if len(self.tried) < n_trials else "",
-            f"{failed} of {len(self.tried)} trials failed" if failed else "",
+            f"{failed} of {number_of(len(self.tried), 'trial')} failed" if failed else "",
         ]
         return ", ".join(filter(None, told))
 

@@ -15,13 +15,14 @@ from recbole.config import Config
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.configuration.recbole_settings import check_values
 from recbole_mm.configuration.setting_checks import check_config
 from recbole_mm.configuration.valid_names import check_keys, check_model
 from recbole_mm.data.atomic import files_and_gaps
 from recbole_mm.data.cache import FileState, digests_of, state_of
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.model_sources import named
-from recbole_mm.settings.execution import Engine, Ranked, read_groups
+from recbole_mm.settings.execution import Engine, Histories, Ranked, read_groups
 from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL, dataset_yaml
 from recbole_mm.settings.parameters import check_model_parameters, read_config
 
@@ -29,6 +30,7 @@ SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     check_config,
     partial(read_config, Engine),
     partial(read_config, Ranked),
+    partial(read_config, Histories),
     read_groups,
     check_model_parameters,
 )
@@ -148,14 +150,20 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
                 config_file_list=list(request.config_files),
                 config_dict=dict(request.settings or {}),
             )
-        except InputError:
+        except (InputError, ImportError):
             raise
-        except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
+        except Exception as error:  # whatever RecBole does with values that it does not expect
             for file in request.config_files:
                 given |= read_yaml(file)
-            empty = ", ".join(str(key) for key, value in given.items() if value is None)
-            hint = f". Without a value: {empty}" if empty else ""
-            raise InputError(f"the settings do not fit together: {error}{hint}") from error
+            given |= Config._convert_config_dict(None, dict(request.settings or {}))
+            check_values(given)
+            raise InputError(f"the settings do not fit together: {' '.join(str(error).split())}") from error
+
+
+class PlainLoader(yaml.SafeLoader):
+    """Reads numbers as RecBole does, to which 1e-3 is one."""
+
+    yaml_implicit_resolvers = Config._build_yaml_loader(None).yaml_implicit_resolvers
 
 
 def read_yaml(file: str) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def read_yaml(file: str) -> dict[str, Any]:
         A file that cannot be read, or holds anything else.
     """
     try:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        content = yaml.load(Path(file).read_text(encoding="utf-8"), PlainLoader)  # noqa: S506 (derived from SafeLoader)
     except OSError as error:
         raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,61 +1,26 @@
-"""Values of settings that cannot work, refused before anything is loaded.
+"""Settings that cannot work, refused before anything is loaded: wrong values, and values that contradict each other.
 
 RecBole meets these mistakes late, with another message, or passes over the setting.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Sequence
+import importlib.util
+from collections.abc import Sequence
 from typing import Any
 
 from recbole.utils import InputType
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.base.intervals import check_interval
+from recbole_mm.configuration.recbole_settings import SETTING_TABLE, check_values
 from recbole_mm.configuration.valid_names import loss_types
 from recbole_mm.data.atomic import as_list
+from recbole_mm.settings.default_kinds import kind_of_default
+from recbole_mm.settings.parameters import defaults
 
-LEARNERS = ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam")
 METRICS_WITHOUT_K = ("auc", "gauc", "logloss", "mae", "rmse")
-WHOLE_NUMBERS: dict[str, tuple[int, float]] = {  # the least and the most
-    "epochs": (1, math.inf),
-    "train_batch_size": (1, math.inf),
-    "eval_batch_size": (1, math.inf),
-    "eval_step": (1, math.inf),
-    "stopping_step": (0, math.inf),
-    "topk": (1, math.inf),
-    "metric_decimal_place": (1, 15),
-    "loss_decimal_place": (1, 15),
-    "worker": (0, math.inf),
-    "MAX_ITEM_LIST_LENGTH": (1, math.inf),
-    "seed": (0, 2**32 - 1),
-    "shuffle_features": (0, 2**32 - 1),
-}
-BOOLEANS = (
-    *("use_gpu", "reproducibility", "show_progress", "save_dataset", "save_dataloaders", "log_wandb", "shuffle"),
-    *("require_pow", "enable_amp", "enable_scaler", "repeatable", "kg_reverse_r", "filter_inter_by_user_or_item"),
-    *("normalize_all", "multimodal_dataset"),
-)
-CHOICES = {"rm_dup_inter": ("first", "last"), "state": ("debug", "info", "warning", "error", "critical")}
-INTERVALS = tuple(f"{name}_num_interval" for name in ("user_inter", "item_inter", "entity_kg", "relation_kg"))
-MAPPINGS = {  # with an example
-    "load_col": "{'inter': ['user_id', 'item_id']}",
-    "unload_col": "{'inter': ['rating']}",
-    "val_interval": "{'rating': '[3,inf)'}",
-}
-UNSET = (
-    "normalize_all",
-    "rm_dup_inter",
-    "shuffle_features",
-    "state",
-    *INTERVALS,
-    *MAPPINGS,
-)  # None is a value of these
-PARTS_OF = {
-    "eval_args": ("split", "group_by", "order", "mode"),
-    "train_neg_sample_args": ("distribution", "sample_num", "alpha", "dynamic", "candidate_num"),
-}
+# What RecBole's transforms of histories read from the configuration.
+READ_BY_TRANSFORM = {"mask_itemseq": "mask_ratio", "crop_itemseq": "eta", "reorder_itemseq": "beta"}
 
 
 def check_config(config: Any) -> None:
@@ -71,16 +36,12 @@ def check_config(config: Any) -> None:
     InputError
         One line naming the setting.
     """
-    learner = config["learner"]
-    if learner is not None and str(learner).lower() not in LEARNERS:
-        hint = nearest(str(learner), LEARNERS)
-        raise InputError(f"unknown learner '{learner}'; choose from {', '.join(LEARNERS)}.{hint}")
-    rate = config["learning_rate"]
-    if rate is not None and not (_is_number(rate) and 0 < rate < math.inf):
-        raise InputError(f"learning_rate is {rate!r}: it must be a number above 0")
-    _check_kinds(config)
+    check_values(getattr(config, "final_config_dict", config))
+    _check_by_defaults(config)
     _check_loss_type(config)
     _check_direction(config)
+    _check_transform(config)
+    _check_aliases(config)
     if config["valid_metric"] is not None and config["metrics"] is not None:
         _check_valid_metric(config["valid_metric"], as_list(config["metrics"]), as_list(config["topk"]))
     drawn = config["train_neg_sample_args"] or {}
@@ -89,55 +50,20 @@ def check_config(config: Any) -> None:
             f"{config['model']} compares pairs of items and train_neg_sample_args is None: "
             "set --train_neg_sample_args=\"{'distribution': 'uniform', 'sample_num': 1}\""
         )
+    if config["log_wandb"] and importlib.util.find_spec("wandb") is None:
+        raise InputError("log_wandb is True and wandb is not installed: pip install wandb, or leave it out")
 
 
-def _check_kinds(config: Any) -> None:
-    """Check the values that are of one kind, one after the other."""
-    for name in getattr(config, "final_config_dict", config):
-        value = config[name]
-        for names, check in VALUE_CHECKS:
-            if name in names and not (value is None and name in UNSET):
-                check(name, value)
-
-
-def _check_whole_number(name: str, value: object) -> None:
-    least, most = WHOLE_NUMBERS[name]
-    for one in value if name == "topk" and isinstance(value, list | tuple) else [value]:
-        if not isinstance(one, int) or isinstance(one, bool) or not least <= one <= most:
-            limits = f"of at least {least}" if most == math.inf else f"between {least} and {most}"
-            raise InputError(f"{name} is {one!r}: it must be a whole number {limits}")
-
-
-def _check_boolean(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} is {value!r}: it must be True or False")
-
-
-def _check_choice(name: str, value: object) -> None:
-    if str(value).lower() not in CHOICES[name]:
-        hint = nearest(str(value), CHOICES[name])
-        raise InputError(f"{name} is {value!r}: it must be one of {', '.join(CHOICES[name])}.{hint}")
-
-
-def _check_mapping(name: str, value: object) -> None:
-    if not isinstance(value, dict):
-        raise InputError(f"{name} is {value!r}: it must be a mapping, such as {MAPPINGS[name]}")
-
-
-def _check_parts(name: str, value: Any) -> None:
-    for part in value or ():
-        if part not in PARTS_OF[name]:
-            raise InputError(f"{name}: unknown key '{part}'.{nearest(str(part), PARTS_OF[name])}")
-
-
-VALUE_CHECKS: tuple[tuple[Collection[str], Callable[[str, Any], None]], ...] = (
-    (WHOLE_NUMBERS, _check_whole_number),
-    (BOOLEANS, _check_boolean),
-    (CHOICES, _check_choice),
-    (INTERVALS, check_interval),
-    (MAPPINGS, _check_mapping),
-    (PARTS_OF, _check_parts),
-)
+def _check_by_defaults(config: Any) -> None:
+    """Refuse values of RecBole's models, which declare nothing, that are of another kind than RecBole's default."""
+    declaration = getattr(getattr(config, "model_class", None), "parameter_class", None)
+    declared = defaults(declaration) if declaration else {}
+    by_default = getattr(config, "internal_config_dict", {})
+    for name, value in getattr(config, "external_config_dict", {}).items():
+        if name in by_default and name not in SETTING_TABLE and name not in declared:
+            kind = kind_of_default(name, by_default[name])
+            if kind is not None:
+                kind.check(name, value)
 
 
 def _check_loss_type(config: Any) -> None:
@@ -161,8 +87,27 @@ def _check_direction(config: Any) -> None:
         )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _check_transform(config: Any) -> None:
+    """Refuse a transform of histories where there are none, or nothing says how."""
+    transform, kind = config["transform"], getattr(config["MODEL_TYPE"], "name", None)
+    if transform is not None and kind is not None and kind != "SEQUENTIAL":
+        raise InputError(f"transform is {transform!r}: it is for models of histories; leave it out")
+    read = READ_BY_TRANSFORM.get(transform)
+    if read is not None and config[read] is None:
+        raise InputError(f"transform is {transform!r} and {read} has no value: set it to a share, such as 0.2")
+
+
+def _check_aliases(config: Any) -> None:
+    """Refuse columns that are to share ids with others and are not loaded."""
+    if not isinstance(config["load_col"], dict):
+        return
+    loaded = {name for names in config["load_col"].values() for name in as_list(names)}
+    for name in ("user", "item", "entity", "relation"):
+        for column in as_list(config[f"alias_of_{name}_id"]):
+            if column not in loaded:
+                raise InputError(
+                    f"alias_of_{name}_id: '{column}' is not in load_col: add it there.{nearest(column, loaded)}"
+                )
 
 
 def _check_valid_metric(valid_metric: str, metrics: Sequence[str], topk: Sequence[int]) -> None:

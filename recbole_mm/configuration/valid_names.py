@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, near, nearest
 from recbole_mm.recbole_bridge.model_sources import entries
 from recbole_mm.recbole_bridge.models import inherited, registered_names
 from recbole_mm.recbole_bridge.own_names import MODELS
@@ -31,6 +31,8 @@ EXTRA_KEYS = frozenset(
 PLACE = frozenset(
     ("checkpoint_dir", "data_path", "threads", "device", "use_gpu", "gpu_id", "show_progress", "state", "eval_memory")
 ) | {"model_source"}  # a model's file may be moved
+
+NEAREST = 5  # names that a message about an unknown model has
 
 # A name in quotes after `config[`, after `config.get(`, or before `in config`; so too for final_config_dict.
 READ_KEY = re.compile(
@@ -76,13 +78,12 @@ def check_model(name: str) -> None:
     Raises
     ------
     InputError
-        Unknown name; the message has the nearest one or, where none is near, all of them.
+        Unknown name; the message has the nearest ones.
     """
     names = {*model_names(), *registered_names()}
     if name not in names and name not in (installed := entries()):
-        names.update(installed)
-        hint = nearest(name, names) or f" The models are {', '.join(sorted(names, key=str.lower))}."
-        raise InputError(f"unknown model '{name}'.{hint}")
+        close = ", ".join(near(name, sorted({*names, *installed}), NEAREST))
+        raise InputError(f"unknown model '{name}'; the nearest are {close} (recbole-mm models lists all)")
 
 
 def known_keys(model_class: type) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, nearest, number_of
 from recbole_mm.conversion import values
 from recbole_mm.conversion.source import FeatureFile
 from recbole_mm.data.folder import DatasetFolder
@@ -62,7 +62,8 @@ def look(modality: str, file: Path) -> FeatureFile:
         ids = _read_ids(beside)
         if len(ids) != n_rows:
             raise InputError(
-                f"{file} has {n_rows} rows but {beside} has {len(ids)} ids: write one a line, in the order of the rows"
+                f"{file} has {number_of(n_rows, 'row')} but {beside} has {number_of(len(ids), 'id')}: "
+                "write one a line, in the order of the rows"
             )
     return FeatureFile(modality, file, n_rows, matrix.dim, matrix.read, own, ids)
 
@@ -116,8 +117,8 @@ def number_rows(feature: FeatureFile, items: Collection[str], numbered_from: Seq
         beyond = low if low < min(numbered_from) else high
         counted = " or ".join(map(str, numbered_from))
         raise InputError(
-            f"{feature.file} has {count} rows, but item id '{beyond}' occurs, and row i is taken for item i (from "
-            f"{counted}): give it a row for every item, or {cure}"
+            f"{feature.file} has {number_of(count, 'row')}, but item id '{beyond}' occurs, and row i is taken for item "
+            f"i (from {counted}): give it a row for every item, or {cure}"
         )
     if len(firsts) > 1:
         raise InputError(

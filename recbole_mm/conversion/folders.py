@@ -7,30 +7,25 @@ from pathlib import Path
 from recbole_mm.base.errors import InputError
 
 
-def some_files(folder: Path, *patterns: str) -> list[Path]:
-    """Return the files of any of the patterns, case ignored, in the order of their names.
+def only_file(folder: Path, pattern: str) -> Path:
+    """Return the one file of a pattern, case ignored.
 
     Raises
     ------
     InputError
-        There is no such folder, or no such file in it.
+        There is no such folder, or no such file in it, or more than one.
     """
-    if found := files_in(folder, *patterns):
-        return found
-    there = ", ".join(path.name for path in files_in(folder, "*")[:8]) or "nothing"
-    raise InputError(f"{folder}: no {' or '.join(patterns)}; the folder has {there}")
-
-
-def only_file(folder: Path, pattern: str) -> Path:
-    """Return the one file of a pattern; none or several are an `InputError`."""
-    found = some_files(folder, pattern)
+    found = files_in(folder, pattern)
+    if not found:
+        there = ", ".join(path.name for path in files_in(folder, "*")[:8]) or "nothing"
+        raise InputError(f"{folder}: no {pattern}; the folder has {there}")
     if len(found) > 1:
         raise InputError(f"{folder}: {pattern} is {', '.join(path.name for path in found)}: leave one of them there")
     return found[0]
 
 
 def files_in(folder: Path, *patterns: str) -> list[Path]:
-    """Return the files of any of the patterns, maybe none; `InputError` if there is no such folder."""
+    """Return the files of any of the patterns, maybe none, by name; `InputError` if there is no such folder."""
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {problem}: give the folder that holds the data")

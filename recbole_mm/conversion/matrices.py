@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.conversion.feature_files import look_all
-from recbole_mm.conversion.folders import files_in, some_files
+from recbole_mm.conversion.folders import files_in
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.sparse import read_matrix
 from recbole_mm.data.folder import SPLIT_NAMES
@@ -35,7 +35,7 @@ def read(folder: Path) -> Source:
     forms = sorted((pickled, _JSON), key=found, reverse=True)
     names = forms[0]  # MMSSL has json files and one matrix
     files = {part: _only(folder, part, names[part]) for part in SPLIT_NAMES}
-    features = look_all(some_files(folder, "*_feat.npy"))
+    features = look_all(files_in(folder, "*_feat.npy"))
     pairs: dict[str, NumberPairs] = {}
     for part, file in files.items():
         if names is _JSON:
@@ -58,7 +58,10 @@ def _only(folder: Path, part: str, names: tuple[str, ...]) -> Path:
 def _check_items(file: Path, items: int, features: list[FeatureFile]) -> None:
     for feature in features:
         if feature.ids is None and feature.n_rows != items:
-            raise InputError(f"{feature.file} has {feature.n_rows} rows but {file} has {items} columns, an item each")
+            raise InputError(
+                f"{feature.file} has {number_of(feature.n_rows, 'row')} but {file} has {number_of(items, 'column')}, "
+                "an item each"
+            )
 
 
 def _batches(pairs: dict[str, NumberPairs]) -> Stream:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.conversion.feature_files import look_all
-from recbole_mm.conversion.folders import files_in, only_file, some_files
+from recbole_mm.conversion.folders import files_in, only_file
 from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column
 from recbole_mm.conversion.source import Source
 from recbole_mm.conversion.values import Times, ids
@@ -26,7 +26,7 @@ def read(folder: Path) -> Source:
     }
     prefix = file.stem[: file.stem.lower().index("pairs")]
     titles = _titles(only_file(folder, "*title*.csv")) if files_in(folder, "*title*.csv") else {}
-    features = look_all(some_files(folder, "*.npy"), prefix)
+    features = look_all(files_in(folder, "*.npy"), prefix)
     interactions = (("", batch) for batch in checked_batches(file, fields))
     return Source(file, list(fields), interactions, False, features, titles, numbered_from=(0, 1))
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole_mm.conversion.feature_files import look_all
-from recbole_mm.conversion.folders import only_file, some_files
+from recbole_mm.conversion.folders import files_in, only_file
 from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.conversion.source import Source, Stream
 from recbole_mm.conversion.values import Times, ids, labels, numbers
@@ -28,7 +28,7 @@ def read(folder: Path) -> Source:
         if has_column(names, usual):
             fields[field] = (find_column(file, names, usual, ""), check)
     split = has_column(names, ("x_label",))
-    features = look_all(some_files(folder, "*_feat.npy"))
+    features = look_all(files_in(folder, "*_feat.npy"))
     if not split:
         return Source(file, list(fields), (("", batch) for batch in checked_batches(file, fields)), False, features)
     labelled = {**fields, "x_label": (find_column(file, names, ("x_label",), ""), labels)}

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import yaml
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.conversion.feature_files import number_rows
 from recbole_mm.conversion.source import FIELDS, FeatureFile, Source
 
@@ -108,7 +108,7 @@ def _with_ids(source: Source, occurring: Sequence[str]) -> tuple[list[FeatureFil
     numbered = [feature for feature in source.features if feature.ids is None]
     for feature in numbered:
         if feature.n_rows != numbered[0].n_rows:
-            both = f"{feature.file} has {feature.n_rows} rows but {numbered[0].file} {numbered[0].n_rows}"
+            both = f"{feature.file} has {number_of(feature.n_rows, 'row')} but {numbered[0].file} {numbered[0].n_rows}"
             raise InputError(f"{both}: where row i is item i they must have the same; else put .ids files beside them")
     for feature in source.features:
         ids = feature.ids

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.errors import InputError, nearest, number_of
 from recbole_mm.data import ml100k
 from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.data.folder import DatasetFolder, errors_named
@@ -144,7 +144,10 @@ def _read_matrix(file: Path, spec: Mapping[str, Any], folder: DatasetFolder) -> 
             f"lines, or a file with one item id a line: {{file: {file.name}, ids: {file.stem}.ids}}."
         )
     if len(ids) != matrix.n_rows:
-        raise InputError(f"{file} has {matrix.n_rows} rows but {source} has {len(ids)} items; row i belongs to item i.")
+        raise InputError(
+            f"{file} has {number_of(matrix.n_rows, 'row')} but {source} has {number_of(len(ids), 'item')}; "
+            "row i belongs to item i."
+        )
     return FeatureTable(str(file), ids, matrix.dim, matrix.read)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +18,8 @@ SETTINGS = {"RAY_AIR_NEW_OUTPUT": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 # Off: addresses that other machines reach, whatever the operating system; Ray reads it when it is imported.
 ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
-TIMEOUT = 10  # seconds
+TIMEOUT = 10  # seconds for a connection
+ANSWER = 60  # seconds for a cluster to let a process join
 
 
 @contextmanager
@@ -80,10 +83,22 @@ def _start(address: str) -> None:
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if host and port.isdecimal():  # Ray waits for minutes for a cluster that is not there
             socket.create_connection((host, int(port)), TIMEOUT).close()
+            _check_answer(address)
         ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"--address={address}: there is no Ray cluster that can be joined ({reason})") from error
+
+
+def _check_answer(address: str) -> None:
+    """Join a cluster in a process that can be ended: Ray goes on waiting for what listens there and is no cluster."""
+    join = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
+    try:
+        subprocess.run(  # noqa: S603 (Python, with a text in quotes)
+            [sys.executable, "-c", join], timeout=ANSWER, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"nothing there answers as a Ray cluster within {ANSWER} seconds") from error
 
 
 def room(cpus: float, gpus: float, options: str) -> float:

@@ -7,10 +7,12 @@ mapping of plain values in the file, and RecBole's `Config` again once it is rea
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ ADMITTED = {
 }
 
 
-def save(state: Mapping[str, Any], file: str | os.PathLike[str], pickle_protocol: int = 2) -> None:
+def save(state: Mapping[str, Any], file: str | os.PathLike[str] | BytesIO, pickle_protocol: int = 2) -> None:
     """Replace a checkpoint in one step: a run that is killed while it saves leaves the one before.
 
     Parameters
@@ -49,17 +51,32 @@ def save(state: Mapping[str, Any], file: str | os.PathLike[str], pickle_protocol
     state : mapping
         As RecBole's trainer makes it. Beside it the file gets `recbole_mm`: what the data are (ids, split, features),
         and the versions of all libraries.
-    file : path
+    file : path or BytesIO
+        Into the latter it is only written.
     pickle_protocol : int
         Not used: torch's weights-only reader knows its own protocol alone.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written. (torch's own writer of files says RuntimeError to a full disk.)
     """
     config = state.get("config")
     if isinstance(config, Config):
         identity = config.__dict__.get("identity")
-        about = {"environment": environment(), "data": identity.state() if identity else None}
+        about = {"environment": _environment(torch.get_num_threads()), "data": identity.state() if identity else None}
         state = {**state, "config": _plain_config(config), "recbole_mm": about}
-    with replaced(Path(file)) as partial:
-        torch.save(own_models.loadable(state), str(partial))
+    content = file if isinstance(file, BytesIO) else BytesIO()
+    torch.save(own_models.loadable(state), content)
+    if not isinstance(file, BytesIO):
+        with replaced(Path(file)) as partial:
+            partial.write_bytes(content.getbuffer())
+
+
+@functools.cache
+def _environment(threads: int) -> dict[str, str | int]:
+    """Return what a checkpoint is made with; looking up the versions takes as long as saving a small model."""
+    return environment()
 
 
 def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> Any:
@@ -68,28 +85,70 @@ def load_checkpoint(file: str | os.PathLike[str], map_location: Any = None) -> A
     Raises
     ------
     InputError
-        A file that is damaged, or no checkpoint of the pack.
-    pickle.UnpicklingError
-        It holds anything but tensors, plain values and arrays.
+        A file that is damaged, no checkpoint of the pack, or that holds anything but tensors, plain values and arrays:
+        the last is never unpickled.
     """
     _check_sums(file)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(os.fspath(file))
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{file}: not a checkpoint of RecBole ({error}).") from None
     except pickle.UnpicklingError as error:
-        raise _foreign(file, str(error)) from None
+        raise _foreign(file, _line(error)) from None
+    except Exception as error:  # broken bytes fail in many ways
+        raise InputError(f"{file}: not a checkpoint of RecBole ({_line(error)})") from None
     if any(name.startswith("recbole.config.") for name in names):
         raise _foreign(file, "it holds RecBole's own Config")
+    if strange := sorted(set(names) - ADMITTED):
+        raise InputError(
+            f"{file}: it asks for {', '.join(strange[:3])}, which could run code, and was not opened: a checkpoint of "
+            "the pack holds tensors, plain values and arrays alone. Take one that you or somebody you trust has trained"
+        )
     allowed: list[Any] = [(_found(name), name) for name in names if name in ADMITTED]
     if "numpy.dtype" in names:  # what it makes are of classes of their own, which no name in the file gives away
         allowed += {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "b1", "O")}
     with torch.serialization.safe_globals(allowed):  # process-wide while it lasts, and only ever additional
-        state: Any = torch.load(file, map_location=map_location, weights_only=True)
+        try:
+            state: Any = torch.load(file, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError:  # whose text advises to turn the check off
+            raise InputError(f"{file}: torch's weights-only check refuses it: not a checkpoint of RecBole") from None
     if isinstance(state, dict) and isinstance(state.get("config"), dict):
-        state["config"] = _config(state["config"])
-        state["config"].expected = (state.get("recbole_mm") or {}).get("data")
+        try:
+            state["config"] = _config(state["config"])
+            state["config"].expected = (state.get("recbole_mm") or {}).get("data")
+        except InputError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InputError(f"{file}: its settings are not those of a run ({_line(error)})") from None
     return state
+
+
+def load_trained(file: str | os.PathLike[str], map_location: Any = None, also: Collection[str] = ()) -> dict[str, Any]:
+    """Read a checkpoint as `load_checkpoint` does, and check that it is that of a run.
+
+    Parameters
+    ----------
+    file : path
+    map_location : device, optional
+        As of `torch.load`.
+    also : collection of str
+        What it needs beside its settings and weights.
+
+    Raises
+    ------
+    InputError
+        As `load_checkpoint`, or something is missing.
+    """
+    state = load_checkpoint(file, map_location)
+    if not isinstance(state, dict) or not isinstance(state.get("config"), Config):
+        raise InputError(f"{file}: it holds no settings of a run: not a checkpoint of RecBole")
+    if missing := [name for name in ("state_dict", *also) if state.get(name) is None]:
+        raise InputError(
+            f"{file}: {' and '.join(missing)} of the training are not there: take the file as the run has left it"
+        )
+    return state
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _foreign(file: str | os.PathLike[str], why: str) -> InputError:
@@ -106,8 +165,10 @@ def _check_sums(file: str | os.PathLike[str]) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{file}: not a checkpoint of RecBole, or damaged ({error}).") from None
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # of zipfile, of zlib, of struct
+        raise InputError(f"{file}: not a checkpoint of RecBole, or damaged ({_line(error)})") from None
     if damaged is not None:
         raise InputError(f"{file}: damaged: {damaged} does not have the content that was written. Take another copy.")
 

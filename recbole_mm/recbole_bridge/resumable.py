@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from logging import getLogger
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from recbole.trainer import Trainer
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.base.randomness import random_states, restore
 
 AnyTrainer: Any = Trainer if TYPE_CHECKING else object  # what a mixin stands in front of
@@ -27,7 +29,8 @@ class Resumable(AnyTrainer):
     def extra_state(self) -> dict[str, Any]:
         """Return what the checkpoint holds beyond RecBole's: plain values and tensors."""
         return {
-            "best_valid_result": self._valid_result,  # RecBole saves the best epoch before it says that it is the best
+            # RecBole saves the best epoch before it notes what its metrics are.
+            "best_valid_result": self.best_valid_result if self.cur_step else self._valid_result,
             "random_states": random_states(),
             "loaders": [generator.get_state() for generator in self._generators()],
         }
@@ -57,6 +60,8 @@ class Resumable(AnyTrainer):
 
     def _save_checkpoint(self, epoch: int, *args: Any, **kwargs: Any) -> None:
         if epoch < 0:  # RecBole's number for a run that has no epoch left to train
+            if self.start_epoch and Path(self.saved_model_file).is_file():
+                return  # it holds the best epoch, which the last one, whose weights these are, need not be
             epoch = self.start_epoch - 1
         other, extra = self.model.other_parameter, self.extra_state()
         self.model.other_parameter = lambda: other() | {"trainer_state": extra}
@@ -69,5 +74,9 @@ class Resumable(AnyTrainer):
         self.model.trainer_state = None
         super().resume_checkpoint(resume_file)
         self._resumed = self.model.trainer_state
+        if self.cur_step > self.stopping_step:
+            self.epochs: int = min(self.epochs, self.start_epoch)  # it had stopped early
         if self._resumed is None:
             getLogger().warning(f"{resume_file} holds no random states: training on from it is not exact")
+        elif missing := sorted({"best_valid_result", "random_states", "loaders"} - set(self._resumed)):
+            raise InputError(f"{resume_file}: {' and '.join(missing)} of the training are not there: train again")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from recbole_mm.recbole_bridge import children, own_models, stack
+from recbole_mm.recbole_bridge import children, own_models, side_files, stack
 from recbole_mm.recbole_bridge.applying import Patch, patch_attributes, patch_modules
 
 GENERAL, SEQUENTIAL = "recbole.model.general_recommender", "recbole.model.sequential_recommender"
@@ -77,6 +77,7 @@ def modules() -> tuple[Patch, ...]:
         Patch((TRAINER,), own_models.lightgbm_epochs, "LightGBM fits the same trees in each of 300 epochs"),
         Patch((f"{KNOWLEDGE}.kgat",), own_models.kgat_graph, "arguments of dgl are gone: TypeError", "dgl 1.0"),
         Patch((f"{SEQUENTIAL}.ksr",), own_models.ksr_relations, "64-bit vectors meet 32-bit weights: RuntimeError"),
+        Patch(("recbole.utils.logger",), side_files.log_where_possible, "no run where ./log cannot be written"),
     )  # fmt: skip
 
 
@@ -144,6 +145,8 @@ def attributes() -> tuple[Patch, ...]:
               "the last layer is computed where nobody reads it; the same up to rounding and dropout's draws, faster"),
         Patch((f"{RECOMMENDERS}:SequentialRecommender.gather_indexes",), last_layer.read_where_asked,
               "the other half of that"),
+        Patch((f"{TRAINER}:get_tensorboard",), side_files.events_where_possible,
+              "no run where ./log_tensorboard cannot be written"),
         Patch((f"{TRAINER}:optim",), engine.fused_adam, "the same Adam in one kernel"),
         Patch(
             tuple(f"{RECOMMENDERS}:{kind}Recommender.__init__"

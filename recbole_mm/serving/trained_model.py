@@ -113,7 +113,7 @@ def checkpoint_file(place: Path) -> Path:
         return place
     if not place.is_dir():
         raise InputError(f"{place}: no such checkpoint or folder")
-    found = sorted(file for file in place.glob("*.pth") if not file.name.startswith("last"))
+    found = sorted(place.glob("*.pth"))
     if len(found) != 1:
         told = f"{len(found)} checkpoints, name one of them" if found else "no checkpoint (.pth)"
         raise InputError(f"{place}: {told}")
@@ -129,7 +129,7 @@ def trained_model(place: Path, device: str = "") -> TrainedModel:
         A file that cannot be read, data that are not those of the checkpoint, or a model without a ranking.
     """
     file = checkpoint_file(place)
-    state = checkpoint.load_checkpoint(file, map_location="cpu" if device == "cpu" else None)
+    state = checkpoint.load_trained(file, map_location="cpu" if device == "cpu" else None)
     config = state["config"]
     if device:
         config["device"] = torch.device(device)

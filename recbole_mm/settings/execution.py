@@ -13,10 +13,14 @@ from recbole_mm.settings.parameters import parameter, read_config
 class Engine:
     """Settings that every model has and that leave its results alone, up to rounding and `neighbour_search`."""
 
-    threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0)
+    threads: int = parameter(0, "threads of torch on a CPU; 0 is torch's own number", low=0, high=1024)
     eval_memory: int = parameter(256, "MiB that the scores of one batch of an evaluation may take", low=1)
     join_features: bool = parameter(True, "put the columns of .user and .item files into the batches")
     neighbour_search: str = parameter("exact", "how neighbours in the features are found", choices=("exact", "faiss"))
+    last_state_every: float = parameter(
+        60.0, "seconds between two writes of a training's last state, from which --resume goes on; 0: every epoch",
+        low=0,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.settings.value_kinds import MOST_WHOLE
 
 P = TypeVar("P")
 
@@ -115,6 +116,8 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -
             f"{nearest(str(value), rule['choices'])}"
         )
     low, high = (None, None) if kind is str else (rule["low"], rule["high"])
+    if kind is int and high is None and value > MOST_WHOLE:
+        low, high = None, MOST_WHOLE
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         either = f"at least {low}" if high is None else f"at most {high}"
         limits = either if low is None or high is None else f"between {low} and {high}"
@@ -135,3 +138,22 @@ def _checked_each(field: dataclasses.Field[Any], kind: Any, value: Any, where: s
 
 def _article(kind: type) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
+
+
+def told_parameters(declaration: type) -> list[tuple[str, str, str, str]]:
+    """Return of every parameter of a declaration its name, what it may be, its default and its meaning, as text."""
+    hints = typing.get_type_hints(declaration)
+    told = []
+    for field in dataclasses.fields(declaration):
+        rule, kind = field.metadata, hints[field.name]
+        each = typing.get_args(kind)[-1] if typing.get_origin(kind) in (dict, list) else kind
+        words = [", ".join(rule["choices"])] if rule["choices"] is not None else []
+        if typing.get_origin(each) is types.UnionType:
+            words, each = [f"{words[0]}, or a whole number"], int
+        elif not words:
+            words = [_article(each)]
+        limits = [f"from {rule['low']}"] if rule["low"] is not None else []
+        limits += [f"to {rule['high']}"] if rule["high"] is not None else []
+        lists = {dict: "by modality: ", list: "a list of: "}.get(typing.get_origin(kind), "")
+        told.append((field.name, " ".join([lists + words[0], *limits]), repr(_default(field)), rule["meaning"]))
+    return told

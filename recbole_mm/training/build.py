@@ -114,13 +114,27 @@ def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, 
     InputError
         A file that cannot be read, or data that are not those of the checkpoint.
     """
-    state = checkpoint.load_checkpoint(file, map_location=None if torch.cuda.is_available() else "cpu")
+    state = checkpoint.load_trained(file, map_location=None if torch.cuda.is_available() else "cpu")
     config = state["config"]
     init_seed(config["seed"], config["reproducibility"])
     init_logger(config)
     dataset = load_dataset(config)
     loaders = split_dataset(config, dataset)
     model = build_model(config, loaders[0])
-    model.load_state_dict(state["state_dict"])
-    model.load_other_parameter(state.get("other_parameter"))
+    with weights_that_fit(file):
+        model.load_state_dict(state["state_dict"])
+        model.load_other_parameter(state.get("other_parameter"))
     return config, model, dataset, *loaders
+
+
+@contextmanager
+def weights_that_fit(file: str | os.PathLike[str]) -> Iterator[None]:
+    """Say in one line what a model, or its optimizer, cannot take of a checkpoint."""
+    try:
+        yield
+    except (InputError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file}: it does not fit the model that its settings and the data make: {' '.join(str(error).split())}"
+        ) from error

@@ -101,12 +101,18 @@ def refuse_nan(scores: torch.Tensor, model_name: str) -> None:
     InputError
         How many of how many scores are unusable, and where to look.
     """
-    if scores.numel() and not scores.max() < math.inf:  # the maximum of anything with NaN is NaN
-        n_bad = int((torch.isnan(scores) | (scores == math.inf)).sum())
+    if n_bad := unusable(scores):
         raise InputError(
             f"{model_name}: {n_bad} of {scores.numel()} scores are NaN or infinite: "
             "lower learning_rate, and look for NaN or huge values in the features"
         )
+
+
+def unusable(scores: torch.Tensor) -> int:
+    """Return how many scores are NaN or +inf."""
+    if not scores.numel() or scores.max() < math.inf:  # the maximum of anything with NaN is NaN
+        return 0
+    return int((torch.isnan(scores) | (scores == math.inf)).sum())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -18,34 +18,28 @@ from recbole.utils import init_logger, init_seed
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
 from recbole_mm.configuration.request import Request, configure
-from recbole_mm.configuration.resuming import configure_resumed
+from recbole_mm.configuration.resuming import BEST, Resumption, configure_resumed
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training import data_checks
-from recbole_mm.training.build import build_model, build_trainer, held_out, load_dataset, split_dataset
+from recbole_mm.training import build, data_checks
 from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, resultant_lengths, warning
 from recbole_mm.training.groups import Groups
-from recbole_mm.training.history import read_history
-from recbole_mm.training.result_files import write_result, write_users
+from recbole_mm.training.interrupting import Interrupted, ended_by_sigterm
+from recbole_mm.training.result_files import USERS_FILE, write_result, write_users
+from recbole_mm.training.run_files import RunFiles
 from recbole_mm.training.run_record import about_run, progress_of_run
 from recbole_mm.training.run_screen import groups_table, metrics_table
-
-
-class Interrupted(Exception):
-    """Training was interrupted from the keyboard; `checkpoint` is the best one so far, or None."""
-
-    def __init__(self, checkpoint: Path | None, epochs: int) -> None:
-        super().__init__(f"interrupted after {epochs} epochs")
-        self.checkpoint = checkpoint
+from recbole_mm.training.state_keeper import StateKeeper
 
 
 def run(request: Request, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
     """Train, validate and test one model; leave checkpoint, result.json and curve.png in a folder of its own.
 
     Where the request wants no test, the loader of the test split is dropped, and result.json is all that is left.
+    Until it has ended, a run also keeps its last state: see `recbole_mm.training.state_keeper`.
 
     Parameters
     ----------
@@ -62,91 +56,123 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     Raises
     ------
     InputError
-        Data or settings that cannot be used, before training.
+        Data or settings that cannot be used, before training; a training that diverged; folders that take no file.
     Interrupted
-        At Ctrl-C during training.
+        At Ctrl-C and at SIGTERM, during training and during the test.
     """
-    config = configure_resumed(request) if request.resume else configure(request)
-    folder = Path(request.resume).parent if request.resume else _new_folder(config)
+    resumed = configure_resumed(request) if request.resume else None
+    config = resumed.config if resumed else configure(request)
+    folder = resumed.best.parent if resumed else _new_folder(config)
     config["checkpoint_dir"] = str(folder)
     start = perf_counter()
-    with folder_lock(folder), _logged(config), computing(read_config(Engine, config)):
-        return _train_and_test(config, request, folder, start, say)
+    engine = read_config(Engine, config)
+    with _alone(folder), _logged(config), computing(engine), ended_by_sigterm():
+        init_seed(config["seed"], config["reproducibility"])
+        try:
+            trainer, loaders = _prepare(config, request, resumed)
+        except InputError:
+            if not resumed:
+                shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
+            raise
+        best = resumed.best if resumed else folder / f"{config['model']}{BEST}"
+        keeper = StateKeeper(RunFiles(folder), best, engine.last_state_every, resumed.epoch if resumed else -1)
+        trainer.saved_model_file = str(best)
+        if request.tested:
+            trainer.keeper = keeper
+        return _train_and_test(config, trainer, loaders, keeper, start=start, say=say)
 
 
 def _train_and_test(
-    config: Config, request: Request, folder: Path, start: float, say: Callable[[str], object]
+    config: Config, trainer: Any, loaders: Any, keeper: StateKeeper, *, start: float, say: Callable[[str], object]
 ) -> dict[str, Any]:
-    init_seed(config["seed"], config["reproducibility"])
-    try:
-        trainer, loaders = _prepare(config, request, folder)
-    except InputError:
-        if not request.resume:
-            shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
-        raise
-    dataset = loaders[0]._dataset
-    about = about_run(config, trainer, dataset, folder)
+    """Train and test, and keep in result.json what has been found so far."""
+    files, dataset = keeper.files, loaders[0]._dataset
+    about = about_run(config, trainer, dataset, files.folder)
 
-    def write(**outcome: Any) -> dict[str, Any]:
+    def write(**outcome: Any) -> tuple[dict[str, Any], Path | None]:
         result = {**outcome, **about, **progress_of_run(config, trainer)}
-        write_result(folder, result)
-        return result
+        return result, files.write("result.json", lambda path: write_result(path.parent, result))
 
     trainer.after_epoch = lambda: write(status="running")
     say(_summary(config, dataset))
     try:
-        trainer.fit(loaders[0], loaders[1], saved=request.tested, show_progress=False)
-    except KeyboardInterrupt:
-        checkpoint = Path(trainer.saved_model_file)
+        found = _found(config, trainer, loaders, keeper)
+    except KeyboardInterrupt as stop:
+        keeper.write_last()
         write(status="interrupted")
-        raise Interrupted(checkpoint if checkpoint.is_file() else None, len(trainer.history)) from None
-    if not request.tested:
-        valid = trainer.best_valid_result or trainer.evaluate(loaders[1], load_best_model=False)
-        return write(status="finished", seconds=perf_counter() - start, valid=dict(valid))
-    test = trainer.evaluate(loaders[2], load_best_model=True, show_progress=False)
-    write_users(folder, dataset, trainer.by_user)
-    by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
-    valid = trainer.best_valid_result
-    if not valid:
-        valid = trainer.evaluate(loaders[1], load_best_model=False)
-        by_group["valid_groups"] = trainer.groups
-    parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(*loaders[1:])}
-    lengths = resultant_lengths(trainer.model) if isinstance(trainer.model, torch.nn.Module) else {}
-    if degenerate := degenerate_parts(lengths):
-        logging.getLogger().warning(warning(config["model"], degenerate))
-    result = write(status="finished", seconds=perf_counter() - start, resultant_length=lengths, **parts, **by_group)
-    if trainer.history:
-        plot_curve(folder, trainer.history, config["valid_metric"])
-    digits = config["metric_decimal_place"]
-    say(metrics_table(valid, test, digits))
-    if by_group["test_groups"]:
-        say(groups_table(by_group["test_groups"], config["valid_metric"], digits))
-    say(f"checkpoint, result.json and curve.png are in {folder}")
+        raise Interrupted(keeper.resumable(), len(trainer.history), stop) from None
+    except Exception as error:
+        keeper.write_last()
+        write(status="failed", error=f"{type(error).__name__}: {error}")
+        raise
+    result, file = write(status="finished", seconds=perf_counter() - start, **found)
+    if file is not None:
+        keeper.forget_last()
+    if loaders[2] is not None:
+        _report(config, result, files, say)
     return result
 
 
-def _prepare(config: Config, request: Request, folder: Path) -> tuple[Any, tuple[Any, Any, Any]]:
+def _found(config: Config, trainer: Any, loaders: Any, keeper: StateKeeper) -> dict[str, Any]:
+    """Train, and return what validation and test have found."""
+    train_data, valid_data, test_data = loaders
+    trainer.fit(train_data, valid_data, saved=test_data is not None, show_progress=False)
+    if test_data is None:
+        return {"valid": dict(trainer.best_valid_result or trainer.evaluate(valid_data, load_best_model=False))}
+    keeper.check_best()
+    if keeper.best_file.is_file():  # a model that keeps no state by itself has its own
+        trainer.saved_model_file = str(keeper.best_file)
+    test = trainer.evaluate(test_data, load_best_model=True, show_progress=False)
+    keeper.files.write(USERS_FILE, lambda path: write_users(path.parent, train_data._dataset, trainer.by_user))
+    by_group = {"test_groups": trainer.groups, "valid_groups": _groups_of_the_best(trainer.history)}
+    valid = trainer.best_valid_result
+    if not valid:
+        valid = trainer.evaluate(valid_data, load_best_model=False)
+        by_group["valid_groups"] = trainer.groups
+    lengths = resultant_lengths(trainer.model) if isinstance(trainer.model, torch.nn.Module) else {}
+    if degenerate := degenerate_parts(lengths):
+        logging.getLogger().warning(warning(config["model"], degenerate))
+    parts = {"valid": dict(valid), "test": dict(test), "held_out": build.held_out(valid_data, test_data)}
+    return {"resultant_length": lengths, **parts, **by_group}
+
+
+def _report(config: Config, result: dict[str, Any], files: RunFiles, say: Callable[[str], object]) -> None:
+    if history := result["history"]:
+        files.write("curve.png", lambda path: plot_curve(path.parent, history, config["valid_metric"]))
+    digits = config["metric_decimal_place"]
+    say(metrics_table(result["valid"], result["test"], digits))
+    if result["test_groups"]:
+        say(groups_table(result["test_groups"], config["valid_metric"], digits))
+    say(f"checkpoint, result.json and curve.png are in {files.folder}")
+    if files.spare is not None and (others := sorted(file.name for file in files.spare.iterdir())):
+        say(f"except {', '.join(others)}, which are in {files.spare}")
+
+
+def _prepare(config: Config, request: Request, resumed: Resumption | None) -> tuple[Any, tuple[Any, Any, Any]]:
     """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
-    dataset = load_dataset(config)
+    dataset = build.load_dataset(config)
     data_checks.check_catalogue(config, dataset)
-    loaders = split_dataset(config, dataset)
+    loaders = build.split_dataset(config, dataset)
     data_checks.check_splits(*loaders)
     if not request.tested:
         loaders = *loaders[:2], None
-    trainer = build_trainer(config, build_model(config, loaders[0]))
-    trainer.saved_model_file = str(folder / f"{config['model']}.pth")
-    if request.resume:
-        _resume(trainer, Path(request.resume))
+    trainer = build.build_trainer(config, build.build_model(config, loaders[0]))
+    if resumed is not None:
+        with build.weights_that_fit(resumed.file):
+            trainer.resume_checkpoint(resumed.file)
     data_checks.check_scores(trainer, loaders[1])
     return trainer, loaders
 
 
-def _resume(trainer: Any, file: Path) -> None:
-    try:
-        trainer.resume_checkpoint(file)
-    except RuntimeError as error:
-        raise InputError(f"--resume={file} does not fit these settings or data: {error}") from error
-    trainer.history = read_history(file.parent)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other commands out of the folder of the run."""
+    with ExitStack() as lock:
+        try:
+            lock.enter_context(folder_lock(folder))
+        except OSError as error:
+            raise InputError(f"{folder}: nothing can be written here ({error.strerror}): copy it elsewhere") from error
+        yield
 
 
 def _groups_of_the_best(history: list[dict[str, Any]]) -> Groups | None:
@@ -170,6 +196,10 @@ def _new_folder(config: Config) -> Path:
             (base / name).mkdir(parents=True)
         except FileExistsError:
             continue
+        except OSError as error:
+            raise InputError(
+                f"{base}: no folder for the run can be made here ({error.strerror}): name another --checkpoint_dir"
+            ) from error
         return base / name
     raise InputError(f"{base}: a thousand runs named {stem} exist; name another checkpoint_dir")
 

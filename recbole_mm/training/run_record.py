@@ -39,6 +39,7 @@ def progress_of_run(config: Config, trainer: Any) -> dict[str, Any]:
         "epochs": len(trainer.history),
         "seconds_per_epoch": statistics.median(seconds) if seconds else None,
         "history": trainer.history,
+        "learning_rates": trainer.learning_rates,
         "checkpoint": str(trainer.saved_model_file),
         "peak_memory_mib": peak_memory(),
     }

@@ -24,10 +24,13 @@ class TreesRunTrainer(AnyTreesTrainer):
         the libraries keep to themselves.
     groups, by_user : None
         Trees are evaluated by value metrics, over all interactions alike.
+    keeper : object
+        Not used: they are trained all at once.
     """
 
     groups: Groups | None = None
     by_user: Any = None
+    learning_rates: dict[int, float] | None = None  # they have none
 
     def __init__(self, config: Any, model: Any) -> None:
         super().__init__(config, model)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from recbole_mm.base.errors import number_of
 from recbole_mm.base.metrics import sign
 from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.results import numbered, status_of
@@ -79,7 +80,9 @@ def table(trials: Sequence[Any], total: int, metric: str) -> str:
     rows.sort(key=lambda row: (row[1] != "running", math.inf if row[3] is None else -better * row[3]))
     ended = sum(one.is_finished() for one in trials)
     best = max((better * row[3] for row in rows if row[3] is not None), default=None)
-    head = f"{ended} of {total} trials ended" + ("" if best is None else f"; best {metric} {better * best:.4f}")
+    head = f"{ended} of {number_of(total, 'trial')} ended" + (
+        "" if best is None else f"; best {metric} {better * best:.4f}"
+    )
     names = ("trial", "status", "epoch", metric, *(trials[0].config if trials else ()))
     formats = ["g", "", "g", ".4f", *("" for _ in names[4:])]
     texts = [*range(4, len(names))]
@@ -91,7 +94,7 @@ def ending(trial: Any, number: int, total: int, metric: str) -> str:
     score, epochs = best_score(trial, metric), (trial.last_result or {}).get("epoch", 0)
     values = ", ".join(f"{name} {shown(value)}" for name, value in trial.config.items())
     found = "" if score is None else f", {metric} {score:.4f}"
-    return f"trial {number} of {total} {status_of(trial)} after {epochs} epochs{found}: {values}"
+    return f"trial {number} of {total} {status_of(trial)} after {number_of(epochs, 'epoch')}{found}: {values}"
 
 
 def best_score(trial: Any, metric: str) -> float | None:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from recbole_mm.base.errors import InputError, Unfinished
+from recbole_mm.base.errors import InputError, Unfinished, number_of
 from recbole_mm.base.metrics import sign
 from recbole_mm.base.plain import to_json
 from recbole_mm.configuration.request import Request
@@ -78,7 +78,7 @@ def tune(
         raise InputError(f"{store.address} has a sweep: resume it with --resume, or give another --name")
     shared = load_shared(spec)
     store.write(SPEC, replace(spec, data_hash=data_hash(shared.whole)).to_yaml())
-    say(f"sweep of {spec.model} on {spec.dataset}, {spec.n_trials} trials, in {store.address}")
+    say(f"sweep of {spec.model} on {spec.dataset}, {number_of(spec.n_trials, 'trial')}, in {store.address}")
     start = perf_counter()
     run_trials(spec, shared, store, restore=False, address=address, say=say)
     return _finish(spec, store, perf_counter() - start, say)
@@ -135,7 +135,7 @@ def _report(spec: SweepSpec, found: Sweep, store: Store, say: Line) -> None:
     store.write("sweep.html", sweep_html(found))
     ended, total = sum(trial.status != "running" for trial in found.trials), spec.n_trials
     if ended < len(found.trials) or (len(found.trials) < total and not spec.options.time_budget):
-        raise Unfinished(f"after {ended} of {total} trials", store.address)
+        raise Unfinished(f"after {ended} of {number_of(total, 'trial')}", store.address)
     if found.best is None:
         reason = next((f": {trial.error}" for trial in found.trials if trial.error), "")
         raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")

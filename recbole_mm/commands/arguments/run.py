@@ -17,8 +17,8 @@ def parser() -> Parser:
     )
     add_model_and_dataset(found)
     found.add_argument(
-        "--resume", metavar="CHECKPOINT",
-        help="checkpoint of an interrupted run to resume, with the settings it was trained with",
+        "--resume", metavar="FOLDER",
+        help="folder or checkpoint of a run that goes on from its last state, with its settings",
     )  # fmt: skip
     found.add_argument(
         "--nproc", type=whole, default=1, metavar="N", help="number of processes on this machine, one GPU each "

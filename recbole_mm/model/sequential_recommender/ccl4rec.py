@@ -280,7 +280,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         return ViewSource(history, importance, trust.detach(), worth(importance, trust), space), users
 
     def _users(self, interaction: Any) -> tuple[Tensor, Tensor]:
-        return self(interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]), self.scoring_embeddings()[0]
+        items, logits = self.scoring_embeddings()
+        return self.encode(interaction[self.ITEM_SEQ], items, logits)[0], items
 
     def forward(self, item_seq: Tensor, item_seq_len: Tensor) -> Tensor:
         """Return the users (B, d) of histories (B, L), as RecBole's sequential models do."""
