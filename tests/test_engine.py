@@ -140,7 +140,7 @@ def test_no_setting_has_the_name_of_one_of_recboles() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("threads", -1, "threads must be at least 0, not -1"),
+        ("threads", -1, "threads must be between 0 and 1024, not -1"),
         ("eval_memory", 0, "eval_memory must be at least 1, not 0"),
         ("eval_memory", "much", "eval_memory must be a whole number, not 'much'"),
         ("neighbour_search", "fais", "neighbour_search must be one of exact, faiss, not 'fais'. Did you mean 'faiss'?"),

@@ -285,7 +285,7 @@ def test_a_winner_that_was_stopped_is_trained_as_long_as_it_was(tmp_path: Path) 
 
     assert chosen("stopped")["epochs"] == 6
     assert "epochs" not in chosen("finished")
-    with pytest.raises(Unfinished, match="interrupted after 0 of 1 trials"):
+    with pytest.raises(Unfinished, match="interrupted after 0 of 1 trial"):
         chosen("running")
 
 
