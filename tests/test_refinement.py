@@ -65,7 +65,7 @@ def test_from_images_to_features(images: Path, workplace: Path, capsys: pytest.C
     assert cli.main(["features", "pretrain", "--out=mae", "--side=16", "--patch=4", "--epochs=2", *shared]) == 0
     told = capsys.readouterr().out
     assert "masked autoencoder, epoch 2, loss" in told
-    assert "1 images cannot be read: mae/unreadable.txt" in told
+    assert "1 image cannot be read: mae/unreadable.txt" in told
     assert Path("mae/unreadable.txt").read_text(encoding="utf-8") == "7.png\n"
     assert "plotly" in Path("mae/losses.html").read_text(encoding="utf-8")
     asked = ["--encoder=vit:mae/encoder.safetensors", "--out=refined", "--epochs=1,1", "--local-views=2", "--queue=64"]

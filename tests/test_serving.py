@@ -171,8 +171,8 @@ def test_what_is_asked_for(trained: Any, workplace: Path, capsys: pytest.Capture
     assert cli.main([*words, "--unknown=popular", "--out=lists.jsonl"]) == 0
     told = capsys.readouterr().err
     assert "4 lists, " in told
-    assert "1 unknown users, such as 'nobody', got popular items" in told
-    assert "1 unknown items in --items, such as 'nothing'" in told
+    assert "1 unknown user, such as 'nobody', got popular items" in told
+    assert "1 unknown item in --items, such as 'nothing'" in told
     rows = [json.loads(line) for line in Path("lists.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["user_id"] for row in rows] == [*users, "nobody"]
     counts = pd.Series([item for items in seen.values() for item in items]).value_counts()

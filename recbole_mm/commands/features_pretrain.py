@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import torch
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.refinement.pretrain import PretrainSettings, pretrain
@@ -31,7 +32,8 @@ def main(arguments: Arguments, say: Say) -> int:
         say(GOES_ON)
         return 130
     told(training, say)
-    say(f"next: recbole-mm features refine --encoder=vit:{training.out / ENCODER} --images={known.images} --out=FOLDER")
+    options = [f"--encoder=vit:{training.out / ENCODER}", f"--images={known.images}", "--out=FOLDER"]
+    say(f"next: {shlex.join(['recbole-mm', 'features', 'refine', *options])}")
     return 0
 
 
@@ -47,4 +49,4 @@ def told(training: VitTraining, say: Say) -> None:
     last = training.history[-1]
     say(f"{training.out / ENCODER}: {last.stage}, epoch {last.epoch}, loss {last.loss:.4f}; see {training.out / PAGE}")
     if training.unreadable:
-        say(f"  {len(training.unreadable):,} images cannot be read: {training.out / UNREADABLE}")
+        say(f"  {number_of(len(training.unreadable), 'image')} cannot be read: {training.out / UNREADABLE}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from recbole_mm.base.errors import InputError
@@ -30,6 +31,6 @@ def main(arguments: Arguments, say: Say) -> int:
         say(GOES_ON)
         return 130
     told(training, say)
-    of = f"--source={known.images} --encoder=vit:{training.out / ENCODER}"
-    say(f"next: recbole-mm features extract NAME --modality=image {of}")
+    options = ["--modality=image", f"--source={known.images}", f"--encoder=vit:{training.out / ENCODER}"]
+    say(f"next: {shlex.join(['recbole-mm', 'features', 'extract', 'NAME', *options])}")
     return 0

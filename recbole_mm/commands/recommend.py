@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from recbole_mm.base.errors import number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.serving.list_files import check_list_file
@@ -41,16 +42,19 @@ def _named_file(text: str) -> tuple[str, str]:
 
 def summary(told: Recommended, unknown: str, out: str | None) -> Sequence[str]:
     """Return what was recommended and what was not, line by line."""
-    lines = [f"{told.lists:,} lists, {told.rows:,} rows" + (f", in {out}" if out else "")]
+    lines = [f"{number_of(told.lists, 'list')}, {number_of(told.rows, 'row')}" + (f", in {out}" if out else "")]
     if told.unknown_users:
         given = (
             "got popular items" if unknown == "popular" else "got no list; --unknown=popular gives them popular items"
         )
-        lines.append(f"  {len(told.unknown_users):,} unknown users, such as '{told.unknown_users[0]}', {given}")
+        users = number_of(len(told.unknown_users), "unknown user")
+        lines.append(f"  {users}, such as '{told.unknown_users[0]}', {given}")
     if told.without:
-        lines.append(f"  {len(told.without):,} users, such as '{told.without[0]}', for whom no item is left")
+        lines.append(f"  {number_of(len(told.without), 'user')}, such as '{told.without[0]}': no item is left for them")
     if told.unknown_items:
-        lines.append(f"  {len(told.unknown_items):,} unknown items in --items, such as '{told.unknown_items[0]}'")
+        items = number_of(len(told.unknown_items), "unknown item")
+        lines.append(f"  {items} in --items, such as '{told.unknown_items[0]}'")
     if told.unknown_interactions:
-        lines.append(f"  {told.unknown_interactions:,} interactions of --histories are with unknown items: left out")
+        rows = number_of(told.unknown_interactions, "interaction")
+        lines.append(f"  {rows} of --histories with unknown items, left out")
     return lines
