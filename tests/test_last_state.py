@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from model_contract import DATASETS
+from run_folders import result, the_only
 
 from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
@@ -36,17 +36,6 @@ MODELS: dict[str, dict[str, Any]] = {
 def command(model: str, folder: Path, **changes: Any) -> list[str]:
     settings = {"model": model, **COMMON, **MODELS[model], "checkpoint_dir": folder, **changes}
     return ["run", *(f"--{key}={value}" for key, value in settings.items())]
-
-
-def result(folder: Path) -> dict[str, Any]:
-    (file,) = folder.rglob("result.json")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
-
-
-def the_only(folder: Path) -> Path:
-    (found,) = folder.iterdir()
-    return found
 
 
 def epochs(found: dict[str, Any]) -> list[dict[str, Any]]:

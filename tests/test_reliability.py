@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from killed_runs import RUN
 from model_contract import DATASETS
+from run_folders import result, the_only
 
 from recbole_mm.commands import cli
 from recbole_mm.data.cache import cached_arrays
@@ -31,17 +32,6 @@ pytestmark = pytest.mark.slow  # left out by `make quick`
 
 ROOT = DATASETS.parent
 NOBODY = 65534
-
-
-def result(folder: Path) -> dict[str, Any]:
-    (file,) = folder.rglob("result.json")
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
-
-
-def the_only(folder: Path) -> Path:
-    (found,) = folder.iterdir()
-    return found
 
 
 def told(found: dict[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import torch
-
+from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
@@ -25,7 +24,7 @@ def main(arguments: Arguments, say: Say) -> int:
     settings = dataset_yaml(known.dataset, known.data_path)
     features = settings.with_name(f"{known.modality}.npy")  # beside the dataset's files, unless RecBole carries them
     _check(features, known.batch_size, known.overwrite)
-    device = known.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_of(known.device)
     encoder = encoder_of(known.encoder, device, known.download, known.fit or "")
     sources = find_sources(folder, known.source, encoder.endings)
     features.parent.mkdir(parents=True, exist_ok=True)

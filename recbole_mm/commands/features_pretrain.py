@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import torch
-
+from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
@@ -38,10 +37,6 @@ def main(arguments: Arguments, say: Say) -> int:
 
 
 GOES_ON = "\ninterrupted; the same command goes on after the last finished epoch"
-
-
-def device_of(name: str) -> str:
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def told(training: VitTraining, say: Say) -> None:

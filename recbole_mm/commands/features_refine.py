@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
-from recbole_mm.commands.features_pretrain import GOES_ON, device_of, told
+from recbole_mm.commands.features_pretrain import GOES_ON, told
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.refinement.refine import RefineSettings, refine
 from recbole_mm.refinement.start import start_of

@@ -44,7 +44,7 @@ def training_pairs(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
 def _first_interactions(dataset: Any) -> np.ndarray:
     """Return user and item (2, n) of the first interaction of every user whose first one is for training."""
     users, items = (dataset.inter_feat[field].to_numpy() for field in (dataset.uid_field, dataset.iid_field))
-    part, time = _order(dataset)
+    part, time = part_and_time(dataset)
     order = np.lexsort((time, part, users))
     _, first = np.unique(users[order], return_index=True)
     first = order[first]
@@ -52,7 +52,7 @@ def _first_interactions(dataset: Any) -> np.ndarray:
     return np.stack([users[first], items[first]])
 
 
-def _order(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+def part_and_time(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the part, from 0, and the time of each interaction; 0 where there is no split yet, or no time."""
     feat = dataset.inter_feat
     part = np.zeros(len(feat), dtype=np.int64)
@@ -75,7 +75,7 @@ def make_histories(dataset: Any) -> None:
         Its interactions are replaced, and `file_size_list` counts the targets of each part.
     """
     sizes = np.cumsum([0, *dataset.file_size_list])
-    part, time = _order(dataset)
+    part, time = part_and_time(dataset)
     position = np.empty(len(part))
     position[np.lexsort((time, part))] = np.arange(len(part))
     dataset.set_field_property(POSITION, FeatureType.FLOAT, FeatureSource.INTERACTION, 1)

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
-from recbole.utils import ModelType, init_seed
+from recbole.utils import ModelType
 from torch import Tensor
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.full_sort import HELD_AT_ONCE, MOST_USERS, bytes_of_a_user
-from recbole_mm.recbole_bridge.times import times_of
+from recbole_mm.recbole_bridge.histories import part_and_time
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training.build import build_model, load_dataset, split_dataset
+from recbole_mm.training.build import build_trained
 
 PAIRS_AT_ONCE = 1 << 16  # of a model that scores pair by pair
 
@@ -129,29 +129,21 @@ def trained_model(place: Path, device: str = "") -> TrainedModel:
         A file that cannot be read, data that are not those of the checkpoint, or a model without a ranking.
     """
     file = checkpoint_file(place)
-    state = checkpoint.load_trained(file, map_location="cpu" if device == "cpu" else None)
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    state = checkpoint.load_trained(file, map_location="cpu" if on_cpu else None)
     config = state["config"]
     if device:
         config["device"] = torch.device(device)
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
         raise InputError(f"{file}: {config['model']} ranks no items: recommend with another model")
-    init_seed(config["seed"], config["reproducibility"])
-    dataset = load_dataset(config)
-    users, items = _in_order(dataset)
-    train, *_ = split_dataset(config, dataset)
-    model = build_model(config, train)
-    model.load_state_dict(state["state_dict"])
-    model.load_other_parameter(state.get("other_parameter"))
-    return TrainedModel(file, config, dataset, model.eval(), UserItems.of(users, items, dataset.user_num - 1))
+    seen: list[UserItems] = []
+    config, model, dataset, *_ = build_trained(file, state, lambda dataset: seen.append(_all_items(dataset)))
+    return TrainedModel(file, config, dataset, model.eval(), seen[0])
 
 
-def _in_order(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return user and item of every interaction as rows, part after part of a split that is given, by time."""
-    feat = dataset.inter_feat
-    part = np.zeros(len(feat), dtype=np.int64)
-    if dataset.benchmark_filename_list is not None:
-        part = np.repeat(np.arange(len(dataset.file_size_list)), dataset.file_size_list)
-    time = times_of(feat, dataset.time_field) if dataset.time_field in feat else np.zeros(len(feat))
+def _all_items(dataset: Any) -> UserItems:
+    """Return the items of all interactions, part after part of a split that is given, by time."""
+    feat, (part, time) = dataset.inter_feat, part_and_time(dataset)
     order = np.lexsort((time, part))
     users, items = (feat[name].to_numpy()[order] - 1 for name in (dataset.uid_field, dataset.iid_field))
-    return users, items
+    return UserItems.of(users, items, dataset.user_num - 1)

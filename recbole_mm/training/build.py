@@ -115,10 +115,24 @@ def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, 
         A file that cannot be read, or data that are not those of the checkpoint.
     """
     state = checkpoint.load_trained(file, map_location=None if torch.cuda.is_available() else "cpu")
+    init_logger(state["config"])
+    return build_trained(file, state)
+
+
+def build_trained(
+    file: str | os.PathLike[str], state: dict[str, Any], look: Callable[[Any], object] = lambda dataset: None
+) -> tuple[Config, Any, Any, Any, Any, Any]:
+    """Return what `load_run` does, of a checkpoint that was read.
+
+    Parameters
+    ----------
+    look : callable
+        Gets the dataset before it is split.
+    """
     config = state["config"]
     init_seed(config["seed"], config["reproducibility"])
-    init_logger(config)
     dataset = load_dataset(config)
+    look(dataset)
     loaders = split_dataset(config, dataset)
     model = build_model(config, loaders[0])
     with weights_that_fit(file):
