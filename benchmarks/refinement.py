@@ -57,9 +57,15 @@ def encoders(known: argparse.Namespace, out: Path, seed: int) -> Iterator[tuple[
         folder = out / f"refined-{heads}-{seed}"
         if not (folder / ENCODER).is_file():
             refined = RefineSettings(
-                heads, tuple(known.epochs), learning_rates=tuple(known.rates), n_local=known.local_views, seed=seed
+                heads,
+                tuple(known.epochs),
+                known.batch_size,
+                tuple(known.rates),
+                known.local_views,
+                seed=seed,
             )
-            refine(start_of(f"vit:{start / ENCODER}"), images, folder, refined, device=device, workers=workers)
+            refined_on = Path(known.refine_on) if known.refine_on else images
+            refine(start_of(f"vit:{start / ENCODER}"), refined_on, folder, refined, device=device, workers=workers)
         yield f"refined, {heads} head{'s'[: heads > 1]}", folder / ENCODER
 
 
@@ -140,6 +146,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--heads", type=numbers(int), default=[3, 1])
     parser.add_argument("--epochs", type=numbers(int), default=[1, 3])
     parser.add_argument("--rates", type=numbers(float), default=[1e-3, 1e-3])
+    parser.add_argument("--batch-size", type=int, default=256, help="of refinement")
+    parser.add_argument("--refine-on", default="", help="a folder of fewer images to refine on, where time is short")
     parser.add_argument("--local-views", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--workers", type=int, default=0)

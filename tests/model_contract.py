@@ -165,6 +165,8 @@ class ModelContract:
         What else differs where gradients are looked at, such as a loss that is not clamped at 0.
     cold_within : int
         An item without interactions is among this many best of at least one user.
+    divided : bool
+        Whether it tells what each modality adds to the vectors of items.
     """
 
     model: ClassVar[str]
@@ -174,6 +176,7 @@ class ModelContract:
     zero_gradient: ClassVar[frozenset[str]] = frozenset()
     gradient_settings: ClassVar[dict[str, Any]] = {}
     cold_within: ClassVar[int] = 20
+    divided: ClassVar[bool] = True
 
     @classmethod
     def built(cls, **changes: Any) -> SimpleNamespace:
@@ -240,6 +243,25 @@ class ModelContract:
         rows = {trained.model.n_items - 1, getattr(trained.model, "n_users", 0) - 1}
         assert len(parts) >= 1
         assert all(table.dim() == 2 and len(table) in rows and table.isfinite().all() for table in parts.values())
+
+    def test_what_modalities_add_to_items_is_all_that_features_add(self, trained: SimpleNamespace) -> None:
+        model = copy.deepcopy(trained.model).eval()
+        parts = model.scored_item_parts()
+        assert bool(parts) == self.divided
+        if not parts:
+            return
+        assert set(model.modality_names) <= set(parts) <= {*model.modality_names, "features"}
+        features = [X.requires_grad_() for X in model.features]
+        items = model.embeddings()[0 if isinstance(model, SequentialRecommender) else 1]
+        assert all(part.shape == items.shape and part.abs().max() > 0 for part in parts.values())
+        parts = model.item_parts()
+        rest = (items - sum(parts.values())).square().sum()
+        of_rest = torch.autograd.grad(rest, features, allow_unused=True, retain_graph=True)
+        scale = max(float(part.detach().square().sum()) for part in parts.values())
+        for name, X, grad in zip(model.modality_names, features, of_rest, strict=True):
+            (own,) = torch.autograd.grad(parts[name].square().sum(), X, allow_unused=True, retain_graph=True)
+            assert own is None or own.abs().max() > 0
+            assert grad is None or grad.abs().max() <= 1e-4 * scale
 
     def test_predict_agrees_with_full_sort_predict(self, trained: SimpleNamespace) -> None:
         model = trained.model.eval()

@@ -217,12 +217,14 @@ class TestLATTICE(NewEpochs):
 
 class TestBM3(ModelContract):
     model = "BM3"
+    divided = False
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
     cold_within = 240  # features train an item's embedding through its interactions: items without any come last
 
 
 class TestFREEDOM(NewEpochs):
     model, makes = "FREEDOM", "_pruned"
+    divided = False
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
 
 
@@ -233,6 +235,7 @@ class TestMGCN(ModelContract):
 
 class TestXSimGCL(ModelContract):
     model = "XSimGCL"
+    divided = False
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16, "cold_items": "neighbours"}  # else all cold items are 0
 
     def test_it_trains_on_a_dataset_without_modalities(self) -> None:
@@ -249,6 +252,7 @@ class TestXSimGCL(ModelContract):
 
 class TestMMHCL(ModelContract):
     model = "MMHCL"
+    divided = False
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
 
 

@@ -77,6 +77,7 @@ class TestContract(ModelContract):
     """What every model of the pack promises, it promises."""
 
     model = "Documented"
+    divided = False
 
     @classmethod
     def built(cls, **changes: Any) -> Any:

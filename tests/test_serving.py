@@ -35,7 +35,7 @@ from recbole_mm.serving.recommend import recommend
 from recbole_mm.serving.scorer import Scorer
 from recbole_mm.serving.trained_model import checkpoint_file, trained_model
 from recbole_mm.serving.user_items import UserItems
-from recbole_mm.serving.vectors import _fitting, vectors_of
+from recbole_mm.serving.vectors import _fitting, history_encoder, vectors_of
 
 NAME = "microvideo"
 DOT = ("BPR", "LightGCN", "SEA", "MHCR", "SASRec", "GRU4Rec", "CCL4Rec")
@@ -357,3 +357,77 @@ def test_vectors_of_a_model_that_changes_its_scores_are_refused(trained: Any, mo
     monkeypatch.setattr(source.model, "full_sort_predict", lambda users: own(users) ** 3 + 0.01)
     with pytest.raises(InputError, match="no dot products"):
         vectors_of(source)
+
+
+def test_what_modalities_add_sums_to_the_scores_distance_from_the_users_mean(trained: Any) -> None:
+    lists = recommend(trained("SEA"), k=4, why=True, device="cpu")
+    source = trained_model(trained("SEA"), "cpu")
+    why = [f"why_{name}" for name in source.dataset.modality_names]
+    mean = dict(zip(source.user_ids, source.scores(np.arange(len(source.user_ids))).mean(dim=1).tolist(), strict=True))
+    above = lists["score"] - lists["user_id"].map(mean)
+    np.testing.assert_allclose(lists[why].sum(axis=1), above, atol=1e-4)  # SEA has nothing but modalities
+    np.testing.assert_allclose(lists["why_own"], 0, atol=1e-4)
+    assert (lists[why].std() > 0).all()
+
+
+def test_what_a_modality_adds_is_what_the_score_loses_without_it(trained: Any) -> None:
+    lists = recommend(trained("CCL4Rec"), k=4, why=True, device="cpu")
+    source = trained_model(trained("CCL4Rec"), "cpu")
+    rows = np.arange(len(source.user_ids))
+    users = history_encoder(source)(source.seen, rows)  # type: ignore[misc]
+    places = {item: row for row, item in enumerate(source.item_ids)}
+    of_user, of_item = (lists[name].map(ids).to_numpy(copy=True) for name, ids in (
+        ("user_id", dict(zip(source.user_ids, rows, strict=True))), ("item_id", places)
+    ))  # fmt: skip
+    with torch.no_grad():
+        whole = users @ source.model.embeddings()[0].T
+        for m, name in enumerate(source.dataset.modality_names):
+            source.model.features[m].zero_()
+            lost = whole - users @ source.model.embeddings()[0].T
+            lost = (lost - lost.mean(dim=1, keepdim=True))[of_user, of_item]
+            np.testing.assert_allclose(lists[f"why_{name}"], lost, atol=1e-4)
+            whole = users @ source.model.embeddings()[0].T
+
+
+def test_the_likest_items_are_the_users_own(trained: Any) -> None:
+    lists = recommend(trained("MHCR"), k=4, why=True, device="cpu")
+    source, seen = trained_model(trained("MHCR"), "cpu"), known_items()
+    places = {item: row for row, item in enumerate(source.item_ids)}
+    for name in source.dataset.modality_names:
+        features = torch.nn.functional.normalize(source.dataset.modality(name)[1:], dim=1).numpy()
+        there = source.dataset.modality_mask(name)[1:].numpy()
+        for row in lists.head(40).to_dict("records"):
+            own = [item for item in seen[row["user_id"]] if there[places[item]]]
+            cosine = {item: features[places[item]] @ features[places[row["item_id"]]] for item in own}
+            best = sorted((item for item in own if cosine[item] > 0), key=lambda item: -cosine[item])[:3]
+            best = best if there[places[row["item_id"]]] else []
+            found = [row[f"like_{name}_{place}"] for place in (1, 2, 3)]
+            assert [item for item in found if isinstance(item, str)] == best
+
+
+def test_reasons_after_a_history_are_items_of_it(trained: Any, workplace: Path) -> None:
+    item = sorted(next(iter(known_items().values())))[:3]
+    Path("new.csv").write_text("user_id,item_id,timestamp\n" + "".join(f"n,{i},{t}\n" for t, i in enumerate(item)))
+    cli.main(["recommend", str(trained("CCL4Rec")), "--histories=new.csv", "--why", "--k=2", "--out=lists.jsonl"])
+    (line,) = map(json.loads, Path("lists.jsonl").read_text(encoding="utf-8").splitlines())
+    like = {one for name, column in line.items() if name.startswith("like_") for one in column if one}
+    assert like
+    assert like <= set(item)
+    assert len(line["why_own"]) == 2
+
+
+def test_models_that_cannot_divide_scores_name_items_alone_and_others_refuse(trained: Any, workplace: Path) -> None:
+    columns = recommend(trained("FREEDOM"), k=1, why=True, device="cpu").columns
+    assert not [name for name in columns if name.startswith("why_")]
+    assert [name for name in columns if name.startswith("like_")]
+    with pytest.raises(InputError, match="BPR on microvideo was trained without modalities"):
+        recommend(trained("BPR"), why=True, device="cpu")
+    export(trained_model(trained("SEA"), "cpu"), workplace / "out")
+    with pytest.raises(InputError, match="--why reads the model and its features: recommend from the checkpoint"):
+        recommend(workplace / "out", why=True)
+
+
+def test_popular_items_have_no_reasons(trained: Any, workplace: Path) -> None:
+    lists = recommend(trained("SEA"), ["nobody"], k=3, why=True, unknown="popular", device="cpu")
+    assert len(lists) == 3
+    assert lists.filter(regex="^(why|like)_").isna().all().all()

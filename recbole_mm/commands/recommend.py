@@ -19,19 +19,27 @@ def main(arguments: Arguments, say: Say) -> int:
     known = arguments.options
     if known.out:
         check_list_file(Path(known.out))
-    request = ListRequest(known.users, known.k, known.include_seen, known.items, known.histories, known.unknown)
+    request = ListRequest(
+        known.users, known.k, known.include_seen, known.items, known.histories, known.unknown, known.why
+    )
     new = dict(_named_file(text) for text in known.new_items)
     scorer, told = open_source(Path(known.source), known.device, new, known.new_item_ids), Recommended()
     if known.out:
         write_lists(scorer, request, told, Path(known.out))
     else:
-        say("\t".join((scorer.user_field, "rank", scorer.item_field, "score")))
-        for table in tables(scorer, request, told):
+        for number, table in enumerate(tables(scorer, request, told)):
+            if not number:
+                say("\t".join(table.column_names))
             for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                say("\t".join(map(str, row[:3])) + f"\t{row[3]:.6g}")
+                say("\t".join(map(shown, row)))
     for line in summary(told, known.unknown, known.out):
         say(line, sys.stderr)
     return 0
+
+
+def shown(value: object) -> str:
+    """Return a cell in the terminal."""
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _named_file(text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.graphs.building import interaction_matrix
-from recbole_mm.model.parts.cold_items import COLD_NEIGHBOURS, ColdItems
+from recbole_mm.model.parts.cold_items import COLD_NEIGHBOURS, ColdItems, FeatureItems
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
@@ -154,6 +154,18 @@ class Multimodal(nn.Module):
         """
         raise NotImplementedError
 
+    def item_parts(self) -> dict[str, Tensor]:
+        """Return what each modality adds to the item vectors of `embeddings()` in evaluation, (I, d), by its name.
+
+        The rest of an item's vector is its own, such as an id embedding. Empty where vectors cannot be divided so, or
+        are made without reading features.
+        """
+        return {}
+
+    def scored_item_parts(self) -> dict[str, Tensor]:
+        """Return `item_parts()` with what evaluation alone does to items."""
+        return self.item_parts()
+
     def train(self, mode: bool = True) -> Any:
         self._cached = None
         return super().train(mode)
@@ -231,6 +243,16 @@ class MultimodalRecommender(Multimodal, GeneralRecommender):
         """Return users (U, d) and items (I, d), cold ones as `cold_items` says."""
         users, items = self.embeddings()
         return users, self.cold(items)
+
+    def scored_item_parts(self) -> dict[str, Tensor]:
+        """Return `item_parts()` as `cold_items` says; `features` is what features say of cold items together."""
+        parts = self.item_parts()
+        if not parts or not isinstance(self.cold, FeatureItems):
+            return {name: self.cold(part) for name, part in parts.items()}
+        own = 1 - self.cold.share
+        return {name: own * part for name, part in parts.items()} | {
+            "features": self.scored()[1] - own * self.embeddings()[1]
+        }
 
     def parts(self) -> dict[str, Tensor]:
         return dict(zip(("users", "items"), self.scored(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,8 @@ from recbole_mm.base.files import replaced
 
 LIST_ENDINGS = (".parquet", ".csv", ".jsonl")
 
+Columns = Mapping[str, tuple[pa.DataType, np.ndarray | None]]  # by name
+
 
 class ListWriter(ABC):
     """Takes lists batch by batch."""
@@ -33,7 +35,13 @@ class ListWriter(ABC):
         """End the file."""
 
 
-def list_table(fields: tuple[str, str], users: np.ndarray, items: np.ndarray, scores: np.ndarray) -> pa.Table:
+def list_table(
+    fields: tuple[str, str],
+    users: np.ndarray,
+    items: np.ndarray,
+    scores: np.ndarray,
+    more: Columns | None = None,
+) -> pa.Table:
     """Return a row for each user and rank.
 
     Parameters
@@ -44,19 +52,21 @@ def list_table(fields: tuple[str, str], users: np.ndarray, items: np.ndarray, sc
     items : array of str or None (n, k)
         None behind a list that is shorter.
     scores : float array (n, k)
+    more : mapping of str to type and array (n, k), optional
+        Other columns; one without an array has no values.
     """
     there = items != None  # noqa: E711 - element by element
     n, k = items.shape
     rank = np.broadcast_to(np.arange(1, k + 1), (n, k))
-    columns: dict[str, Any] = {
-        fields[0]: np.repeat(users, k).reshape(n, k)[there].astype(str),
-        "rank": rank[there].astype(np.int32),
-        fields[1]: items[there].astype(str),
-        "score": scores[there].astype(np.float32),
+    columns = {
+        fields[0]: pa.array(np.repeat(users, k).reshape(n, k)[there].astype(str), pa.string()),
+        "rank": pa.array(rank[there].astype(np.int32)),
+        fields[1]: pa.array(items[there].astype(str), pa.string()),
+        "score": pa.array(scores[there].astype(np.float32)),
     }
-    types = pa.string(), pa.int32(), pa.string(), pa.float32()
-    arrays = [pa.array(values, kind) for values, kind in zip(columns.values(), types, strict=True)]
-    return pa.table(dict(zip(columns, arrays, strict=True)))
+    for name, (kind, values) in (more or {}).items():
+        columns[name] = pa.nulls(int(there.sum()), kind) if values is None else pa.array(values[there], kind)
+    return pa.table(columns)
 
 
 def check_list_file(file: Path) -> None:
@@ -120,19 +130,20 @@ class _Csv(_Arrow):
 
 
 class _JsonLines(ListWriter):
-    """A line a user: its id, its items and their scores."""
+    """A line a user: its id, its items, their scores, and what else is said of them, each a list."""
 
     def __init__(self, file: Path) -> None:
         self.stream = file.open("w", encoding="utf-8")
 
     def write(self, table: pa.Table) -> None:
-        user, _, item, _ = table.column_names
+        user, _, item, score, *others = table.column_names
         users = np.array(table.column(user).to_pylist(), dtype=object)
-        items, scores = table.column(item).to_pylist(), table.column("score").to_pylist()
+        keys = {f"{item}s": item, f"{score}s": score} | {name: name for name in others}
+        values = {key: table.column(name).to_pylist() for key, name in keys.items()}
         starts = [0, *(np.flatnonzero(users[1:] != users[:-1]) + 1).tolist(), len(users)]
         for first, end in pairwise(starts):
             if end > first:
-                row = {user: users[first], f"{item}s": items[first:end], "scores": scores[first:end]}
+                row = {user: users[first]} | {key: column[first:end] for key, column in values.items()}
                 self.stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def close(self) -> None:

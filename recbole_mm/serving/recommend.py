@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,17 @@ from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.serving.asked import read_histories, read_ids
-from recbole_mm.serving.list_files import list_file, list_table
+from recbole_mm.serving.list_files import Columns, list_file, list_table
 from recbole_mm.serving.open_source import open_source
 from recbole_mm.serving.scorer import RowsById, Scorer
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.serving.user_lists import UserLists, lists_after, lists_of
 
+if TYPE_CHECKING:
+    from recbole_mm.serving.reasons import Reasons
+
 UNKNOWN = ("skip", "popular")
+NO_LISTS = UserLists(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0), dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class ListRequest:
         A table of interactions; lists come after them, of a sequential model.
     unknown : {"skip", "popular"}
         What users get that the model does not know: nothing, or the items with the most interactions.
+    why : bool
+        Whether rows also have the columns of `recbole_mm.serving.reasons`; of a model of the pack from a checkpoint.
     """
 
     users: str | Path | Iterable[str] = "all"
@@ -47,6 +53,7 @@ class ListRequest:
     items: str | Path | Iterable[str] | None = None
     histories: str | Path | None = None
     unknown: str = "skip"
+    why: bool = False
 
 
 @dataclass(slots=True)
@@ -70,6 +77,7 @@ def recommend(
     items: str | Path | Iterable[str] | None = None,
     histories: str | Path | None = None,
     unknown: str = "skip",
+    why: bool = False,
     new_items: Mapping[str, str | Path] | None = None,
     new_item_ids: str | Path | None = None,
     out: str | Path | None = None,
@@ -81,7 +89,7 @@ def recommend(
     ----------
     source : path
         A checkpoint, the folder of a run, or a folder that `recbole-mm export` wrote.
-    users, k, include_seen, items, histories, unknown
+    users, k, include_seen, items, histories, unknown, why
         See `ListRequest`.
     new_items, new_item_ids : mapping of str to path, and path, optional
         Features by modality of items that the model was not trained with, and their ids; see
@@ -101,11 +109,11 @@ def recommend(
     InputError
         The source, an id file or a setting cannot be used.
     """
-    request = ListRequest(users, k, include_seen, items, histories, unknown)
+    request = ListRequest(users, k, include_seen, items, histories, unknown, why)
     scorer = open_source(Path(source), device, new_items, new_item_ids)
     told = Recommended()
     if out is None:
-        return pa.concat_tables([empty(scorer), *tables(scorer, request, told)]).to_pandas()
+        return pa.concat_tables(list(tables(scorer, request, told))).to_pandas()
     write_lists(scorer, request, told, Path(out))
     return told
 
@@ -113,44 +121,56 @@ def recommend(
 def write_lists(scorer: Scorer, request: ListRequest, told: Recommended, out: Path) -> None:
     """Write all lists into a file."""
     with list_file(out) as writer:
-        writer.write(empty(scorer))
         for table in tables(scorer, request, told):
             writer.write(table)
 
 
 def tables(scorer: Scorer, request: ListRequest, told: Recommended) -> Iterator[pa.Table]:
-    """Yield lists as tables, some users at a time, and count in `told`."""
+    """Yield lists as tables, some users at a time, the first one without rows, and count in `told`."""
     if request.k < 1:
         raise InputError(f"k is {request.k}: at least 1")
     if request.unknown not in UNKNOWN:
         raise InputError(f"unknown is '{request.unknown}': choose from {', '.join(UNKNOWN)}")
+    reasons = _reasons(scorer) if request.why else None
     among = _among(scorer, request, told)
-    if request.histories is not None:
-        names, n_users, made = _after_histories(scorer, request, told, among)
-    else:
-        names, n_users, made = _of_users(scorer, request, told, among)
-    with tqdm(total=n_users, unit="user", desc=scorer.name) as bar:
-        for lists in made:
-            yield _table(scorer, names[lists.users], lists, told)
+    asked = (_of_users if request.histories is None else _after_histories)(scorer, request, told, among)
+    without = reasons.no_columns if reasons else None
+    yield _table(scorer, np.zeros(0, dtype=str), NO_LISTS, told, without)
+    with tqdm(total=asked.n_users, unit="user", desc=scorer.name) as bar:
+        for lists in asked.lists:
+            more = reasons.columns(lists, asked.histories) if reasons else None
+            yield _table(scorer, asked.names[lists.users], lists, told, more)
             bar.update(len(lists.users))
     if request.unknown == "popular" and told.unknown_users:
         same = popular(scorer, len(told.unknown_users), request.k, among)
-        yield _table(scorer, np.array(told.unknown_users), same, told)
+        yield _table(scorer, np.array(told.unknown_users), same, told, without)
 
 
-def _of_users(
-    scorer: Scorer, request: ListRequest, told: Recommended, among: np.ndarray | None
-) -> tuple[np.ndarray, int, Iterator[UserLists]]:
+def _reasons(scorer: Scorer) -> Reasons:
+    from recbole_mm.serving.reasons import reasons_of  # noqa: PLC0415 - RecBole, which an exported folder does not need
+
+    return reasons_of(scorer)
+
+
+class Asked(NamedTuple):
+    """Lists to be made, the names and histories that their users are rows of, and for how many they are."""
+
+    names: np.ndarray
+    histories: UserItems
+    n_users: int
+    lists: Iterator[UserLists]
+
+
+def _of_users(scorer: Scorer, request: ListRequest, told: Recommended, among: np.ndarray | None) -> Asked:
     rows = np.arange(len(scorer.user_ids))
     if not (isinstance(request.users, str) and request.users == "all"):
         rows, told.unknown_users = RowsById(scorer.user_ids).rows(_ids("--users", request.users))
     hide = None if request.include_seen else scorer.seen
-    return scorer.user_ids, len(rows), lists_of(scorer, rows, request.k, hide=hide, among=among)
+    lists = lists_of(scorer, rows, request.k, hide=hide, among=among)
+    return Asked(scorer.user_ids, scorer.seen, len(rows), lists)
 
 
-def _after_histories(
-    scorer: Scorer, request: ListRequest, told: Recommended, among: np.ndarray | None
-) -> tuple[np.ndarray, int, Iterator[UserLists]]:
+def _after_histories(scorer: Scorer, request: ListRequest, told: Recommended, among: np.ndarray | None) -> Asked:
     if not scorer.sequential:
         raise InputError(
             f"{scorer.name} knows its users by their ids: leave histories out, or train a sequential model"
@@ -168,7 +188,8 @@ def _after_histories(
     rows = np.flatnonzero(wanted & ~without)
     names, histories = names[rows], _only(histories, rows)
     hide = None if request.include_seen else histories
-    return names, len(names), lists_after(scorer, histories, request.k, hide=hide, among=among)
+    lists = lists_after(scorer, histories, request.k, hide=hide, among=among)
+    return Asked(names, histories, len(names), lists)
 
 
 def _only(histories: UserItems, rows: np.ndarray) -> UserItems:
@@ -188,19 +209,13 @@ def popular(scorer: Scorer, n_users: int, k: int, among: np.ndarray | None) -> U
     )
 
 
-def empty(scorer: Scorer) -> pa.Table:
-    """Return a table without rows, of the columns that lists have."""
-    none = np.zeros((0, 0))
-    return list_table((scorer.user_field, scorer.item_field), np.zeros(0, dtype=str), none.astype(object), none)
-
-
-def _table(scorer: Scorer, names: np.ndarray, lists: UserLists, told: Recommended) -> pa.Table:
+def _table(scorer: Scorer, names: np.ndarray, lists: UserLists, told: Recommended, more: Columns | None) -> pa.Table:
     there = lists.items >= 0
     items = np.asarray(np.where(there, scorer.item_ids[lists.items].astype(object), None))
     told.lists += int(there.any(axis=1).sum())
     told.rows += int(there.sum())
     told.without += names[~there.any(axis=1)].tolist()
-    return list_table((scorer.user_field, scorer.item_field), names, items, lists.scores)
+    return list_table((scorer.user_field, scorer.item_field), names, items, lists.scores, more)
 
 
 def _among(scorer: Scorer, request: ListRequest, told: Recommended) -> np.ndarray | None:

@@ -30,6 +30,10 @@ def parser() -> Parser:
         help="users that the model does not know get nothing, or popular items (default: skip)",
     )  # fmt: skip
     found.add_argument(
+        "--why", action="store_true",
+        help="also say what each modality adds to a score, and which items of the user's own the item is most like",
+    )  # fmt: skip
+    found.add_argument(
         "--new-items", action="append", default=[], metavar="[MODALITY=]FILE",
         help="features of items that are new (.npy); once for each modality",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.item_shares import shares_of_unit
 from recbole_mm.settings.parameters import parameter
 
 
@@ -92,15 +93,19 @@ class LATTICE(GraphRecommender):
 
     def forward(self, learned: Sequence[Edges]) -> tuple[Tensor, Tensor]:
         """Return users (U, d) and items (I, d)."""
-        p, h = self.p, self.item_embedding.weight
-        users, items = self.sides(self.propagated(p.n_ui_layers))
+        users, items = self.sides(self.propagated(self.p.n_ui_layers))
+        each = self.item_layers(learned)
+        return users, items + l2_normalize(torch.stack(each).sum(0) if each else self.item_embedding.weight)
+
+    def item_layers(self, learned: Sequence[Edges]) -> list[Tensor]:
+        """Return what the last layer over the item graphs takes from each modality's, (I, d); none without layers."""
+        p, h, each = self.p, self.item_embedding.weight, list[Tensor]()
         alpha, share = self.modality_weight.softmax(0), p.lambda_coeff
         for _layer in range(p.n_mm_layers):
-            each = [
-                share * raw(h) + (1 - share) * (edges @ h) for raw, edges in zip(self.raw_graphs, learned, strict=True)
-            ]
-            h = torch.stack(each, dim=2) @ alpha
-        return users, items + l2_normalize(h)
+            graphs = zip(alpha, self.raw_graphs, learned, strict=True)
+            each = [a * (share * raw(h) + (1 - share) * (edges @ h)) for a, raw, edges in graphs]
+            h = torch.stack(each).sum(0)
+        return each
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         learned = self._learn() if self.learned is None else self.learned
@@ -110,3 +115,8 @@ class LATTICE(GraphRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward(self._learn())
+
+    def item_parts(self) -> dict[str, Tensor]:
+        """Return what the last layer takes from each modality's graph; empty without layers."""
+        each = self.item_layers(self._learn())
+        return dict(zip(self.modality_names, shares_of_unit(each), strict=True)) if each else {}

@@ -15,6 +15,7 @@ from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.item_shares import shares_of_unit
 from recbole_mm.settings.parameters import parameter
 
 
@@ -118,6 +119,14 @@ class LGMRec(GraphRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.sides(self.forward()[0])
+
+    def item_parts(self) -> dict[str, Tensor]:
+        _, hyper = self.forward()
+        parts = [self.sides(l2_normalize(self._modal_nodes(m)))[1] for m in range(len(self.features))]
+        if self.p.alpha:
+            of_hyper = shares_of_unit([items for _, items in hyper])
+            parts = [part + self.p.alpha * more for part, more in zip(parts, of_hyper, strict=True)]
+        return dict(zip(self.modality_names, parts, strict=True))
 
     def parts(self) -> dict[str, Tensor]:
         """Return the hypergraph embeddings of each modality beside what scores are made from."""

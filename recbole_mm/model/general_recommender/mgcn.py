@@ -93,3 +93,16 @@ class MGCN(GraphRecommender):
     def embeddings(self) -> tuple[Tensor, Tensor]:
         behaviour, modal = self.forward()
         return self.sides(behaviour + self._fused(behaviour, modal))
+
+    def item_parts(self) -> dict[str, Tensor]:
+        """Return what each modality adds behind the attention and the preferences that all of them have made."""
+        behaviour, *modal = (self.sides(table)[1] for table in [self.forward()[0], *self.forward()[1]])
+        each = torch.stack(modal, dim=1)  # (I, M, d)
+        shared = self.attention(each).softmax(1) * each
+        prefers = torch.stack([prefer(behaviour) for prefer in self.preferences], dim=1)
+        specific = prefers * each - prefers.sum(1, keepdim=True) * shared
+        if self.p.fusion == "released":
+            parts = (shared + specific) / (len(modal) + 1)
+        else:
+            parts = shared + specific / len(modal)
+        return dict(zip(self.modality_names, parts.unbind(1), strict=True))

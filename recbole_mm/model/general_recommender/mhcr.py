@@ -17,6 +17,7 @@ from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.model.parts.hypergraph import Hypergraph
+from recbole_mm.model.parts.item_shares import shares_of_unit
 from recbole_mm.settings.parameters import parameter
 
 
@@ -209,6 +210,27 @@ class MHCR(GraphRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.sides(self.forward().final)
+
+    def item_parts(self) -> dict[str, Tensor]:
+        """Return what each modality adds behind the attention, the gate and the lengths that all of them have made."""
+        p, out = self.p, self.forward()
+        content, side, *tables = (self.sides(table)[1] for table in (out.content, out.side, *out.modal, *out.hyper))
+        modal, hyper = tables[: len(out.modal)], tables[len(out.modal) :]
+        parts = [torch.zeros_like(content) for _ in self.modality_names]
+        if modal:
+            weight: Any = float(p.reading == "paper")
+            if p.side_weight:
+                weight = weight + p.side_weight / side.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            parts = [weight * part for part in self._side_shares(content, modal)]
+        if p.alpha:
+            parts = [part + p.alpha * more for part, more in zip(parts, shares_of_unit(hyper), strict=True)]
+        return dict(zip(self.modality_names, parts, strict=True))
+
+    def _side_shares(self, content: Tensor, modal: list[Tensor]) -> list[Tensor]:
+        """Return the terms of `_fuse` that have each E^m, whose sum is E_side."""
+        gate, n = self.gate(content), len(modal)
+        attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1).split(1, dim=1)  # each (I, 1)
+        return [(gate * (E - n * a * E) + a * E) / (n + 1) for a, E in zip(attention, modal, strict=True)]
 
     def parts(self) -> dict[str, Tensor]:
         """Return E^m and G^m of users and items beside what scores are made from."""

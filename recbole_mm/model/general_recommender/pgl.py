@@ -15,6 +15,7 @@ from recbole_mm.graphs.products import SparseGraph
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItemParameters
 from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.item_shares import blocks
 from recbole_mm.model.pruned_base import PrunedGraphRecommender
 from recbole_mm.settings.parameters import parameter
 
@@ -91,3 +92,6 @@ class PGL(PrunedGraphRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward(self.adjacency)
+
+    def item_parts(self) -> dict[str, Tensor]:
+        return blocks(self.modality_names, self.embeddings()[1], self.p.embedding_size)

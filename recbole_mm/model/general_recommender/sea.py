@@ -20,6 +20,7 @@ from recbole_mm.model.graph_base import BipartiteRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.cold_items import ColdItemParameters
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
+from recbole_mm.model.parts.item_shares import blocks
 from recbole_mm.settings.parameters import parameter
 
 
@@ -219,6 +220,9 @@ class SEA(BipartiteRecommender):
 
     def embeddings(self) -> tuple[Tensor, Tensor]:
         return self.forward()[:2]
+
+    def item_parts(self) -> dict[str, Tensor]:
+        return blocks(self.modality_names, self.embeddings()[1], self.p.embedding_size)
 
     def parts(self) -> dict[str, Tensor]:
         """Return what each modality adds to users and items beside what scores are made from."""

@@ -68,3 +68,12 @@ class VBPR(MultimodalRecommender):
         mapped, bias = self._features(torch.arange(self.n_real_items, device=gamma_u.device))
         users = torch.cat([gamma_u, theta_u, gamma_u.new_ones(len(gamma_u), 1)], dim=1)
         return users, torch.cat([self.item_factors.weight, mapped, self.item_bias.weight + bias], dim=1)
+
+    def item_parts(self) -> dict[str, Tensor]:
+        widths = [X.shape[1] for X in self.features]
+        maps = zip(self.feature_map.weight.split(widths, 1), self.feature_bias.weight.split(widths, 1), strict=True)
+        none = torch.zeros_like(self.item_factors.weight)
+        return {
+            name: torch.cat([none, X @ E.T, X @ bias.T], dim=1)
+            for name, X, (E, bias) in zip(self.modality_names, self.features, maps, strict=True)
+        }

@@ -149,6 +149,10 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         items = torch.stack(parts).sum(0)
         return items, self.attention(items).squeeze(1) if self.p.item_attention else items.new_zeros(len(items))
 
+    def item_parts(self) -> dict[str, Tensor]:
+        parts = [project(X) for project, X in zip(self.projections, self.features, strict=False)]
+        return dict(zip(self.modality_names, parts, strict=False))  # none with use_modalities=false
+
     def parts(self) -> dict[str, Tensor]:
         return {"items": self.embeddings()[0]}
 
