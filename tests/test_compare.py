@@ -23,8 +23,9 @@ from recbole_mm.comparison import compare as comparing
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.running import in_processes
-from recbole_mm.comparison.training import write_error
+from recbole_mm.comparison.training import train_run, write_error
 from recbole_mm.configuration.request import Request
+from recbole_mm.training.trainer import RunTrainer
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -152,6 +153,64 @@ def test_what_is_there_is_not_trained_again(
     table = (killed.out / "table.md").read_text(encoding="utf-8")
     assert "BPR (2 of 3 seeds)" in table
     assert cells(killed.out) == before
+
+
+ALONE = [
+    *("compare", "--models=BPR", "--datasets=microvideo", f"--data_path={DATASETS}", "--use_gpu=False"),
+    *("--last_state_every=0", "--num-seeds=1"),
+]
+
+
+def in_this_process(cells: Any, jobs: int) -> Any:
+    for cell in cells:
+        train_run(cell)
+        yield cell
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is done after it."""
+
+
+def test_a_training_that_was_killed_goes_on_from_its_last_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(comparing, "in_processes", in_this_process)
+    assert cli.main([*ALONE, "--epochs=4", "--out=whole"]) == 0
+    check, epochs = RunTrainer._check_nan, list[int]()
+
+    def counted(self: Any, loss: Any) -> None:
+        check(self, loss)
+        epochs.append(len(self.history))
+        if killing and len(self.history) == 2:
+            raise Killed
+
+    monkeypatch.setattr(RunTrainer, "_check_nan", counted)
+    killing = True
+    with pytest.raises(Killed):
+        cli.main([*ALONE, "--epochs=4", "--out=part"])
+    killing = False
+    epochs.clear()
+    assert cli.main([*ALONE, "--epochs=4", "--out=part"]) == 0
+    assert set(epochs) == {2, 3}
+    (part,), (whole,) = (cells(tmp_path / out).values() for out in ("part", "whole"))
+    for key in ("valid", "test", "best_epoch"):
+        assert json.loads(part)[key] == json.loads(whole)[key]
+    assert not list((tmp_path / "part").rglob("*.last"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("result.json", b'{"status": "fini'), ("test_users.npz", b"PK")])
+def test_a_damaged_run_is_named_and_nothing_is_lost(
+    name: str, content: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(comparing, "in_processes", in_this_process)
+    assert cli.main([*ALONE, "--epochs=1", "--out=out"]) == 0
+    (folder,) = (file.parent for file in cells(tmp_path / "out"))
+    (folder / name).write_bytes(content)
+    assert cli.main([*ALONE, "--epochs=1", "--out=out"]) == 2
+    (line,) = [one for one in capsys.readouterr().err.splitlines() if one.startswith("error: ")]
+    assert "is damaged" in line
+    assert "the same command trains BPR on microvideo, seed 2020 again" in line
+    assert (folder / "BPR.pth").is_file()
 
 
 def test_several_data_sets_and_nothing_that_finished(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from model_contract import DATASETS
 
 import recbole_mm
@@ -155,3 +156,23 @@ def test_an_exported_folder_has_no_features(trained: Any, catalogue: Any, workpl
     assert cli.main(["export", trained("VBPR"), "--out=out", "--device=cpu"]) == 0
     with pytest.raises(InputError, match="has no features to compare new items with"):
         open_source(Path("out"), "", {"image": place / "new.npy"}, place / "new.ids")
+
+
+def test_a_model_that_reads_features_of_cold_items_reads_those_of_new_ones(catalogue: Any, workplace: Path) -> None:
+    """An item with the features of a known one has the vector that the network makes of that one."""
+    place, _ = catalogue
+    settings = {"data_path": str(place), "checkpoint_dir": "saved", "epochs": 2, "cold_items": "features",
+                "show_progress": False, "state": "ERROR"}  # fmt: skip
+    folder = recbole_mm.run(Request("MHCR", NAME, settings=settings))["folder"]
+    image = np.load(place / NAME / "image.npy")
+    np.save("twin.npy", np.stack([3 * image[7], np.zeros_like(image[7])]))
+    Path("twin.ids").write_text("twin\nbare\n", encoding="utf-8")
+    source: Any = open_source(Path(folder), "cpu", {"image": "twin.npy"}, "twin.ids")
+    model = source.trained.model
+    row = source.item_ids.tolist().index((place / NAME / "image.ids").read_text(encoding="utf-8").split()[7])
+    with torch.no_grad():
+        expected = model.cold.of_content(model.cold.content, model.embeddings()[1])[row]
+    torch.testing.assert_close(source.items[-2], expected, rtol=1e-4, atol=1e-5)
+    lists = recommend(folder, k=2000, new_items={"image": "twin.npy"}, new_item_ids="twin.ids", device="cpu")
+    assert "twin" in set(lists["item_id"])
+    assert "bare" not in set(lists["item_id"])

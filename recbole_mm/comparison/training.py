@@ -12,11 +12,14 @@ import traceback
 from dataclasses import replace
 from multiprocessing import parent_process
 from typing import Any
+from zipfile import BadZipFile
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.benchmark import Run
 from recbole_mm.comparison.planned_runs import PlannedRun
-from recbole_mm.training.result_files import read_users
+from recbole_mm.configuration.request import Request
+from recbole_mm.configuration.resuming import configure_resumed
+from recbole_mm.training.result_files import USERS_FILE, read_users
 from recbole_mm.training.run import run
 
 LOG, ERROR = "log.txt", "error.txt"
@@ -28,18 +31,21 @@ def train_run(planned: PlannedRun, **settings: Any) -> None:
     Parameters
     ----------
     planned : PlannedRun
-        What its folder held before is deleted.
+        A training that was ended in the middle goes on from its last state. What else its folder held is deleted.
     **settings
         Of the machine on which it is trained, such as its GPU.
     """
-    shutil.rmtree(planned.folder, ignore_errors=True)
-    planned.folder.mkdir(parents=True)
+    request = replace(planned.request, settings={**(planned.request.settings or {}), **settings})
+    begun = _begun(planned, request)
+    if begun is None:
+        shutil.rmtree(planned.folder, ignore_errors=True)
+    planned.folder.mkdir(parents=True, exist_ok=True)
+    (planned.folder / ERROR).unlink(missing_ok=True)
     before = sys.stdout, sys.stderr
-    with (planned.folder / LOG).open("w", encoding="utf-8", buffering=1) as log:
+    with (planned.folder / LOG).open("a", encoding="utf-8", buffering=1) as log:
         sys.stdout = sys.stderr = log
-        request = replace(planned.request, settings={**(planned.request.settings or {}), **settings})
         try:
-            run(request, lambda line: log.write(f"{line}\n"))
+            run(begun or request, lambda line: log.write(f"{line}\n"))
         except InputError as error:
             write_error(planned, str(error))
         except Exception as error:
@@ -47,6 +53,19 @@ def train_run(planned: PlannedRun, **settings: Any) -> None:
             write_error(planned, f"{type(error).__name__}: {error}")
         finally:
             sys.stdout, sys.stderr = before
+
+
+def _begun(planned: PlannedRun, request: Request) -> Request | None:
+    """Return the request that goes on from the last state in the run's folder; None without one that can be used."""
+    begun = list(planned.folder.glob("*/"))
+    if len(begun) != 1:
+        return None
+    resumed = replace(request, resume=str(begun[0]))
+    try:
+        configure_resumed(resumed)
+    except InputError:
+        return None
+    return resumed
 
 
 def train_alone(planned: PlannedRun) -> None:
@@ -70,12 +89,24 @@ def write_error(planned: PlannedRun, text: str) -> None:
 
 
 def read_run(planned: PlannedRun) -> tuple[Run, dict[str, Any]] | None:
-    """Return a finished run and its result.json, a failed one and nothing, None for one that has not ended."""
+    """Return a finished run and its result.json, a failed one and nothing, None for one that has not ended.
+
+    Raises
+    ------
+    InputError
+        Its files are damaged.
+    """
     for file in sorted(planned.folder.glob("*/result.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        if result["status"] == "finished":
-            users, by_user = read_users(file.parent)
-            return _run_of(planned, result, users, by_user), result
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            if result["status"] == "finished":
+                users, by_user = read_users(file.parent)
+                return _run_of(planned, result, users, by_user), result
+        except (ValueError, KeyError, TypeError, BadZipFile) as damage:
+            raise InputError(
+                f"{file.parent}: result.json or {USERS_FILE} is damaged ({type(damage).__name__}: {damage}). Delete "
+                f"this folder, and the same command trains {planned.title} again"
+            ) from damage
     error = planned.folder / ERROR
     if error.is_file():
         return Run(planned.seed, error=error.read_text(encoding="utf-8")), {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from recbole_mm.data.feature_table import FeatureTable
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import folder_of
 from recbole_mm.graphs.nearest import nearest_among
+from recbole_mm.model.parts.cold_items import FeatureItems, side_by_side
 from recbole_mm.serving.trained_model import TrainedModel
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.serving.vectors import HistoryEncoder, history_encoder, vectors_of
@@ -28,13 +30,22 @@ SIMILAR = 10  # trained items in each modality
 class WithNewItems:
     """See `recbole_mm.serving.scorer.Scorer`; the new items are behind the known ones.
 
-    A new item has the mean vector of the trained items that are most similar to it in each modality, weighed by the
-    cosine, as cold items have with ``cold_items: neighbours``.
+    A new item has the vector that the model's network makes of its features, with ``cold_items: features``, or the mean
+    vector of the trained items that are most similar to it in each modality, weighed by the cosine, as cold items have
+    with ``cold_items: neighbours``.
+
+    Attributes
+    ----------
+    weights : array (n_new, n_items)
+        The similar items; rows of sum 1, or of 0 where nothing is similar.
+    content : Tensor (n_new, dim) or None
+        What the network reads.
     """
 
     trained: TrainedModel
     new_ids: np.ndarray
-    weights: np.ndarray  # (n_new, n_items), rows of sum 1, or of 0 where nothing is similar
+    weights: np.ndarray
+    content: Tensor | None
 
     def __post_init__(self) -> None:
         trained = self.trained
@@ -45,8 +56,16 @@ class WithNewItems:
         vectors = vectors_of(trained)
         self.users = torch.from_numpy(vectors.users)
         items = torch.from_numpy(vectors.items)
-        self.items = torch.cat([items, torch.from_numpy(self.weights.astype(np.float32)) @ items])
+        self.items = torch.cat([items, self._vectors(items)])
         self.without = np.flatnonzero(self.weights.sum(axis=1) == 0) + len(items)
+
+    @torch.no_grad()
+    def _vectors(self, items: Tensor) -> Tensor:  # (n_new, d)
+        if self.content is None:
+            return torch.from_numpy(self.weights.astype(np.float32)) @ items
+        model: Any = self.trained.model
+        made = model.cold.of_content(self.content.to(self.trained.device), model.embeddings()[1]).float().cpu()
+        return torch.nn.functional.pad(made, (0, items.shape[1] - made.shape[1]))  # no bias of its own
 
     def scores(self, users: np.ndarray) -> Tensor:
         return self._of(self.users[torch.from_numpy(users)])
@@ -92,6 +111,7 @@ def with_new_items(trained: TrainedModel, files: Mapping[str, Path], ids: Path) 
     total: np.ndarray = np.zeros(0)
     new_ids: list[str] = []
     trained_rows = trained.seen.counts(len(trained.item_ids)) > 0
+    read: dict[str, tuple[Tensor, np.ndarray]] = {}
     for name, file in files.items():
         modality = _modality(name, names)
         table = read_features(modality, dataset.modality_spec(modality), folder)
@@ -103,10 +123,26 @@ def with_new_items(trained: TrainedModel, files: Mapping[str, Path], ids: Path) 
             new_ids, total = list(new.ids), np.zeros((len(new.ids), len(trained.item_ids)))
             if known := sorted(set(new_ids) & set(trained.item_ids.tolist())):
                 raise InputError(f"{ids}: '{known[0]}' is an item of {trained.name}: leave out what is not new")
-        total += _similar(new, table, trained.item_ids, trained_rows)
+        read[modality] = _matrix(new, new_ids)
+        total += _similar(*read[modality], _matrix(table, trained.item_ids.tolist()), trained_rows)
     scale = total.sum(axis=1, keepdims=True)
     weights = np.divide(total, scale, out=np.zeros_like(total), where=scale > 0)
-    return WithNewItems(trained, np.array(new_ids, dtype=str), weights)
+    return WithNewItems(trained, np.array(new_ids, dtype=str), weights, _content(trained, read))
+
+
+def _content(trained: TrainedModel, read: Mapping[str, tuple[Tensor, np.ndarray]]) -> Tensor | None:
+    """Return what the model's network reads of new items; None without one, or where it reads reduced features."""
+    model, dataset = trained.model, trained.dataset
+    specs = map(dataset.modality_spec, dataset.modality_names)
+    if not isinstance(getattr(model, "cold", None), FeatureItems):
+        return None
+    if any("pca" in spec or spec.get("normalize", trained.config["normalize"]) == "standard" for spec in specs):
+        return None
+    n = len(next(iter(read.values()))[1])
+    absent = {name: (torch.zeros(n, X.shape[1]), np.zeros(n, dtype=bool))
+              for name, X in zip(dataset.modality_names, model.features, strict=True)}  # fmt: skip
+    rows, there = zip(*(absent | dict(read)).values(), strict=True)
+    return side_by_side(rows, [torch.from_numpy(real) for real in there])
 
 
 def _modality(name: str, names: tuple[str, ...]) -> str:
@@ -118,12 +154,10 @@ def _modality(name: str, names: tuple[str, ...]) -> str:
     return name
 
 
-def _similar(new: FeatureTable, known: FeatureTable, item_ids: np.ndarray, trained: np.ndarray) -> np.ndarray:
+def _similar(rows: Tensor, there: np.ndarray, known: tuple[Tensor, np.ndarray], trained: np.ndarray) -> np.ndarray:
     """Return the cosines of new items with the `SIMILAR` nearest trained ones, others 0, (n_new, n_items)."""
-    rows, there = _matrix(new, list(new.ids))
-    table, real = _matrix(known, item_ids.tolist())
-    real &= trained
-    found = np.zeros((len(rows), len(item_ids)))
+    table, real = known[0], known[1] & trained
+    found = np.zeros((len(rows), len(table)))
     if there.any() and real.any():
         places = np.flatnonzero(real)
         near, cosine = nearest_among(rows[there], table[real], min(SIMILAR, len(places)))

@@ -90,6 +90,12 @@ class ColdItems(nn.Module):
         return torch.where(self.replaced, self.similar(items), items)
 
 
+def side_by_side(features: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+    """Return all modalities of items beside each other, rows of length 1 in each, or 0 without features (n, dim)."""
+    known = [l2_normalize(X) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
+    return torch.cat(known, dim=1)
+
+
 class FeatureItems(nn.Module):
     """Says what an item is by its features alone, and blends that into final embeddings in evaluation.
 
@@ -128,8 +134,7 @@ class FeatureItems(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        known = [l2_normalize(X) * mask.unsqueeze(1) for X, mask in zip(features, masks, strict=True)]
-        self.register_buffer("content", torch.cat(known, dim=1), persistent=False)  # (n_items, dim)
+        self.register_buffer("content", side_by_side(features, masks), persistent=False)  # (n_items, dim)
         some = torch.stack(list(masks)).any(0)
         n = torch.from_numpy(np.asarray(degree)).to(some.device)
         share = torch.where(n > 0, prior / (prior + n).clamp_min(1), 1.0) * some
@@ -141,8 +146,12 @@ class FeatureItems(nn.Module):
         )
 
     def forward(self, items: Tensor) -> Tensor:  # (n_items, d)
+        return torch.lerp(items, self.of_content(self.content, items), self.share)
+
+    def of_content(self, content: Tensor, items: Tensor) -> Tensor:
+        """Return what the network says of content (n, dim), beside final embeddings of all items (n_items, d)."""
         length = self.scale * items[self.trained].norm(dim=1).mean() if self.trained.any() else self.scale
-        return torch.lerp(items, length * l2_normalize(self.layers(self.content)), self.share)
+        return length * l2_normalize(self.layers(content))
 
     def loss(self, item: Tensor, users: Tensor) -> Tensor:
         """Return InfoNCE between what features say of items (n,) and their users' final embeddings (n, d), in nats.
