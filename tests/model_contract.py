@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from new_process import python
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -281,14 +279,7 @@ class ModelContract:
         settings = {"data_path": str(DATASETS), "show_progress": False, "state": "ERROR", "gpu_id": ""}
         given = {**settings, **self.settings, "dataset": self.dataset, "epochs": 1}
         program = Path(__file__).with_name("own_functions.py")
-        process = subprocess.run(
-            [sys.executable, "-W", "ignore", str(program), self.model, json.dumps(given)],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(DATASETS.parent)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        process = python(str(program), self.model, json.dumps(given), cwd=tmp_path)
         assert process.returncode == 0, process.stderr[-2000:]
         found = json.loads(process.stdout.splitlines()[-1])
         assert found["test"].keys() >= {"recall@10", "ndcg@10"}

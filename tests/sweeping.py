@@ -10,12 +10,12 @@ from pathlib import Path
 
 import yaml
 from model_contract import DATASETS
+from new_process import python
 
 from recbole_mm.settings.space import Domain
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ["--dataset=microvideo", f"--data_path={DATASETS}"]
-PATIENCE = 300  # seconds, on a busy machine
 RATES = {"learning_rate": Domain("choice", (0.02, 1e-5, 1e30))}
 
 
@@ -25,15 +25,7 @@ def command_of(*arguments: str) -> list[str]:
 
 def tune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, as Ray is for the whole process."""
-    return subprocess.run(
-        command_of(*arguments),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return python("-m", "recbole_mm", "tune", *arguments, cwd=folder, env=environment())
 
 
 def environment() -> dict[str, str]:

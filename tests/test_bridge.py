@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from new_process import python
 
 import recbole_mm
 from recbole_mm.recbole_bridge import table
@@ -69,10 +70,7 @@ print(json.dumps({
 @pytest.mark.parametrize("mode", ["before", "never"])
 def test_foreign_wrappers_do_not_switch_the_pack_off(mode: str, tmp_path: Path) -> None:
     program = FOREIGN.replace("DATA,", f"{str(ROOT / 'dataset')!r},")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, mode],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("-c", program, mode, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {
@@ -120,10 +118,7 @@ def test_child_processes_of_recbole_import_the_pack(tmp_path: Path) -> None:
         f"    data = {{'data_path': {str(ROOT / 'dataset')!r}, 'gpu_id': ''}}\n"
         "    run('MHCR', 'microvideo', config_dict=data, nproc=1, world_size=1)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "main.py"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("main.py", cwd=tmp_path)
     assert "ProcessRaisedException" in done.stderr, done.stderr[-2000:]
     assert "recbole_bridge/device.py" in done.stderr  # replaces RecBole's choice of the device
     assert "init_process_group" in done.stderr  # which it reaches after it has found model and settings

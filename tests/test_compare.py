@@ -16,7 +16,8 @@ import numpy as np
 import psutil
 import pytest
 from model_contract import DATASETS
-from sweeping import PATIENCE, environment
+from new_process import python
+from sweeping import environment
 
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
@@ -59,7 +60,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     driver.wait()
     _, alive = psutil.wait_procs(children, timeout=20)
     first = cells(folder / "out")
-    done = subprocess.run([*command, "--ray"], **options, capture_output=True, timeout=PATIENCE, check=False)
+    done = python(*command[1:], "--ray", cwd=folder, env=environment())
     return SimpleNamespace(
         folder=folder, out=folder / "out", arguments=arguments, children=children, alive=alive, first=first, done=done
     )
@@ -246,10 +247,7 @@ def test_a_second_command_in_the_same_folder_is_refused_and_deletes_nothing(
     before = cells(killed.out)
 
     def at_work(cells: Any, jobs: int) -> Any:
-        second = subprocess.run(
-            [sys.executable, "-m", "recbole_mm", *killed.arguments], env=environment(),
-            capture_output=True, text=True, timeout=PATIENCE, check=False,
-        )  # fmt: skip
+        second = python("-m", "recbole_mm", *killed.arguments, env=environment())
         assert second.returncode == 2
         assert second.stderr.splitlines()[-1].endswith("wait for it, or choose another")
         return iter(())

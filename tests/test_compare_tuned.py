@@ -14,7 +14,8 @@ import psutil
 import pytest
 import yaml
 from model_contract import DATASETS
-from sweeping import PATIENCE, environment
+from new_process import python
+from sweeping import environment
 
 from recbole_mm.commands import cli
 from recbole_mm.comparison import compare as comparing
@@ -33,7 +34,7 @@ def finished(folder: Path, kind: str) -> dict[Path, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Return a comparison that was killed after its first trial, and then was gone on with by Ray."""
+    """Return a comparison that was killed after its first trial, and then was gone on with."""
     folder = tmp_path_factory.mktemp("tuned")
     arguments = ["compare", *ROWS, *DATA, "--out=out"]
     command = [sys.executable, "-m", "recbole_mm", *arguments]
@@ -47,7 +48,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     driver.wait()
     psutil.wait_procs(children, timeout=20)
     first, runs = finished(folder / "out", "trials"), list(folder.glob("out/runs"))
-    done = subprocess.run([*command, "--ray"], **options, capture_output=True, timeout=PATIENCE, check=False)
+    done = python("-m", "recbole_mm", *arguments, cwd=folder, env=environment())
     return SimpleNamespace(folder=folder, out=folder / "out", arguments=arguments, first=first, runs=runs, done=done)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import recbole
 import recbole.trainer.trainer
 import torch
 import yaml
+from new_process import python
 from recbole.model.general_recommender import BPR
 from recbole.model.layers import FeedForward
 from training import train
@@ -112,7 +111,7 @@ class TestComputing:
             "import torch\nfrom recbole_mm.recbole_bridge.engine import Engine, computing\n"
             "with computing(Engine(threads=2)):\n    print(int((torch.full((4_000_000,), 1e-40) * 0.5 != 0).sum()))"
         )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        done = python("-c", script)
         assert done.stdout == "0\n"
 
     def test_training_through_recboles_own_functions_has_both(self, monkeypatch: pytest.MonkeyPatch) -> None:

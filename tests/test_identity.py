@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from new_process import python
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
 from recbole.quick_start import load_data_and_model, run_recbole
@@ -210,9 +208,7 @@ print(json.dumps({{
     "given": state["config"]["given"]["embedding_size"],
 }}))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=dict(os.environ)
-    )
+    done = python("-c", program)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["ids"]["user_id"] == ["[PAD]", *(f"u{user}" for user in range(1, 21))]

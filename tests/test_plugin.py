@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from typing import Any
 import pytest
 import recbole.data.dataset
 import symptoms
+from new_process import python
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.utils import get_model
 
-import recbole_mm
 from recbole_mm.data.dataset import MultimodalDataset
 from recbole_mm.model.general_recommender.mhcr import MHCR, MHCRParameters
 from recbole_mm.recbole_bridge import plugin
@@ -86,14 +84,8 @@ import recbole_mm
 """
 
 
-def python(program: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path(recbole_mm.__file__).parents[1])}
-    command = [sys.executable, "-W", "ignore", "-c", program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_a_user_needs_the_import_only() -> None:
-    process = python(PROGRAM)
+    process = python("-c", PROGRAM)
     assert process.returncode == 0, process.stderr[-2000:]
     found = json.loads(process.stdout.splitlines()[-1])
     assert found["before"] == []
@@ -108,7 +100,7 @@ def test_a_user_needs_the_import_only() -> None:
 
 
 def test_without_recbole_one_line_says_what_to_do() -> None:
-    process = python(WITHOUT_RECBOLE)
+    process = python("-c", WITHOUT_RECBOLE)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1] == (
         "ImportError: recbole-mm needs RecBole; install it with: pip install --no-deps recbole==1.2.1"

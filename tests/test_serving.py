@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_contract import DATASETS
+from new_process import python
 from recbole.quick_start import load_data_and_model
 
 import recbole_mm
@@ -53,6 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 "data_path": str(DATASETS), "epochs": 1, "checkpoint_dir": str(folder), "show_progress": False,
                 "state": "ERROR", "MAX_ITEM_LIST_LENGTH": 8,
             }  # fmt: skip
+            settings |= {"n_layers": 1} if model == "SASRec" else {}  # ONNX takes as long as there are layers
             runs[model] = Path(recbole_mm.run(Request(model, NAME, settings=settings))["folder"])
         return runs[model]
 
@@ -143,8 +143,7 @@ def test_an_export_needs_neither_the_data_nor_the_checkpoint(trained: Any, workp
     expected = by_user(recommend(run["folder"], k=3, device="cpu"))
     shutil.rmtree("data")
     shutil.rmtree(run["folder"])
-    words = [sys.executable, "-m", "recbole_mm", "recommend", "out", "--k=3", "--out=lists.csv"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=None)
+    done = python("-m", "recbole_mm", "recommend", "out", "--k=3", "--out=lists.csv")
     assert done.returncode == 0, done.stderr
     assert by_user(pd.read_csv("lists.csv", dtype={"user_id": str, "item_id": str})) == expected
     card = json.loads(Path("out/export.json").read_text(encoding="utf-8"))

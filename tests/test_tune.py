@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 import pytest
 from model_contract import DATASETS
-from sweeping import DATA, PATIENCE, RATES, command_of, environment, trials, tune, write_space
+from new_process import PATIENCE
+from sweeping import DATA, RATES, command_of, environment, trials, tune, write_space
 
 from recbole_mm.base.errors import InputError, Unfinished
 from recbole_mm.commands import cli

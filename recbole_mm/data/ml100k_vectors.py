@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits  # scikit-learn requires it
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.torchvision_operators import let_torchvision_import
 from recbole_mm.data.atomic import read_rows
 from recbole_mm.data.cache import Arrays
 
@@ -46,6 +47,7 @@ def _title(titles: list[str], dim: int) -> np.ndarray:
 
 
 def _sentences(titles: list[str], model: str) -> np.ndarray:
+    let_torchvision_import()  # which transformers imports
     try:
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415  # an extra, loaded when asked for
     except ImportError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.feature_extraction.text import CountVectorizer
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.torchvision_operators import let_torchvision_import
 from recbole_mm.data.cache import Digests
 from recbole_mm.data.ml100k_vectors import tfidf_svd
 from recbole_mm.extraction.encoder import Encoder, Provenance, content_hash, optional
@@ -55,6 +56,7 @@ class Sentences(Encoder):
     def __init__(self, weights: str, device: str, download: bool = False) -> None:
         self.digests = Digests()
         self.name, self.place = Path(weights).name, _weights(weights, download)
+        let_torchvision_import()  # which transformers imports
         library = optional("sentence_transformers", "pip install 'recbole-mm[text]'")
         try:
             self.model = library.SentenceTransformer(str(self.place), device=device, local_files_only=not download)
