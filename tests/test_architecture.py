@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ FLOORS = (
 DEFERRED = {("recbole_bridge", "training")}
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """Return by room the rooms that its modules import."""
     found: dict[str, set[str]] = {}

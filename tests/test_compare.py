@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from comparisons import in_this_process
 from model_contract import DATASETS
 from new_process import python
 from sweeping import environment
@@ -24,7 +25,7 @@ from recbole_mm.comparison import compare as comparing
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.running import in_processes
-from recbole_mm.comparison.training import train_run, write_error
+from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request
 from recbole_mm.training.trainer import RunTrainer
 
@@ -160,12 +161,6 @@ ALONE = [
     *("compare", "--models=BPR", "--datasets=microvideo", f"--data_path={DATASETS}", "--use_gpu=False"),
     *("--last_state_every=0", "--num-seeds=1"),
 ]
-
-
-def in_this_process(cells: Any, jobs: int) -> Any:
-    for cell in cells:
-        train_run(cell)
-        yield cell
 
 
 class Killed(BaseException):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from comparisons import in_this_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data import create_dataset, data_preparation
@@ -18,6 +19,7 @@ from training import configured, write_toy
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands.cli import main
+from recbole_mm.comparison import compare as comparing
 from recbole_mm.recbole_bridge import whole_histories
 from recbole_mm.recbole_bridge.whole_histories import CAUSAL, by_length, counted, next_items, whole_loss, whole_rows
 
@@ -171,5 +173,6 @@ def test_a_comparison_with_models_that_have_no_histories(
     assert main(["compare", "--models=SASRec,BERT4Rec", "--out=refused", *given]) == 2
     assert "which BERT4Rec cannot be trained with" in capsys.readouterr().err
     assert not list(tmp_path.rglob("result.json"))
+    monkeypatch.setattr(comparing, "in_processes", in_this_process)
     assert main(["compare", "--models=SASRec,Pop", "--out=both", *given]) == 0
     assert "failed" not in (tmp_path / "both" / "table.md").read_text(encoding="utf-8")

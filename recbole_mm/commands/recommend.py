@@ -31,13 +31,13 @@ def main(arguments: Arguments, say: Say) -> int:
             if not number:
                 say("\t".join(table.column_names))
             for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                say("\t".join(map(shown, row)))
+                say("\t".join(map(cell_text, row)))
     for line in summary(told, known.unknown, known.out):
         say(line, sys.stderr)
     return 0
 
 
-def shown(value: object) -> str:
+def cell_text(value: object) -> str:
     """Return a cell in the terminal."""
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 

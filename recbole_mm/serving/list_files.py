@@ -20,7 +20,7 @@ from recbole_mm.base.files import replaced
 
 LIST_ENDINGS = (".parquet", ".csv", ".jsonl")
 
-Columns = Mapping[str, tuple[pa.DataType, np.ndarray | None]]  # by name
+MoreColumns = Mapping[str, tuple[pa.DataType, np.ndarray | None]]  # by name
 
 
 class ListWriter(ABC):
@@ -40,7 +40,7 @@ def list_table(
     users: np.ndarray,
     items: np.ndarray,
     scores: np.ndarray,
-    more: Columns | None = None,
+    more: MoreColumns | None = None,
 ) -> pa.Table:
     """Return a row for each user and rank.
 

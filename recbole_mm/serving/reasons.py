@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.dataset import MultimodalDataset
 from recbole_mm.model.base import Multimodal
-from recbole_mm.serving.list_files import Columns
+from recbole_mm.serving.list_files import MoreColumns
 from recbole_mm.serving.trained_model import TrainedModel
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.serving.user_lists import UserLists
@@ -43,13 +43,13 @@ class Reasons:
     features: dict[str, Tensor]
 
     @property
-    def no_columns(self) -> Columns:
+    def no_columns(self) -> MoreColumns:
         """The columns without values."""
         why = [f"why_{name}" for name in (*self.parts, OWN)] if self.parts else []
         like = [f"like_{name}_{place + 1}" for name in self.features for place in range(LIKE)]
         return {name: (pa.float32(), None) for name in why} | {name: (pa.string(), None) for name in like}
 
-    def columns(self, lists: UserLists, histories: UserItems) -> Columns:
+    def columns(self, lists: UserLists, histories: UserItems) -> MoreColumns:
         """Return the columns of lists (n, k), whose users are rows of `histories`.
 
         Returns

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.serving.asked import read_histories, read_ids
-from recbole_mm.serving.list_files import Columns, list_file, list_table
+from recbole_mm.serving.list_files import MoreColumns, list_file, list_table
 from recbole_mm.serving.open_source import open_source
 from recbole_mm.serving.scorer import RowsById, Scorer
 from recbole_mm.serving.user_items import UserItems
@@ -209,7 +209,9 @@ def popular(scorer: Scorer, n_users: int, k: int, among: np.ndarray | None) -> U
     )
 
 
-def _table(scorer: Scorer, names: np.ndarray, lists: UserLists, told: Recommended, more: Columns | None) -> pa.Table:
+def _table(
+    scorer: Scorer, names: np.ndarray, lists: UserLists, told: Recommended, more: MoreColumns | None
+) -> pa.Table:
     there = lists.items >= 0
     items = np.asarray(np.where(there, scorer.item_ids[lists.items].astype(object), None))
     told.lists += int(there.any(axis=1).sum())
