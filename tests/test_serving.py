@@ -34,6 +34,7 @@ from recbole_mm.serving.recommend import recommend
 from recbole_mm.serving.scorer import Scorer
 from recbole_mm.serving.trained_model import checkpoint_file, trained_model
 from recbole_mm.serving.user_items import UserItems
+from recbole_mm.serving.user_lists import largest
 from recbole_mm.serving.vectors import _fitting, history_encoder, vectors_of
 
 NAME = "microvideo"
@@ -430,3 +431,21 @@ def test_popular_items_have_no_reasons(trained: Any, workplace: Path) -> None:
     lists = recommend(trained("SEA"), ["nobody"], k=3, why=True, unknown="popular", device="cpu")
     assert len(lists) == 3
     assert lists.filter(regex="^(why|like)_").isna().all().all()
+
+
+@given(
+    st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 1200), st.integers(1, 9),
+    st.sampled_from([0.0, 0.2, 0.99]), st.sampled_from([torch.nan, -torch.inf, torch.inf]),
+)  # fmt: skip
+def test_the_largest_scores_are_found_by_blocks(
+    seed: int, n: int, n_items: int, k: int, share: float, odd: float
+) -> None:
+    made = torch.Generator().manual_seed(seed)
+    scores = torch.randn(n, n_items, generator=made)
+    scores[torch.rand(n, n_items, generator=made) < share] = odd
+    k = min(k, n_items)
+    values, items = largest(scores, k)
+    clean = scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
+    assert torch.equal(values, clean.topk(k, dim=1).values)
+    assert torch.equal(clean.gather(1, items), values)
+    assert all(len(set(row)) == k for row in items.tolist())

@@ -17,7 +17,7 @@ from recbole_mm.serving.export_card import CARD, FORMAT, ExportCard
 from recbole_mm.serving.onnx_users import ONNX, OnnxEncoder
 from recbole_mm.serving.user_items import UserItems
 
-SCORES_AT_ONCE = 1 << 25  # 128 MiB
+SCORES_AT_ONCE = 1 << 22  # 16 MiB: what is larger leaves the cache
 
 
 @dataclass

@@ -12,6 +12,8 @@ from torch import Tensor
 from recbole_mm.serving.scorer import Scorer
 from recbole_mm.serving.user_items import UserItems
 
+BLOCK = 128  # items, of which the largest score is found at once
+
 Scores = Callable[[np.ndarray], Tensor]
 
 
@@ -64,6 +66,24 @@ def _lists(
             found[torch.from_numpy(place), torch.from_numpy(item.astype(np.int64))] = -torch.inf
         if among is not None:
             found[:, torch.from_numpy(~among)] = -torch.inf
-        top = found.nan_to_num(-torch.inf, torch.inf, -torch.inf).topk(min(k, found.shape[1]), dim=1)
-        items = top.indices.masked_fill(top.values == -torch.inf, -1)
-        yield UserLists(some, items.numpy(), top.values.numpy())
+        values, items = largest(found, min(k, found.shape[1]))
+        yield UserLists(some, items.masked_fill(values == -torch.inf, -1).numpy(), values.numpy())
+
+
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the k largest of each row of scores (n, n_items), NaN as the least, and where they are, (n, k).
+
+    They are in the k blocks of a row with the largest maxima, so that all but these are looked at once.
+    """
+    blocks = scores[:, : scores.shape[1] // BLOCK * BLOCK].unflatten(1, (-1, BLOCK))  # (n, n_blocks, BLOCK)
+    if blocks.shape[1] <= k:
+        top = scores.nan_to_num(-torch.inf, torch.inf, -torch.inf).topk(k, dim=1)
+        return top.values, top.indices
+    maxima = blocks.amax(dim=2)
+    if maxima.isnan().any():
+        return largest(scores.nan_to_num(-torch.inf, torch.inf, -torch.inf), k)
+    first = maxima.topk(k, dim=1).indices.unsqueeze(2) * BLOCK  # (n, k, 1)
+    rest = torch.arange(blocks.shape[1] * BLOCK, scores.shape[1]).expand(len(scores), -1)
+    among = torch.cat([(first + torch.arange(BLOCK)).flatten(1), rest], dim=1)
+    top = scores.gather(1, among).nan_to_num(-torch.inf, torch.inf, -torch.inf).topk(k, dim=1)
+    return top.values, among.gather(1, top.indices)
