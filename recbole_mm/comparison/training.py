@@ -57,7 +57,7 @@ def train_run(planned: PlannedRun, **settings: Any) -> None:
 
 def _begun(planned: PlannedRun, request: Request) -> Request | None:
     """Return the request that goes on from the last state in the run's folder; None without one that can be used."""
-    begun = list(planned.folder.glob("*/"))
+    begun = [one for one in planned.folder.glob("*") if one.is_dir()]
     if len(begun) != 1:
         return None
     resumed = replace(request, resume=str(begun[0]))

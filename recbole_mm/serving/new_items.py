@@ -57,7 +57,8 @@ class WithNewItems:
         self.users = torch.from_numpy(vectors.users)
         items = torch.from_numpy(vectors.items)
         self.items = torch.cat([items, self._vectors(items)])
-        self.without = np.flatnonzero(self.weights.sum(axis=1) == 0) + len(items)
+        nothing = self.weights.sum(axis=1) == 0 if self.content is None else ~self.content.numpy().any(axis=1)
+        self.without = np.flatnonzero(nothing) + len(items)
 
     @torch.no_grad()
     def _vectors(self, items: Tensor) -> Tensor:  # (n_new, d)
