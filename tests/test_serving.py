@@ -34,7 +34,7 @@ from recbole_mm.serving.recommend import recommend
 from recbole_mm.serving.scorer import Scorer
 from recbole_mm.serving.trained_model import checkpoint_file, trained_model
 from recbole_mm.serving.user_items import UserItems
-from recbole_mm.serving.user_lists import largest
+from recbole_mm.serving.user_lists import top_scores
 from recbole_mm.serving.vectors import _fitting, history_encoder, vectors_of
 
 NAME = "microvideo"
@@ -444,7 +444,7 @@ def test_the_largest_scores_are_found_by_blocks(
     scores = torch.randn(n, n_items, generator=made)
     scores[torch.rand(n, n_items, generator=made) < share] = odd
     k = min(k, n_items)
-    values, items = largest(scores, k)
+    values, items = top_scores(scores, k)
     clean = scores.nan_to_num(-torch.inf, torch.inf, -torch.inf)
     assert torch.equal(values, clean.topk(k, dim=1).values)
     assert torch.equal(clean.gather(1, items), values)

@@ -66,11 +66,11 @@ def _lists(
             found[torch.from_numpy(place), torch.from_numpy(item.astype(np.int64))] = -torch.inf
         if among is not None:
             found[:, torch.from_numpy(~among)] = -torch.inf
-        values, items = largest(found, min(k, found.shape[1]))
+        values, items = top_scores(found, min(k, found.shape[1]))
         yield UserLists(some, items.masked_fill(values == -torch.inf, -1).numpy(), values.numpy())
 
 
-def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def top_scores(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k largest of each row of scores (n, n_items), NaN as the least, and where they are, (n, k).
 
     They are in the k blocks of a row with the largest maxima, so that all but these are looked at once.
@@ -81,7 +81,7 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         return top.values, top.indices
     maxima = blocks.amax(dim=2)
     if maxima.isnan().any():
-        return largest(scores.nan_to_num(-torch.inf, torch.inf, -torch.inf), k)
+        return top_scores(scores.nan_to_num(-torch.inf, torch.inf, -torch.inf), k)
     first = maxima.topk(k, dim=1).indices.unsqueeze(2) * BLOCK  # (n, k, 1)
     rest = torch.arange(blocks.shape[1] * BLOCK, scores.shape[1]).expand(len(scores), -1)
     among = torch.cat([(first + torch.arange(BLOCK)).flatten(1), rest], dim=1)
