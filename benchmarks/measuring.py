@@ -201,6 +201,12 @@ def whole_numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
+def mean_and_deviation(values: np.ndarray, digits: int) -> str:
+    """Return the mean over seeds, and the standard deviation where there are several."""
+    deviation = f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{deviation}"
+
+
 @contextmanager
 def workplace(threads: int) -> Iterator[Path]:
     """Go to a temporary folder, where RecBole leaves its logs; denormal numbers count as 0, as in a run of the pack."""

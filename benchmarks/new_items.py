@@ -24,6 +24,7 @@ import yaml
 
 import recbole_mm
 from benchmarks.content_knn import neighbour_weights
+from benchmarks.measuring import mean_and_deviation, whole_numbers
 from recbole_mm.base.files import replace_text
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.feature_table import FeatureTable
@@ -146,10 +147,7 @@ def table(found: Found, k: int) -> str:
     """Return a Markdown table of means and standard deviations over seeds."""
     lines = [f"| scored by | seeds | Recall@{k} | NDCG@{k} |", "|---|--:|--:|--:|"]
     for name, pairs in found.items():
-        values = np.array(pairs)
-        cells = [
-            f"{column.mean():.4f}" + (f" ± {column.std(ddof=1):.4f}" if len(pairs) > 1 else "") for column in values.T
-        ]
+        cells = [mean_and_deviation(column, 4) for column in np.array(pairs).T]
         lines.append(f"| {name} | {len(pairs)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -162,7 +160,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--models", nargs="+", required=True, metavar="NAME=FILE.yaml", help="a name and a yaml with `model:`"
     )
     parser.add_argument("--out", required=True)
-    parser.add_argument("--seeds", type=lambda text: [int(one) for one in text.split(",")], default=[2020, 2021, 2022])
+    parser.add_argument("--seeds", type=whole_numbers, default=[2020, 2021, 2022])
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=200)

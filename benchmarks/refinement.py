@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import representation as scores
+from benchmarks.measuring import mean_and_deviation
 from recbole_mm.base.files import replace_text
 from recbole_mm.extraction.images import ENDINGS
 from recbole_mm.extraction.vit import normalized, read_vit, tokens_of, whole_image
@@ -122,10 +123,7 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """Return a Markdown table of means and standard deviations over seeds, per cent."""
     lines = ["| encoder | seeds | " + " | ".join(COLUMNS) + " |", "|---|--:" + "|--:" * len(COLUMNS) + "|"]
     for name, rows in found.items():
-        cells = []
-        for column in COLUMNS:
-            values = 100 * np.array([row[column] for row in rows])
-            cells.append(f"{values.mean():.1f}" + (f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""))
+        cells = [mean_and_deviation(100 * np.array([row[column] for row in rows]), 1) for column in COLUMNS]
         lines.append(f"| {name} | {len(rows)} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ending
 import numpy as np
 import psutil
 import pytest
@@ -163,29 +164,19 @@ ALONE = [
 ]
 
 
-class Killed(BaseException):
-    """As SIGKILL: nothing is done after it."""
-
-
 def test_a_training_that_was_killed_goes_on_from_its_last_state(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(comparing, "in_processes", in_this_process)
     assert cli.main([*ALONE, "--epochs=4", "--out=whole"]) == 0
+    ending.killed(monkeypatch, [*ALONE, "--epochs=4", "--out=part"], 2)
     check, epochs = RunTrainer._check_nan, list[int]()
 
     def counted(self: Any, loss: Any) -> None:
         check(self, loss)
         epochs.append(len(self.history))
-        if killing and len(self.history) == 2:
-            raise Killed
 
     monkeypatch.setattr(RunTrainer, "_check_nan", counted)
-    killing = True
-    with pytest.raises(Killed):
-        cli.main([*ALONE, "--epochs=4", "--out=part"])
-    killing = False
-    epochs.clear()
     assert cli.main([*ALONE, "--epochs=4", "--out=part"]) == 0
     assert set(epochs) == {2, 3}
     (part,), (whole,) = (cells(tmp_path / out).values() for out in ("part", "whole"))

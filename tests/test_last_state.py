@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from ending import killed
 from model_contract import DATASETS
 from run_folders import result, the_only
 
@@ -70,25 +71,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         return folders[model]
 
     return run
-
-
-class Killed(BaseException):
-    """As SIGKILL: nothing of the run is done after it."""
-
-
-def killed(monkeypatch: pytest.MonkeyPatch, arguments: list[str], epoch: int) -> None:
-    """Run a command that ends in the middle of an epoch, and does nothing more."""
-    check = RunTrainer._check_nan
-
-    def end(self: Any, loss: Any) -> None:
-        check(self, loss)
-        if len(self.history) == epoch:
-            raise Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(RunTrainer, "_check_nan", end)
-        with pytest.raises(Killed):
-            cli.main(arguments)
 
 
 @pytest.mark.parametrize(("model", "at"), [("MHCR", (1, 3)), ("SASRec", (2,))])

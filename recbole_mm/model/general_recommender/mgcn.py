@@ -96,7 +96,8 @@ class MGCN(GraphRecommender):
 
     def item_parts(self) -> dict[str, Tensor]:
         """Return what each modality adds behind the attention and the preferences that all of them have made."""
-        behaviour, *modal = (self.sides(table)[1] for table in [self.forward()[0], *self.forward()[1]])
+        of_nodes, modal_nodes = self.forward()
+        behaviour, *modal = (self.sides(table)[1] for table in (of_nodes, *modal_nodes))
         each = torch.stack(modal, dim=1)  # (I, M, d)
         shared = self.attention(each).softmax(1) * each
         prefers = torch.stack([prefer(behaviour) for prefer in self.preferences], dim=1)
