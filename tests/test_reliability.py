@@ -22,6 +22,7 @@ from killed_runs import RUN
 from model_contract import DATASETS
 from run_folders import result, the_only
 
+from recbole_mm.base.files import replace_text
 from recbole_mm.commands import cli
 from recbole_mm.data.cache import cached_arrays
 from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
@@ -87,6 +88,27 @@ def test_a_run_that_was_killed_before_its_first_epoch_has_nothing_to_lose(
     folder = the_only(killed / "before_the_first_epoch")
     assert cli.main(["run", f"--resume={folder}"]) == 2
     assert f"error: --resume={folder}: this folder holds no checkpoint" in capsys.readouterr().err
+
+
+def test_what_a_name_stands_for_is_on_the_disk_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut leaves the old file or the new one: the bytes are flushed, then named, then the name is flushed."""
+    file, steps = tmp_path / "result.json", []
+    flush, replace = os.fsync, os.replace
+
+    def flushed(descriptor: int) -> None:
+        names = {path.stat().st_ino: path.name for path in (tmp_path, *tmp_path.iterdir())}
+        steps.append(names[os.fstat(descriptor).st_ino])
+        flush(descriptor)
+
+    def named(source: Any, target: Any) -> None:
+        steps.append("named")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", named)
+    replace_text(file, "{}")
+    assert steps == [f"{file.name}.{os.getpid()}.tmp", "named", tmp_path.name]
+    assert file.read_text(encoding="utf-8") == "{}"
 
 
 class Disk:

@@ -14,13 +14,26 @@ from recbole_mm.base.errors import InputError
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path beside this one to write to, which takes its place at the end of the block."""
+    """Give a path beside this one to write to, which takes its place at the end of the block, on the disk itself."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield partial
+        with partial.open("r+b") as stream:
+            os.fsync(stream.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    with suppress(OSError):  # Windows opens no folder, and some network folders flush none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def replace_text(path: Path, text: str) -> Path:
