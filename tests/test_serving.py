@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -301,6 +302,23 @@ def test_the_service_refuses_in_one_line(address: str, path: str, body: bytes | 
     assert found == status
     assert answer["error"].startswith(line)
     assert "\n" not in answer["error"]
+
+
+def test_a_body_whose_length_is_not_told_is_limited_too(address: str) -> None:
+    connection = HTTPConnection(address.removeprefix("http://"))
+    half = b'{"history": [' + b" " * (1 << 15)
+    connection.request(
+        "POST", "/recommend", iter([half] * 3), {"content-type": "application/json"}, encode_chunked=True
+    )
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())) == (413, {"error": "the body is larger than 65536 bytes"})
+    assert 'recbole_mm_requests_total{path="/recommend",status="413"}' in asked(f"{address}/metrics")[1]
+
+
+def test_other_paths_are_refused_alike(address: str) -> None:
+    assert asked(f"{address}/nowhere") == (404, {"error": "Not Found"})
+    assert asked(f"{address}/similar", b"{}") == (405, {"error": "Method Not Allowed"})
+    assert 'recbole_mm_requests_total{path="other",status="404"}' in asked(f"{address}/metrics")[1]
 
 
 def test_the_service_limits_lists(address: str, trained: Any) -> None:

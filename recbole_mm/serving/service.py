@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from time import perf_counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as AnyHTTPException
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.serving.exported_folder import ExportedFolder
+from recbole_mm.serving.request_limits import LimitedRequests, RequestCounts, refusal
 from recbole_mm.serving.scorer import RowsById
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.serving.user_lists import UserLists, lists_after, lists_of
 
-LONGEST_BODY = 1 << 16  # bytes
 LONGEST_HISTORY = 1_000  # items
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class HistoryRequest(BaseModel):
@@ -30,14 +29,6 @@ class HistoryRequest(BaseModel):
     history: Annotated[list[str], Field(min_length=1, max_length=LONGEST_HISTORY)]
     k: Annotated[int, Field(ge=1)] = 20
     include_seen: bool = False
-
-
-class Refused(Exception):
-    """A request that cannot be answered: status and one line."""
-
-    def __init__(self, status: int, line: str) -> None:
-        super().__init__(line)
-        self.status = status
 
 
 class Answers:
@@ -56,16 +47,16 @@ class Answers:
 
     def after(self, history: Sequence[str], k: int, include_seen: bool) -> dict[str, Any]:
         if not self.folder.sequential:
-            raise Refused(400, f"{self.folder.name} knows its users by their ids: ask with GET /recommend?user=")
+            raise HTTPException(400, f"{self.folder.name} knows its users by their ids: ask with GET /recommend?user=")
         rows, unknown = self.items.rows(list(history))
         if not len(rows):
-            raise Refused(404, f"no item of the history is known, such as '{unknown[0]}'")
+            raise HTTPException(404, f"no item of the history is known, such as '{unknown[0]}'")
         histories = UserItems.of_lists([rows.tolist()])
         hide = None if include_seen else histories
         try:
             found = next(lists_after(self.folder, histories, self._k(k), hide=hide))
         except InputError as error:
-            raise Refused(501, str(error)) from error
+            raise HTTPException(501, str(error)) from error
         return {"unknown_items": unknown, **self._told(found)}
 
     def similar(self, item: str, k: int) -> dict[str, Any]:
@@ -86,12 +77,12 @@ class Answers:
     def _row(self, kind: str, places: RowsById, name: str) -> int:
         row = places.of.get(name)
         if row is None:
-            raise Refused(404, f"unknown {kind} '{name[:100]}'")
+            raise HTTPException(404, f"unknown {kind} '{name[:100]}'")
         return row
 
     def _k(self, k: int) -> int:
         if not 1 <= k <= self.most:
-            raise Refused(422, f"k is {k}: between 1 and {self.most}")
+            raise HTTPException(422, f"k is {k}: between 1 and {self.most}")
         return k
 
 
@@ -105,45 +96,31 @@ def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
     """
     app = FastAPI(title=f"recbole-mm: {folder.name}", docs_url="/docs", redoc_url=None)
     answers = Answers(folder, most)
-    registry = CollectorRegistry()
-    requests = Counter("recbole_mm_requests", "Requests by path and status.", ["path", "status"], registry=registry)
-    seconds = Histogram("recbole_mm_seconds", "Seconds of a request.", ["path"], registry=registry, buckets=SECONDS)
+    counts = RequestCounts()
+    app.add_middleware(LimitedRequests, counts=counts)
 
-    @app.middleware("http")
-    async def counted(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        began, path = perf_counter(), request.url.path
-        length = request.headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LONGEST_BODY:
-            found: Response = _refusal(413, f"the body is larger than {LONGEST_BODY} bytes")
-        else:
-            found = await answer(request)
-        known = path if path in PATHS else "other"
-        requests.labels(known, str(found.status_code)).inc()
-        seconds.labels(known).observe(perf_counter() - began)
-        return found
-
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return _refusal(error.status, str(error))
+    @app.exception_handler(AnyHTTPException)
+    async def refused(_: object, error: AnyHTTPException) -> JSONResponse:
+        return refusal(error.status_code, error.detail)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(_: object, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return _refusal(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
+        return refusal(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
 
     @app.get("/recommend")
     def recommend(
         user: Annotated[str, Query(max_length=1000)], k: int = 20, include_seen: bool = False
-    ) -> dict[str, Any]:
-        return answers.for_user(user, k, include_seen)
+    ) -> JSONResponse:
+        return JSONResponse(answers.for_user(user, k, include_seen))
 
     @app.post("/recommend")
-    def recommend_after(asked: HistoryRequest) -> dict[str, Any]:
-        return answers.after(asked.history, asked.k, asked.include_seen)
+    def recommend_after(asked: HistoryRequest) -> JSONResponse:
+        return JSONResponse(answers.after(asked.history, asked.k, asked.include_seen))
 
     @app.get("/similar")
-    def similar(item: Annotated[str, Query(max_length=1000)], k: int = 20) -> dict[str, Any]:
-        return answers.similar(item, k)
+    def similar(item: Annotated[str, Query(max_length=1000)], k: int = 20) -> JSONResponse:
+        return JSONResponse(answers.similar(item, k))
 
     @app.get("/health")
     def health() -> dict[str, Any]:
@@ -153,13 +130,6 @@ def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(counts.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-PATHS = ("/recommend", "/similar", "/health", "/metrics")
-
-
-def _refusal(status: int, line: str) -> JSONResponse:
-    return JSONResponse({"error": line}, status_code=status)
