@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import numpy as np
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -94,7 +97,13 @@ def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
     most : int
         Longest list that is answered.
     """
-    app = FastAPI(title=f"recbole-mm: {folder.name}", docs_url="/docs", redoc_url=None)
+
+    @asynccontextmanager
+    async def one_thread_a_core(_: object) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = os.cpu_count() or 1  # more would wait for each other
+        yield
+
+    app = FastAPI(title=f"recbole-mm: {folder.name}", docs_url="/docs", redoc_url=None, lifespan=one_thread_a_core)
     answers = Answers(folder, most)
     counts = RequestCounts()
     app.add_middleware(LimitedRequests, counts=counts)
