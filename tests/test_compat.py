@@ -374,6 +374,23 @@ def test_a_literal_becomes_its_value(value: Any) -> None:
     assert convert(None, {"x": repr(value)}) == {"x": value}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[Recall,NDCG]", ["Recall", "NDCG"]),
+        ("[ Recall , GAUC ]", ["Recall", "GAUC"]),
+        ("[Recall@10]", ["Recall@10"]),
+        ("[words, 3, None, 1e-3]", ["words", 3, None, 1e-3]),
+        ("[2024-01-02]", ["2024-01-02"]),
+        ("[a b]", "[a b]"),
+        ("[a,]", "[a,]"),
+        ("[a, [b]]", "[a, [b]]"),
+    ],
+)
+def test_a_list_of_plain_words_is_a_list(text: str, value: Any) -> None:
+    assert Config._convert_config_dict(None, {"x": text}) == {"x": value}
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.sampled_from(["print", "os", "().__class__", "[x for x in (1,)]", "(lambda: 1)()", "f'{1}'"]), literals)
 def test_an_expression_stays_text(expression: str, value: Any) -> None:

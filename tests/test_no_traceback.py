@@ -66,7 +66,12 @@ def ended(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         ("--seed=-1", "seed is -1: it must be a whole number between 0 and 4294967295"),
         ("--seed=1.5", "seed is 1.5: it must be a whole number between 0 and 4294967295"),
         ("--stopping_step=None", "stopping_step is None: it must be a whole number of at least 0"),
-        ("--metrics=[]", "metrics is []: it must be a list of which each is text, or one such"),
+        (
+            "--metrics=[]",
+            "metrics is []: it must be a list of which each is one of Recall, NDCG, MRR, Hit, Precision, ",
+        ),
+        ("--metrics=Recal", "metrics is 'Recal': it must be one of Recall, NDCG, MRR, Hit, Precision, "),
+        ("--metrics=[Recall,Foo]", "metrics is 'Foo': it must be one of Recall, NDCG, MRR, Hit, Precision, "),
         ("--weight_decay=-1", "weight_decay is -1: it must be a number of at least 0"),
         ("--clip_grad_norm=abc", "clip_grad_norm is 'abc': it must be a mapping, such as {'max_norm': 5}"),
         ("--clip_grad_norm={'norm_type': 2}", "clip_grad_norm is {'norm_type': 2}: it must be a mapping, such as"),
@@ -128,7 +133,7 @@ def test_weights_and_biases_must_be_installed(
         ("load_col: 5\n", "load_col is 5: it must be a mapping, such as {'inter': ['user_id', 'item_id']}"),
         ("learning_rate: 1e-3\nseed: x\n", "seed is 'x': it must be a whole number"),
         ("USER_ID_FIELD: [a]\n", "USER_ID_FIELD is ['a']: it must be text"),
-        ("metrics: {a: 1}\n", "metrics is {'a': 1}: it must be text"),
+        ("metrics: {a: 1}\n", "metrics is {'a': 1}: it must be one of Recall, NDCG, "),
         ("a: [\n", "toy.yaml is not valid yaml"),
     ],
 )

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from recbole.config import Config
-from recbole.utils import get_model
+from recbole.evaluator import metric_types
+from recbole.utils import EvaluatorType, get_model
 from test_checks import Settings, message
 
 from recbole_mm.base.intervals import check_interval
 from recbole_mm.configuration import valid_names as keys
+from recbole_mm.configuration.recbole_settings import RANKING_METRICS, VALUE_METRICS
 from recbole_mm.configuration.setting_checks import check_config
 
 
@@ -96,6 +98,7 @@ def test_a_setting_that_cannot_work_is_refused(given: dict[str, Any], expected: 
         {"learner": "AdamW", "learning_rate": 1, "epochs": 1, "stopping_step": 0, "topk": 5},
         {"valid_metric": "mrr@20", "metrics": ["MRR", "Recall"], "topk": [10, 20]},
         {"valid_metric": "auc", "metrics": ["AUC"], "topk": [10]},
+        {"valid_metric": "recall@10", "metrics": ["rEcALL", "ItemCoverage"], "topk": [10]},
         {"eval_step": 3, "metric_decimal_place": 15, "worker": 0, "state": "ERROR", "rm_dup_inter": "last"},
         {"normalize_all": None, "rm_dup_inter": None, "user_inter_num_interval": None, "load_col": None},
         {"user_inter_num_interval": "(0,1];[3,4)", "item_inter_num_interval": [5, 10], "use_gpu": False},
@@ -157,3 +160,9 @@ def test_a_direction_that_recbole_overwrites_is_refused() -> None:
 def test_the_defaults_of_recbole_pass() -> None:
     for model in ("BPR", "SASRec", "FM", "KGAT", "CDAE"):
         check_config(Config(model, "ml-100k", config_dict={"gpu_id": ""}))
+
+
+def test_the_metrics_are_those_of_recbole() -> None:
+    assert {name.lower() for name in (*RANKING_METRICS, *VALUE_METRICS)} == set(metric_types)
+    kinds = {name: metric_types[name.lower()] for name in (*RANKING_METRICS, *VALUE_METRICS)}
+    assert {name for name, kind in kinds.items() if kind == EvaluatorType.VALUE} == set(VALUE_METRICS)

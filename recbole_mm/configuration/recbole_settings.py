@@ -53,6 +53,13 @@ NAME, NAMES = Words(), ListOf(Words())
 MODE = Patterned("full|labeled|(uni|pop)[1-9][0-9]*", "full, labeled, or uni or pop with a number, such as uni100")
 LOADED = MappingLike("{'inter': ['user_id', 'item_id']}", NAMES)
 UNUSED = Parts(dict.fromkeys(("inter", "user", "item", "kg", "link"), NAMES), example="{'inter': ['timestamp']}")
+VALUE_METRICS = ("AUC", "LogLoss", "MAE", "RMSE")  # of scores alone
+RANKING_METRICS = (
+    "Recall", "NDCG", "MRR", "Hit", "Precision", "MAP", "GAUC", "ItemCoverage", "AveragePopularity", "GiniIndex",
+    "ShannonEntropy", "TailPercentage",
+)  # fmt: skip
+METRICS = Word((*RANKING_METRICS, *VALUE_METRICS), any_case=True)
+METRICS_WITHOUT_K = tuple(name.lower() for name in ("GAUC", *VALUE_METRICS))
 NO_DRAW = Word(("none",))  # what RecBole writes for training without negatives
 
 SPLIT = Parts(
@@ -128,7 +135,7 @@ OF_TRAINING = {
 }  # fmt: skip
 OF_EVALUATION = {
     "eval_args": Setting(EVALUATION, "how interactions are split and ordered, and which items are ranked"),
-    "metrics": Setting(ListOf(NAME, least=1, alone=True), "metrics"),
+    "metrics": Setting(ListOf(METRICS, least=1, alone=True), "metrics"),
     "topk": Setting(ListOf(Whole(1), least=1, alone=True), "lengths of the rankings"),
     "valid_metric": Setting(NAME, "metric that chooses the best epoch"),
     "valid_metric_bigger": Setting(Flag(), "set by RecBole from valid_metric: leave it out"),

@@ -12,13 +12,12 @@ from typing import Any
 from recbole.utils import InputType
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.configuration.recbole_settings import SETTING_TABLE, check_values
+from recbole_mm.configuration.recbole_settings import METRICS_WITHOUT_K, SETTING_TABLE, check_values
 from recbole_mm.configuration.valid_names import loss_types
 from recbole_mm.data.atomic import as_list
 from recbole_mm.settings.default_kinds import kind_of_default
 from recbole_mm.settings.parameters import defaults
 
-METRICS_WITHOUT_K = ("auc", "gauc", "logloss", "mae", "rmse")
 # What RecBole's transforms of histories read from the configuration.
 READ_BY_TRANSFORM = {"mask_itemseq": "mask_ratio", "crop_itemseq": "eta", "reorder_itemseq": "beta"}
 

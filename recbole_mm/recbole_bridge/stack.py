@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -166,12 +167,25 @@ def search_generator(module: Any) -> None:
     module.np = Overlay(module.np, random=Overlay(np.random, RandomState=_Generator))
 
 
-# Any version: values of the command line, of config_dict and of a sweep's file are run through eval().
+# Any version: values of the command line, of config_dict and of a sweep's file are run through eval(). A list of plain
+# words, [Recall,NDCG], stayed text.
+_WORDS = re.compile(r"\[\s*[\w@.-]+(\s*,\s*[\w@.-]+)*\s*\]")
+
+
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, MemoryError, RecursionError) as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        if _WORDS.fullmatch(text):
+            return [_word(one.strip()) for one in text[1:-1].split(",")]
         raise SyntaxError(str(error)) from None  # what RecBole expects of a value that is a plain word
+
+
+def _word(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
 
 
 def no_eval(module: Any) -> None:

@@ -110,7 +110,9 @@ class Word(ValueKind):
         return f"one of {', '.join(self.choices)}" if len(self.choices) > 1 else self.choices[0]
 
     def allows(self, value: Any) -> bool:
-        return isinstance(value, str) and (value.lower() if self.any_case else value) in self.choices
+        if self.any_case and isinstance(value, str):
+            return value.lower() in map(str.lower, self.choices)
+        return isinstance(value, str) and value in self.choices
 
     def check(self, name: str, value: Any) -> None:
         if not self.allows(value):
