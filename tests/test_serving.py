@@ -31,6 +31,7 @@ from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
 from recbole_mm.serving.export import export
 from recbole_mm.serving.exported_folder import exported_folder
+from recbole_mm.serving.reasons import reasons_of
 from recbole_mm.serving.recommend import recommend
 from recbole_mm.serving.scorer import Scorer
 from recbole_mm.serving.trained_model import checkpoint_file, trained_model
@@ -443,6 +444,13 @@ def test_models_that_cannot_divide_scores_name_items_alone_and_others_refuse(tra
     export(trained_model(trained("SEA"), "cpu"), workplace / "out")
     with pytest.raises(InputError, match="--why reads the model and its features: recommend from the checkpoint"):
         recommend(workplace / "out", why=True)
+
+
+def test_a_modality_with_the_name_of_the_rest_is_refused(trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = trained_model(trained("SEA"), "cpu")
+    monkeypatch.setattr(type(source.dataset), "modality_names", ["image", "own"])
+    with pytest.raises(InputError, match="a modality is named own"):
+        reasons_of(source)
 
 
 def test_popular_items_have_no_reasons(trained: Any, workplace: Path) -> None:

@@ -109,6 +109,8 @@ def reasons_of(trained: object) -> Reasons:
     dataset, model = trained.dataset, trained.model
     if not isinstance(dataset, MultimodalDataset) or not dataset.modality_names or not isinstance(model, Multimodal):
         raise InputError(f"--why: {trained.name} was trained without modalities: there is nothing to tell them apart")
+    if OWN in dataset.modality_names:
+        raise InputError(f"--why: a modality is named {OWN}, which is the name of what is no modality's: rename it")
     n_items = len(trained.item_ids) + 1
     with torch.no_grad():
         parts = {name: part.float().cpu() for name, part in model.scored_item_parts().items()}
