@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from recbole_mm.base.errors import number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.serving.export import CARD, export
@@ -17,7 +18,10 @@ def main(arguments: Arguments, say: Say) -> int:
     out = Path(known.out)
     trained = trained_model(Path(known.source), known.device)
     card = export(trained, out, parquet=known.parquet, index=known.index, onnx=known.onnx)
-    say(f"{trained.name}: {card.users:,} users and {card.items:,} items, {card.dim} numbers each, in {out}")
+    say(
+        f"{trained.name}: {number_of(card.users, 'user')} and {number_of(card.items, 'item')}, "
+        f"{number_of(card.dim, 'number')} each, in {out}"
+    )
     say(f"  dot products differ from the model's scores by at most {card.checked:.2g}; the card is {out / CARD}")
     if card.index:
         recall = next((name, value) for name, value in card.index.items() if name.startswith("recall"))

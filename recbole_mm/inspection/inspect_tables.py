@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recbole_mm.base.errors import number_of
 from recbole_mm.inspection.found import Inspection, Modality
 from recbole_mm.inspection.statistics import Counts, SplitCounts, distribution
 
@@ -21,7 +22,8 @@ class Table:
 
 def counts_summary(found: Counts) -> str:
     return (
-        f"{len(found.per_user):,} users, {len(found.per_item):,} items, {found.n:,} interactions, "
+        f"{number_of(len(found.per_user), 'user')}, {number_of(len(found.per_item), 'item')}, "
+        f"{number_of(found.n, 'interaction')}, "
         f"density {found.density * 100:.3g} %"
     )
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.extraction.images import ENDINGS
 from recbole_mm.extraction.vit import whole_image
 
@@ -35,7 +35,9 @@ class ImageFolder(Dataset[tuple[int, Tensor | None]]):
         self.folder, self.side = folder, side
         self.files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS)
         if len(self.files) < FEWEST:
-            raise InputError(f"--images={folder}: {len(self.files)} images, but a training needs at least {FEWEST}")
+            raise InputError(
+                f"--images={folder}: {number_of(len(self.files), 'image')}, but a training needs at least {FEWEST}"
+            )
 
     def __len__(self) -> int:
         return len(self.files)

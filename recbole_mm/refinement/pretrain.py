@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.base.files import folder_lock
 from recbole_mm.extraction.vit import VitCard, vit_of, write_vit
 from recbole_mm.extraction.vit_sizes import VIT_SIZES
@@ -65,7 +65,7 @@ def pretrain(images: Path, out: Path, settings: PretrainSettings, *, device: str
     stage = Stage("masked autoencoder", settings.epochs, decayed(module, settings.weight_decay), rate)
     plan = json.dumps(asdict(settings) | {"images": images_digest(folder)}, sort_keys=True)
     made = (
-        f"masked autoencoder, {settings.size}, {settings.epochs} epochs over {len(folder):,} images, "
+        f"masked autoencoder, {settings.size}, {number_of(settings.epochs, 'epoch')} over {len(folder):,} images, "
         f"seed {settings.seed}"
     )
     with folder_lock(out):

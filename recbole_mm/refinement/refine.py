@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.base.files import folder_lock
 from recbole_mm.extraction.vit import write_vit
 from recbole_mm.refinement.image_folder import ImageFolder
@@ -82,7 +82,7 @@ def refine(
     views = RefinementViews(card, int(encoder.patch_embed.patch_size[0]), settings.n_local)
     one, two = settings.epochs
     made = (
-        f"MIM-Refiner, {n_heads} heads, {one} + {two} epochs over {len(folder):,} images, seed {settings.seed}, "
+        f"MIM-Refiner, {number_of(n_heads, 'head')}, {one} + {two} epochs over {len(folder):,} images, seed {settings.seed}, "
         f"of: {card.made or card.model}"
     )
     with folder_lock(out):
