@@ -82,8 +82,8 @@ def refine(
     views = RefinementViews(card, int(encoder.patch_embed.patch_size[0]), settings.n_local)
     one, two = settings.epochs
     made = (
-        f"MIM-Refiner, {number_of(n_heads, 'head')}, {one} + {two} epochs over {len(folder):,} images, seed {settings.seed}, "
-        f"of: {card.made or card.model}"
+        f"MIM-Refiner, {number_of(n_heads, 'head')}, {one} + {two} epochs over {len(folder):,} images, "
+        f"seed {settings.seed}, of: {card.made or card.model}"
     )
     with folder_lock(out):
         training = VitTraining(
