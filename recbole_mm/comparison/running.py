@@ -51,7 +51,8 @@ def _new_processes() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["recbole_mm.comparison.training"])
+    # torch._dynamo is what the first optimizer of a process imports, for two seconds
+    context.set_forkserver_preload(["recbole_mm.comparison.training", "torch._dynamo"])
     return context
 
 
