@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,10 +14,12 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.given import checked_resume
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.configuration.request import Request, configure
+from recbole_mm.configuration.request import Request, read_yaml
+from recbole_mm.parallel.process_group import ProcessGroup, joined
+from recbole_mm.parallel.processes import Machines, placed_by_torchrun, silenced, together
+from recbole_mm.training.following import follow
 from recbole_mm.training.interrupting import Interrupted
 from recbole_mm.training.run import run
-from recbole_mm.training.run_screen import metrics_table
 
 
 def main(arguments: Arguments, say: Say) -> int:
@@ -24,10 +28,11 @@ def main(arguments: Arguments, say: Say) -> int:
     files = (known.config_files or "").split()
     resume = checked_resume(known.resume)
     request = Request(known.model or "", known.dataset or "", files, arguments.settings, resume)
-    if known.nproc > 1 or known.world_size > 1:
-        return _run_distributed(known, request, say)
     try:
-        run(request, say)
+        if known.nproc > 1 or known.world_size > 1 or placed_by_torchrun() is not None:
+            _run_in_processes(known, request, say)
+        else:
+            run(request, say)
     except Interrupted as stop:
         if stop.checkpoint is None:
             say(f"\n{stop}; nothing to resume from.", sys.stderr)
@@ -38,28 +43,45 @@ def main(arguments: Arguments, say: Say) -> int:
     return 0
 
 
-def _run_distributed(known: Any, request: Any, say: Say) -> int:
-    """Hand the run to RecBole's own `run`, which starts one process a GPU."""
-    if request.resume:
-        raise InputError("--resume trains on in one process: leave --nproc and --world_size out")
-    if torch.cuda.device_count() < known.nproc:
+def _run_in_processes(known: Any, request: Request, say: Say) -> None:
+    """Train in several processes, of which this is one: the first, which writes and says what is found, or another."""
+    place = placed_by_torchrun()
+    if place is not None:
+        request = _with_a_share_of_the_machine(request, int(os.environ.get("LOCAL_WORLD_SIZE", place.size)))
+        with joined(place) as group:
+            _take_part(request, say, group)
+        return
+    size = known.world_size if known.world_size > 0 else known.nproc
+    if known.nproc < 1 or known.group_offset < 0 or known.group_offset + known.nproc > size:
         raise InputError(
-            f"--nproc={known.nproc} needs {known.nproc} GPUs and this machine has {torch.cuda.device_count()}: "
-            "RecBole trains in several processes only on GPUs (NCCL). Leave --nproc out to train in one process."
+            f"--nproc={known.nproc} from --group_offset={known.group_offset} on are not among --world_size={size}"
         )
-    from recbole.quick_start import run as run_distributed  # noqa: PLC0415 (imports Ray)
+    request = _with_a_share_of_the_machine(request, known.nproc)
+    machines = Machines(known.nproc, size, known.group_offset, f"{known.ip}:{known.port}")
+    with together(follow, request, machines) as group:
+        _take_part(request, say, group)
 
-    config = configure(request)
-    if config["device"].type != "cuda":
-        raise InputError(
-            f"--nproc={known.nproc} trains on GPUs and the settings ask for the CPU: leave one of them out"
-        )
-    source = {"model_source": config["model_source"]} if config["model_source"] else {}
-    result = run_distributed(
-        config["model"], config["dataset"], list(request.config_files), {**(request.settings or {}), **source},
-        nproc=known.nproc, world_size=known.world_size, ip=known.ip, port=known.port,
-        group_offset=known.group_offset,
-    )  # fmt: skip
-    if result is not None:
-        say(metrics_table(result["best_valid_result"], result["test_result"]))
-    return 0
+
+def _take_part(request: Request, say: Say, group: ProcessGroup) -> None:
+    if group.leads:
+        run(request, say, group)
+    else:
+        with silenced():
+            follow(request, group)
+
+
+def _with_a_share_of_the_machine(request: Request, n: int) -> Request:
+    """Return the request with a GPU for each process, or with as many threads as leave cores for the others."""
+    given = {key: value for file in request.config_files for key, value in read_yaml(file).items()}
+    given |= request.settings or {}
+    wanted = str(given.get("use_gpu")) != "False" and not str(given.get("device", "")).startswith("cpu")
+    n_gpus, n_cores = torch.cuda.device_count() if wanted else 0, os.cpu_count() or 1
+    if n_gpus:
+        if n > n_gpus:
+            raise InputError(f"--nproc={n} needs {n} GPUs and there are {n_gpus}: lower it, or set use_gpu=False")
+        share: dict[str, Any] = {"gpu_id": ",".join(map(str, range(n)))}
+    else:
+        if n > n_cores:
+            raise InputError(f"--nproc={n} needs {n} cores and this machine has {n_cores}: lower it")
+        share = {"threads": n_cores // n}
+    return request if share.keys() & given.keys() else replace(request, settings={**(request.settings or {}), **share})

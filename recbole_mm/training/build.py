@@ -16,10 +16,12 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import ModelType, get_model, get_trainer, init_logger, init_seed
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.parallel.process_group import ProcessGroup
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.full_sort import FullSortBatches, exclude_seen
 from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
+from recbole_mm.training.shared_trainer import shared_trainer
 from recbole_mm.training.trainer import run_trainer
 
 
@@ -95,9 +97,14 @@ def build_model(config: Config, train_data: Any) -> Any:
     return get_model(config["model"])(config, train_data._dataset).to(config["device"])
 
 
-def build_trainer(config: Config, model: Any) -> Any:
-    """Return the model's trainer, made for a run; RecBole's opens a folder for Tensorboard in the working folder."""
-    return run_trainer(get_trainer(config["MODEL_TYPE"], config["model"]))(config, model)
+def build_trainer(config: Config, model: Any, group: ProcessGroup | None = None) -> Any:
+    """Return the model's trainer, made for a run, or for one that is one of a group of processes.
+
+    RecBole's opens a folder for Tensorboard in the working folder.
+    """
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
+    made = shared_trainer(trainer_class, group) if group is not None else run_trainer(trainer_class)
+    return made(config, model)
 
 
 def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:

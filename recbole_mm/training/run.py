@@ -19,6 +19,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.resuming import BEST, Resumption, configure_resumed
+from recbole_mm.parallel.process_group import ProcessGroup
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.settings.execution import Engine
@@ -35,7 +36,9 @@ from recbole_mm.training.run_screen import groups_table, metrics_table
 from recbole_mm.training.state_keeper import StateKeeper
 
 
-def run(request: Request, say: Callable[[str], object] = lambda line: None) -> dict[str, Any]:
+def run(
+    request: Request, say: Callable[[str], object] = lambda line: None, group: ProcessGroup | None = None
+) -> dict[str, Any]:
     """Train, validate and test one model; leave checkpoint, result.json and curve.png in a folder of its own.
 
     Where the request wants no test, the loader of the test split is dropped, and result.json is all that is left.
@@ -47,6 +50,8 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
         What to run.
     say : callable
         Receives lines for the user: what is trained on, then where the results are.
+    group : ProcessGroup or None
+        Processes that train together, of which this is the first; see `recbole_mm.training.following`.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def run(request: Request, say: Callable[[str], object] = lambda line: None) -> d
     with _alone(folder), _logged(config), computing(engine), ended_by_sigterm():
         init_seed(config["seed"], config["reproducibility"])
         try:
-            trainer, loaders = _prepare(config, request, resumed)
+            trainer, loaders = prepared_run(config, request, resumed, group)
         except InputError:
             if not resumed:
                 shutil.rmtree(folder, ignore_errors=True)  # made for this run, still empty
@@ -148,15 +153,20 @@ def _report(config: Config, result: dict[str, Any], files: RunFiles, say: Callab
         say(f"except {', '.join(others)}, which are in {files.spare}")
 
 
-def _prepare(config: Config, request: Request, resumed: Resumption | None) -> tuple[Any, tuple[Any, Any, Any]]:
+def prepared_run(
+    config: Config, request: Request, resumed: Resumption | None, group: ProcessGroup | None = None
+) -> tuple[Any, tuple[Any, Any, Any]]:
     """Build dataset, loaders, model and trainer in RecBole's order and with its seeds."""
+    if group is not None and config["device"].type == "cuda":
+        config["device"] = torch.device("cuda", group.placement.local)
+        torch.cuda.set_device(config["device"])
     dataset = build.load_dataset(config)
     data_checks.check_catalogue(config, dataset)
     loaders = build.split_dataset(config, dataset)
     data_checks.check_splits(*loaders)
     if not request.tested:
         loaders = *loaders[:2], None
-    trainer = build.build_trainer(config, build.build_model(config, loaders[0]))
+    trainer = build.build_trainer(config, build.build_model(config, loaders[0]), group)
     if resumed is not None:
         with build.weights_that_fit(resumed.file):
             trainer.resume_checkpoint(resumed.file)
