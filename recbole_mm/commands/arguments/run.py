@@ -21,8 +21,8 @@ def parser() -> Parser:
         help="folder or checkpoint of a run that goes on from its last state, with its settings",
     )  # fmt: skip
     found.add_argument(
-        "--nproc", type=whole, default=1, metavar="N", help="number of processes on this machine, one GPU each "
-        "(default: 1)",
+        "--nproc", type=whole, default=1, metavar="N", help="number of processes on this machine, with a GPU or "
+        "with some of the cores each (default: 1)",
     )  # fmt: skip
     found.add_argument(
         "--ip", default="localhost", metavar="HOST", help="address of the first machine (default: localhost)"
