@@ -225,14 +225,14 @@ def test_a_process_that_ends_is_told(ends: Any, with_: Any, said: str, tmp_path:
 
 @contextmanager
 def begun(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command and wait for its first epoch."""
+    """Start a command and wait for its first state."""
     with (
         (folder / "said").open("wb") as said,
         subprocess.Popen(list(words), cwd=folder, env=environment(), stdout=said, stderr=said) as command,
     ):
         try:
             for _ in range(PATIENCE * 10):
-                if b"valid MRR" in (folder / "said").read_bytes():
+                if list(folder.glob("saved/*/*.pth")):
                     break
                 assert command.poll() is None, (folder / "said").read_text(encoding="utf-8")
                 psutil.wait_procs([psutil.Process(command.pid)], timeout=0.1)

@@ -108,12 +108,14 @@ def _empty(dtype: str, shape: Any) -> Tensor:
 @contextmanager
 def _loopback() -> Iterator[None]:
     """Let gloo listen to this machine alone, unless the user has named an interface."""
-    given = os.environ.setdefault(INTERFACE, "lo")
+    if INTERFACE in os.environ:
+        yield
+        return
+    os.environ[INTERFACE] = "lo"
     try:
         yield
     finally:
-        if given == "lo":
-            os.environ.pop(INTERFACE)
+        del os.environ[INTERFACE]
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch.distributed as dist
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError
@@ -71,7 +70,7 @@ def together(follow: Callable[[Any, ProcessGroup], object], asked: Any, machines
                 yield group
             for other in others:
                 other.join()
-        except (RuntimeError, dist.DistError):
+        except RuntimeError:  # such as that nobody answers
             _raise_the_others_error(others, Path(folder))
             raise
         finally:
@@ -80,8 +79,9 @@ def together(follow: Callable[[Any, ProcessGroup], object], asked: Any, machines
 
 
 def _followed(follow: Callable[..., object], asked: Any, place: Placement, folder: str) -> None:
-    """Be one of the other processes: silent, and ended by the first one, which has Ctrl-C, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Be one of the other processes: silent, and ended by the first one, which has Ctrl-C and SIGTERM, too."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
     tqdm.set_lock(threading.RLock())  # its own is of all processes, and is missed when this one is killed
     with silenced():
         try:
