@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -260,7 +259,7 @@ def test_torchrun_starts_them_too(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("checkpoint, result.json") == 1
-    assert json.loads((the_only(tmp_path / "saved") / "result.json").read_bytes())["status"] == "finished"
+    assert result(the_only(tmp_path / "saved"))["status"] == "finished"
 
 
 def test_places_are_those_of_torchrun() -> None:
