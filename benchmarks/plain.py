@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -17,11 +18,20 @@ from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.layers import FeedForward, TransformerEncoder
-from recbole.sampler.sampler import AbstractSampler
+from recbole.sampler.sampler import AbstractSampler, RepeatableSampler, Sampler
 from recbole.trainer import Trainer
 
 from recbole_mm.graphs import products as sparse
 from recbole_mm.recbole_bridge import item_softmax
+from recbole_mm.recbole_bridge.applying import Overlay
+from recbole_mm.recbole_bridge.known_identity import known_ids
+from recbole_mm.recbole_bridge.times import sorted_first
+
+DATASETS: Any = importlib.import_module("recbole.data.dataset.dataset")
+BY_COLUMNS = (
+    *("_filter_by_inter_num", "_grouped_index", "_split_index_by_leave_one_out", "split_by_ratio"),
+    *("counter", "avg_actions_of_users", "avg_actions_of_items"),
+)
 
 
 @functools.cache
@@ -43,12 +53,20 @@ def _with(parts: list[tuple[Any, str, Any]]) -> Iterator[None]:
 
 @contextmanager
 def recboles_data() -> Iterator[None]:
-    """Let loaders and samplers be RecBole's own within the block."""
+    """Let datasets, loaders and samplers be RecBole's own within the block; only their times are exact."""
     interaction = _from_source("recbole.data.interaction").Interaction
-    sampler = _from_source("recbole.sampler.sampler").AbstractSampler
+    dataset = _from_source(DATASETS.__name__).Dataset
+    samplers = _from_source("recbole.sampler.sampler")
     parts: list[tuple[Any, str, Any]] = [
         (Interaction, "__getitem__", interaction.__getitem__),
-        (AbstractSampler, "sample_by_key_ids", sampler.sample_by_key_ids),
+        (Interaction, "_reindex", interaction._reindex),
+        (AbstractSampler, "sample_by_key_ids", samplers.AbstractSampler.sample_by_key_ids),
+        (Sampler, "get_used_ids", samplers.Sampler.get_used_ids),
+        (RepeatableSampler, "get_used_ids", samplers.RepeatableSampler.get_used_ids),
+        (DATASETS, "pd", Overlay(DATASETS.pd, read_csv=DATASETS.pd.read_csv.__wrapped__)),
+        (Dataset, "_remap", known_ids(dataset._remap)),
+        (Dataset, "time_based_split", sorted_first(dataset.time_based_split)),
+        *((Dataset, name, vars(dataset)[name]) for name in BY_COLUMNS),
         (Dataset, "join", Dataset.join.__wrapped__),
         (recbole.data.utils, "TrainDataLoader", TrainDataLoader),
         (recbole.data.utils, "FullSortEvalDataLoader", FullSortEvalDataLoader),

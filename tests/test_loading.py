@@ -46,7 +46,7 @@ class TestUsedPairs:
     def test_it_holds_what_the_sets_hold(self, n_keys: int, n_values: int, share: float, seed: int) -> None:
         held = np.random.default_rng(seed).random((n_keys, n_values)) < share
         sets = np.array([set(np.flatnonzero(row).tolist()) for row in held] + [None])[:-1]
-        pairs = loading.UsedPairs(sets)
+        pairs = loading.used_pairs(sets)
         keys, values = (grid.ravel() for grid in np.indices((n_keys, n_values + 3)))
         expected = np.pad(held, ((0, 0), (0, 3))).ravel()
         assert np.array_equal(pairs.contains(keys, values), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,13 @@ def peak_memory() -> dict[str, float]:
     if torch.cuda.is_available():
         peak["cuda"] = round(torch.cuda.max_memory_allocated() / MIB, 1)
     return peak
+
+
+def give_back() -> None:
+    """Return freed memory to the system, which glibc keeps in pieces where many arrays came and went."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _peak_ram() -> int:

@@ -15,16 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from recbole_mm.base.memory import give_back
 from recbole_mm.data.atomic import MISSING
-from recbole_mm.data.ids import mistake_in_id
+from recbole_mm.data.ids import RESERVED
 
 BLOCK_BYTES = 1 << 22  # bytes; a longer line is left to the other way
+DISTINCT_ROWS = 1 << 20  # looked at together
+ODD_BLANKS = "^[\x1c-\x1f]|[\x1c-\x1f]$"  # blanks for Python alone
 UTF_8 = ("utf-8", "utf8")
 UNLIKE = (b'"', b"\r")  # what pandas, Python and pyarrow read each in its own way
 
 
 class PlainFile:
-    """A file that is hashed while it is read.
+    """A file that is hashed, where that is asked for, while it is read.
 
     Attributes
     ----------
@@ -34,8 +37,8 @@ class PlainFile:
 
     closed = False
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self.stream, self.sha, self.plain = stream, hashlib.sha256(), True
+    def __init__(self, stream: IO[bytes], hashed: bool) -> None:
+        self.stream, self.hashed, self.sha, self.plain = stream, hashed, hashlib.sha256(), True
 
     def header(self, separator: str, encoding: str) -> list[str] | None:
         """Return the cells of the first line, None where the file is not one to be read by columns."""
@@ -51,15 +54,16 @@ class PlainFile:
         return self._seen(self.stream.read(size))
 
     def _seen(self, data: bytes) -> bytes:
-        self.sha.update(data)
+        if self.hashed:
+            self.sha.update(data)
         self.plain = self.plain and not any(mark in data for mark in UNLIKE)
         return data
 
 
 @contextmanager
-def plain_file(path: Path) -> Iterator[PlainFile]:
+def plain_file(path: Path, hashed: bool = True) -> Iterator[PlainFile]:
     with path.open("rb") as stream:
-        yield PlainFile(stream)
+        yield PlainFile(stream, hashed)
 
 
 def check_columns(
@@ -67,12 +71,12 @@ def check_columns(
     columns: Collection[str],
     separator: str,
     *,
-    ids: Mapping[str, set[str]],
+    ids: Collection[str],
     numbers: Mapping[str, str | None],
     time: str,
     times: set[float],
-) -> int | None:
-    """Read the rows of a file behind its header, and return how many there are; None where any may be a mistake.
+) -> tuple[int, dict[str, Any]] | None:
+    """Read the rows of a file behind its header; return their number and the ids, None where any may be a mistake.
 
     Parameters
     ----------
@@ -82,8 +86,8 @@ def check_columns(
         All fields.
     separator : str
         Of fields.
-    ids : mapping
-        The fields of ids -> the ids, which are added.
+    ids : collection of str
+        The fields of ids. The ids of each, once, are an arrow array.
     numbers : mapping
         The fields of numbers -> what is between those of a list, None for a single number.
     time : str
@@ -91,34 +95,83 @@ def check_columns(
     times : set
         Two of them are added, one where all are the same.
     """
-    n_rows = 0
+    n_rows, known = 0, {field: _Distinct() for field in ids}
     try:
-        for batch in _batches(file, columns, separator):
+        for batch in batches_of(file, columns, separator, dict.fromkeys(columns, pa.string())):
             n_rows += batch.num_rows
-            if not (file.plain and all(_add_ids(batch.column(field), known) for field, known in ids.items())):
-                return None
+            for field, found in known.items():
+                found.add(batch.column(field))
             if not all(_are_numbers(batch.column(field), between) for field, between in numbers.items()):
                 return None
             if time and not _add_times(batch.column(time), times):
                 return None
+        values = {field: found.values() for field, found in known.items()}
     except pa.ArrowException:
         return None
-    return n_rows if n_rows and file.plain else None
+    finally:
+        give_back()
+    if not n_rows or not file.plain or any(map(_may_be_mistaken, values.values())):
+        return None
+    return n_rows, values
 
 
-def _batches(file: PlainFile, columns: Collection[str], separator: str) -> Any:
-    return csv.open_csv(
+def batches_of(
+    file: PlainFile,
+    columns: Collection[str],
+    separator: str,
+    kinds: Mapping[str, Any],
+    missing: Collection[str] = (),
+) -> Iterator[Any]:
+    """Yield the rows of a file behind its header, as arrow's batches of the columns that have a kind.
+
+    Parameters
+    ----------
+    columns : collection of str
+        All of the file.
+    separator : str
+        Of them.
+    kinds : mapping
+        Columns that are read -> arrow's type.
+    missing : collection of str
+        What becomes null.
+    """
+    with csv.open_csv(
         pa.PythonFile(file, mode="r"),
         read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=list(columns)),
         parse_options=csv.ParseOptions(delimiter=separator, quote_char=False),
-        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),
-    )
+        convert_options=csv.ConvertOptions(
+            column_types=dict(kinds),
+            include_columns=list(kinds),
+            null_values=sorted(missing),
+            strings_can_be_null=bool(missing),
+        ),
+        memory_pool=pa.system_memory_pool(),  # which gives memory back
+    ) as batches:
+        yield from batches
 
 
-def _add_ids(values: Any, known: set[str]) -> bool:
-    new = set(pc.unique(values).to_pylist()) - known
-    known |= new
-    return not any(map(mistake_in_id, new))
+class _Distinct:
+    """The different values of a column."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Any] = []
+        self.n_rows, self.enough = 0, DISTINCT_ROWS
+
+    def add(self, chunk: Any) -> None:
+        self.chunks.append(chunk)
+        self.n_rows += len(chunk)
+        if self.n_rows >= self.enough:
+            found = self.values()
+            self.chunks, self.n_rows, self.enough = [found], 0, max(DISTINCT_ROWS, len(found))
+
+    def values(self) -> Any:
+        return pc.unique(pa.chunked_array(self.chunks, type=pa.string()), memory_pool=pa.system_memory_pool())
+
+
+def _may_be_mistaken(ids: Any) -> bool:
+    """Tell whether any of the ids may be one that `mistake_in_id` refuses."""
+    blank = pc.or_(pc.not_equal(ids, pc.utf8_trim_whitespace(ids)), pc.match_substring_regex(ids, ODD_BLANKS))
+    return bool(pc.any(pc.or_(pc.is_in(ids, pa.array(sorted(RESERVED))), blank), min_count=0).as_py())
 
 
 def _are_numbers(values: Any, between: str | None) -> bool:

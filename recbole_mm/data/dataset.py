@@ -153,7 +153,7 @@ class MultimodalDataset(Dataset):
         known: set[str] = set()
         for feat in (self.inter_feat, self.item_feat):
             if feat is not None and self.iid_field in feat:
-                known.update(feat[self.iid_field].dropna())
+                known.update(feat[self.iid_field].dropna().unique())
         if folder.item_file.is_file():  # `load_col` may leave it out
             known.update(folder.item_ids())
         return known

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import files_and_gaps, interaction_files
 from recbole_mm.data.headers import is_ordered, is_sequential
@@ -19,7 +22,7 @@ from recbole_mm.data.one_file import Content, check_file
 def check_files(config: Any) -> None:
     """Read once every atomic file that RecBole will load, and refuse what it would misread.
 
-    Each file is read once, in blocks; only the sets of user and item ids are kept.
+    Each file is read once, in blocks; only the different ids of users and items are kept.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def check_files(config: Any) -> None:
 
 def mistakes_in_files(config: Any) -> Iterator[InputError]:
     """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
-    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)  # of a suffix, with dot, and an id field
+    ids: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)  # of a suffix, with dot, and an id field
     interactions: list[Content] = []
     for path in files_and_gaps(config):
         if isinstance(path, InputError):
@@ -56,7 +59,7 @@ def mistakes_in_files(config: Any) -> Iterator[InputError]:
         else:
             interactions += [found] if path.suffix == ".inter" else []
             for field, values in found.ids.items():
-                ids[path.suffix, field] |= values
+                ids[path.suffix, field].append(values)
     if len(interactions) == len(interaction_files(config)):
         yield from _order_mistakes(config, interactions)
     if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
@@ -87,10 +90,15 @@ def _order_mistakes(config: Any, interactions: Sequence[Content]) -> Iterator[In
     )
 
 
-def _overlap_mistakes(config: Any, suffix: str, here: set[str], there: set[str], field: str) -> Iterator[InputError]:
-    if here and there and here.isdisjoint(there):
+def _overlap_mistakes(
+    config: Any, suffix: str, here: Sequence[Any], there: Sequence[Any], field: str
+) -> Iterator[InputError]:
+    """Yield that interactions and the file of users or items have no id in common; each has arrow arrays of its ids."""
+    of_inter, of_feat = (pa.chunked_array(ids, type=pa.string()) for ids in (here, there))
+    if len(of_inter) and len(of_feat) and not pc.any(pc.is_in(of_inter, value_set=of_feat)).as_py():
         inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
+        first = [pc.min(ids).as_py() for ids in (of_inter, of_feat)]
         yield InputError(
             f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
-            f"be filtered out: {inter} has {min(here)!r}, {feat} has {min(there)!r}"
+            f"be filtered out: {inter} has {first[0]!r}, {feat} has {first[1]!r}"
         )

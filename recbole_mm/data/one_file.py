@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import MISSING, Columns, Row, read_rows
@@ -24,14 +26,14 @@ class Content:
 
     Attributes
     ----------
-    ids : dict of sets
-        The ids of each loaded id column.
+    ids : dict of arrow arrays
+        The ids of each loaded id column, each once.
     times : set of float
         Of a file of interactions; at most two.
     n_rows : int
     """
 
-    ids: dict[str, set[str]]
+    ids: dict[str, Any]
     times: set[float]
     n_rows: int
 
@@ -54,11 +56,11 @@ def check_file(path: Path, config: Any) -> Content:
             columns = check_header(path, cells, separator)
             loaded = check_loaded(path, columns, config)
             ids, numbers, time = _fields(path, columns, loaded, config)
-            found = Content(ids, set(), 0)
-            n_rows = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=found.times)
-            if n_rows is not None:
+            times: set[float] = set()
+            found = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=times)
+            if found is not None:
                 digests_of(config).known[state] = file.sha.digest()
-                return replace(found, n_rows=n_rows)
+                return Content(found[1], times, found[0])
     rows = read_rows(path, separator, encoding, digests_of(config))
     _, head = next(rows, (1, [""]))
     columns = check_header(path, head, separator)
@@ -90,7 +92,7 @@ def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[s
                 times.add(value)
     if not n_rows:
         raise InputError(f"{path}: has a header but no rows")
-    return Content(ids, times, n_rows)
+    return Content({field: pa.array(sorted(known)) for field, known in ids.items()}, times, n_rows)
 
 
 def _fields(

@@ -11,39 +11,29 @@ import numpy as np
 import torch
 from recbole.data.dataloader import TrainDataLoader
 from recbole.data.interaction import Interaction
+from torch.utils.data import RandomSampler, SequentialSampler
 
+from recbole_mm.recbole_bridge.narrow import NarrowColumns, with_columns
+from recbole_mm.recbole_bridge.used_items import UsedItems, UsedPairs
 from recbole_mm.recbole_bridge.whole_histories import trains_whole, whole_rows
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
 
 
-class UsedPairs:
-    """Which values a key has used, as one sorted array of the pairs; memory goes with the pairs alone.
+def used_pairs(used: Any) -> Any:
+    """Return which values a key has used, to be asked for many pairs at once.
 
     Parameters
     ----------
-    used : array of set of int
+    used : UsedItems, or array of set of int
         The values of each key, from 0.
     """
-
-    def __init__(self, used: np.ndarray) -> None:
-        counts = np.fromiter(map(len, used), dtype=np.int64, count=len(used))
-        values = np.fromiter(chain.from_iterable(used), dtype=np.int64, count=int(counts.sum()))
-        self.n_values = int(values.max(initial=0)) + 1
-        self.codes = np.repeat(np.arange(len(used)), counts) * self.n_values + values
-        self.codes.sort()
-
-    def __contains__(self, pair: tuple[int, int]) -> bool:
-        return bool(self.contains(np.array(pair[:1]), np.array(pair[1:]))[0])
-
-    def contains(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Return which of the pairs (n,) are among the used ones."""
-        if not len(self.codes):
-            return np.zeros(len(keys), dtype=bool)
-        code = keys * self.n_values + values
-        place = np.searchsorted(self.codes, code)
-        found: np.ndarray = (self.codes[np.minimum(place, len(self.codes) - 1)] == code) & (values < self.n_values)
-        return found
+    if isinstance(used, UsedItems):
+        return used
+    counts = np.fromiter(map(len, used), dtype=np.int64, count=len(used))
+    values = np.fromiter(chain.from_iterable(used), dtype=np.int64, count=int(counts.sum()))
+    keys = np.repeat(np.arange(len(used)), counts)
+    return UsedPairs.of(keys, values, len(used), int(values.max(initial=0)) + 1)
 
 
 def sample_by_key_ids(self: Any, key_ids: Any, num: int) -> torch.Tensor:
@@ -63,7 +53,7 @@ def sample_by_key_ids(self: Any, key_ids: Any, num: int) -> torch.Tensor:
     if len(keys) and not 0 <= keys.min() <= keys.max() < len(self.used_ids):
         raise IndexError(f"keys must lie in [0, {len(self.used_ids)})")
     if getattr(self, "_used_pairs_of", None) is not self.used_ids:  # a phase of the sampler has its own
-        self._used_pairs, self._used_pairs_of = UsedPairs(self.used_ids), self.used_ids
+        self._used_pairs, self._used_pairs_of = used_pairs(self.used_ids), self.used_ids
     values = np.zeros(len(keys), dtype=np.int64)
     left = np.arange(len(keys))
     while len(left):
@@ -103,9 +93,20 @@ class Batches(TrainDataLoader):
             yield from super().__iter__()
             return
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)  # the seed that torch draws for workers
-        order = np.fromiter(self.sampler, dtype=np.int64)
+        order = self._order()
         for start in range(0, len(order), self.step):
             yield self.collate_fn(order[start : start + self.step])
+
+    def _order(self) -> np.ndarray:
+        """Return the rows in the order of torch's sampler, which makes Python's numbers of them."""
+        sampler: Any = self.sampler
+        if type(sampler) is SequentialSampler:
+            return np.arange(len(sampler))
+        if type(sampler) is not RandomSampler or sampler.replacement or len(sampler) != len(sampler.data_source):
+            return np.fromiter(sampler, dtype=np.int64)
+        order = torch.randperm(len(sampler), generator=sampler.generator).numpy()
+        torch.randperm(len(sampler), generator=sampler.generator)  # torch draws another one, and takes nothing of it
+        return order
 
 
 def rows_of(self: Interaction, index: Any) -> Any:
@@ -119,6 +120,8 @@ def rows_of(self: Interaction, index: Any) -> Any:
         return self.interaction[index]
     if isinstance(index, np.ndarray):
         index = torch.from_numpy(np.ascontiguousarray(index))
+    if isinstance(self.interaction, NarrowColumns):
+        return with_columns(self.interaction.rows(index))
     return Interaction({name: column[index] for name, column in self.interaction.items()})
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from logging import getLogger
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
+from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
+from recbole.data.interaction import Interaction
+from recbole.utils import ModelType
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from recbole_mm.base.randomness import random_states, restore
 from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.recbole_bridge.used_items import UsedItems, UsedPairs
 from recbole_mm.settings.execution import Engine, Ranked
 from recbole_mm.settings.parameters import read_config
 
@@ -43,6 +48,35 @@ class FullSortBatches(FullSortEvalDataLoader):
     seen: sp.csr_array | None = None
     questions: np.ndarray | None = None
     _answers: sp.csr_array  # (user_num, item_num), all that is held out
+    held_out: UsedPairs | None = None  # of users and items, where a user is asked once
+    used: UsedItems
+
+    def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
+        used = getattr(sampler, "used_ids", None)
+        if config["MODEL_TYPE"] == ModelType.SEQUENTIAL or not isinstance(used, UsedItems):
+            super().__init__(config, dataset, sampler, shuffle=shuffle)
+            return
+        self.logger, self.is_sequential = getLogger(), False
+        self.uid_field, self.iid_field, self.used = dataset.uid_field, dataset.iid_field, used
+        dataset.sort(by=self.uid_field, ascending=True)
+        self.held_out = UsedPairs.of_part(dataset)
+        self.uid2items_num = self.held_out.counts()
+        self.uid_list = torch.from_numpy(np.flatnonzero(self.uid2items_num))
+        self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
+        self.uid2positive_item = _ItemsOfUsers(lambda users: self._items_of(users)[1])
+        self.uid2history_item = _ItemsOfUsers(lambda users: self._items_of(users)[0])
+        self.sample_size = len(self.user_df)
+        if shuffle:
+            self.logger.warning("FullSortEvalDataLoader can't shuffle")
+        AbstractDataLoader.__init__(self, config, dataset, sampler, shuffle=False)
+
+    def _items_of(self, users: np.ndarray) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return what users have had, and what is held out: of each the place of its user, and the item."""
+        assert self.held_out is not None
+        items, rows = self.used.of_users(users)
+        other = ~self.held_out.contains(users[rows], items)
+        answers, of = self.held_out.of_keys(users)
+        return (_indices(rows[other]), _indices(items[other])), (_indices(of), _indices(answers))
 
     def _init_batch_size_and_step(self) -> None:
         if self.is_sequential and read_config(Ranked, self.config).ask_users_once:
@@ -64,6 +98,10 @@ class FullSortBatches(FullSortEvalDataLoader):
             self.set_batch_size(self.step * n_items)
 
     def collate_fn(self, index: Any) -> Any:
+        if self.held_out is not None:
+            users = self.user_df[np.asarray(index)]
+            history, (row, answer) = self._items_of(users[self.uid_field].numpy())
+            return users, history, row, answer
         if self.questions is not None:
             index = self.questions[np.asarray(index)]
         users, seen, row, answer = super().collate_fn(index)
@@ -76,6 +114,27 @@ class FullSortBatches(FullSortEvalDataLoader):
             row_seen, item_seen = (of_users > held_out).nonzero()
             seen = _indices(row_seen), _indices(item_seen)
         return users, seen, row, answer
+
+
+class _ItemsOfUsers:
+    """The items of one user as a tensor, or of several as an array of tensors, as RecBole keeps them.
+
+    Parameters
+    ----------
+    of_users : callable
+        Receives users, and returns of each item the place of its user, and the item.
+    """
+
+    def __init__(self, of_users: Callable[[np.ndarray], tuple[Tensor, Tensor]]) -> None:
+        self.of_users = of_users
+
+    def __getitem__(self, users: Any) -> Any:
+        rows, items = self.of_users(np.atleast_1d(np.asarray(users)))
+        if not np.ndim(users):
+            return items
+        found = np.empty(len(users), dtype=object)
+        found[:] = items.split(torch.bincount(rows, minlength=len(users)).tolist())
+        return found
 
 
 def _indices(places: np.ndarray) -> Tensor:

@@ -78,12 +78,12 @@ def _summary(part: Any) -> dict[str, Any]:
     fields = [name for name in (part.uid_field, part.iid_field) if name is not None and name in feat]
     histories = f"{part.iid_field}{part.config['LIST_SUFFIX']}"
     for start in range(0, len(feat) if fields else 0, HASHED_ROWS):
-        rows = slice(start, start + HASHED_ROWS)
-        code = np.zeros(len(feat[fields[0]][rows]), dtype=np.uint64)
+        rows = feat[start : start + HASHED_ROWS]
+        code = np.zeros(len(rows), dtype=np.uint64)
         for name in fields:
-            code = _mixed(code * np.uint64(31) + feat[name][rows].numpy().astype(np.uint64))
-        if histories in feat:
-            items = feat[histories][rows].numpy().astype(np.uint64)  # (rows, longest)
+            code = _mixed(code * np.uint64(31) + rows[name].numpy().astype(np.uint64))
+        if histories in rows:
+            items = rows[histories].numpy().astype(np.uint64)  # (rows, longest)
             weights = _mixed(np.arange(items.shape[1], dtype=np.uint64))
             code = _mixed(code + (items * weights).sum(1, dtype=np.uint64))
         total = (total + int(code.sum(dtype=np.uint64))) % 2**64

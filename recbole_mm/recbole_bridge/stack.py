@@ -155,6 +155,15 @@ def no_stale_caches(module: Any) -> None:
     module.os = Overlay(os, path=Overlay(os.path, exists=lambda path: False))
 
 
+# Any version: a loader makes a list of the places of all interactions, Python's numbers of 32 bytes each.
+def _list(values: Any = ()) -> Any:
+    return values if isinstance(values, range) else builtins.list(values)
+
+
+def no_lists_of_ranges(module: Any) -> None:
+    module.list = _list
+
+
 # hyperopt >= 0.2.6: its exhaustive search draws with numpy's Generator, and RecBole gives it a RandomState.
 class _Generator(np.random.Generator):
     def __init__(self, seed: Any) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from recbole.utils import FeatureSource, FeatureType
 
 from recbole_mm.data.exact_times import beyond_floats, whole_numbers
@@ -60,22 +59,6 @@ def stable_removal(remove: Any) -> Any:
         feat[time] = times  # of the rows that are left
 
     return remove_duplication
-
-
-def exact_tensors(convert: Any) -> Any:
-    @functools.wraps(convert)
-    def dataframe_to_interaction(self: Any, data: Any) -> Any:
-        time = self.time_field
-        if data is not self.inter_feat or time not in data or self.field2type[time] != FeatureType.FLOAT:
-            return convert(self, data)
-        times = data[time]
-        whole = times.dtype == np.int64
-        interaction = convert(self, data.assign(**{time: times.astype(np.float64)}) if whole else data)
-        values = np.array(times.tolist()) if times.dtype == object else times.to_numpy(copy=True)
-        interaction[time] = torch.from_numpy(values)  # (n,), or (n, 2) of a numerical feature
-        return interaction
-
-    return dataframe_to_interaction
 
 
 def sorted_first(split: Any) -> Any:

@@ -1,0 +1,54 @@
+"""RecBole reads files of interactions by columns, where they can be read so."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_mm.data.encoded import read_encoded
+from recbole_mm.recbole_bridge.applying import Overlay
+
+
+def files_by_columns(module: Any) -> None:
+    """Let a module of RecBole's read files of interactions by columns, where they can be read so."""
+    read_line_by_line = module.pd.read_csv
+
+    @functools.wraps(read_line_by_line)
+    def read_csv(path: Any, **given: Any) -> pd.DataFrame:
+        if Path(path).suffix == ".inter" and not any(column.endswith("_seq") for column in given["usecols"]):
+            columns = {column: given["dtype"][column] is not str for column in given["usecols"]}
+            encoding = given["encoding"] or "utf-8"
+            frame = read_encoded(Path(path), columns, given["delimiter"], encoding)
+            if frame is not None:
+                return frame
+        found: pd.DataFrame = read_line_by_line(path, **given)
+        return found
+
+    module.pd = Overlay(module.pd, read_csv=read_csv, concat=_concat)
+
+
+def _concat(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFrame:
+    """Put the files of a split below each other; pandas makes texts again of columns whose categories differ."""
+    names, kinds = list(map(str, frames[0])), dict(frames[0].dtypes)
+    alike = all(list(frame) == names for frame in frames)
+    texts = [name for name in names if alike and isinstance(kinds[name], pd.CategoricalDtype)]
+    columns = {name: _below_each_other([frame.pop(name) for frame in frames]) for name in texts}
+    others = pd.concat(frames, ignore_index=ignore_index)
+    if not columns:
+        return others
+    return pd.DataFrame({name: columns[name] if name in columns else others[name] for name in names}, copy=False)
+
+
+def _below_each_other(parts: list[pd.Series]) -> pd.Categorical:
+    shared, texts = pd.factorize(np.concatenate([part.cat.categories.to_numpy() for part in parts]))
+    kinds = np.split(shared.astype(np.int32), np.cumsum([len(part.cat.categories) for part in parts])[:-1])
+    codes = np.empty(sum(map(len, parts)), dtype=np.int32)
+    end = 0
+    for part, kind in zip(parts, kinds, strict=True):
+        codes[end : end + len(part)] = np.append(kind, np.int32(-1))[part.cat.codes.to_numpy()]
+        end += len(part)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(texts, dtype=object))
