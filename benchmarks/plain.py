@@ -16,6 +16,7 @@ import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset
 from recbole.data.interaction import Interaction
+from recbole.evaluator.collector import Collector, DataStruct
 from recbole.model.abstract_recommender import SequentialRecommender
 from recbole.model.layers import FeedForward, TransformerEncoder
 from recbole.sampler.sampler import AbstractSampler, RepeatableSampler, Sampler
@@ -43,6 +44,11 @@ def _from_source(module: str) -> Any:
     return fresh
 
 
+def _wide(self: Any, data: Any, convert: Any = Dataset._dataframe_to_interaction) -> Interaction:
+    """Return the pack's tensors, with times as exact, in RecBole's 8 bytes a number."""
+    return Interaction(dict(convert(self, data).interaction))
+
+
 @contextmanager
 def _with(parts: list[tuple[Any, str, Any]]) -> Iterator[None]:
     with ExitStack() as stack:
@@ -64,10 +70,13 @@ def recboles_data() -> Iterator[None]:
         (Sampler, "get_used_ids", samplers.Sampler.get_used_ids),
         (RepeatableSampler, "get_used_ids", samplers.RepeatableSampler.get_used_ids),
         (DATASETS, "pd", Overlay(DATASETS.pd, read_csv=DATASETS.pd.read_csv.__wrapped__)),
+        (Dataset, "_dataframe_to_interaction", _wide),
         (Dataset, "_remap", known_ids(dataset._remap)),
         (Dataset, "time_based_split", sorted_first(dataset.time_based_split)),
         *((Dataset, name, vars(dataset)[name]) for name in BY_COLUMNS),
         (Dataset, "join", Dataset.join.__wrapped__),
+        (Collector, "eval_batch_collect", Collector.eval_batch_collect.__wrapped__),
+        (DataStruct, "update_tensor", DataStruct.update_tensor.__wrapped__),
         (recbole.data.utils, "TrainDataLoader", TrainDataLoader),
         (recbole.data.utils, "FullSortEvalDataLoader", FullSortEvalDataLoader),
         (Trainer, "_full_sort_batch_eval", Trainer._full_sort_batch_eval.__wrapped__),

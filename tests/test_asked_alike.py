@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_al
 from recbole_mm.configuration import request
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.cache import digests_of
-from recbole_mm.training.build import held_out, load_dataset, split_dataset
+from recbole_mm.training.build import load_dataset, split_dataset
+from recbole_mm.training.protocol import held_out
 
 SMALL = {"data_path": str(DATASETS), "use_gpu": False, "MAX_ITEM_LIST_LENGTH": 5}
 SAMPLED = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "uni20"}
@@ -54,6 +56,28 @@ def test_sequential_and_other_models_are_asked_the_same(dataset: str) -> None:
         assert not_ranked(ours) == not_ranked(theirs)
         assert len(not_ranked(ours)) > 1000
     assert not_ranked(general[1]) < not_ranked(general[2])
+
+
+@pytest.mark.parametrize(("model", "questions"), [("BPR", "users"), ("SASRec", "interactions")])
+@pytest.mark.parametrize("at_once", [3, 1 << 16])
+def test_the_hash_is_of_all_questions_as_text(
+    model: str, questions: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_mm.training.protocol.HASHED_PAIRS", at_once)
+    parts = loaders(model, "microvideo", eval_args=BY_TIME)
+    for name, loader in zip(("valid", "test"), parts[1:], strict=True):
+        dataset = loader._dataset
+        fields = ("user_id", "item_id")
+        ids = [dataset.id2token(field, dataset.inter_feat[field].numpy()).tolist() for field in fields]
+        pairs = sorted(zip(*ids, strict=True))
+        items: dict[str, list[str]] = {}
+        for user, item in pairs:
+            items.setdefault(user, []).append(item)
+        by_user = [(user, *dict.fromkeys(of_user)) for user, of_user in items.items()]
+        asked: list[Any] = by_user if questions == "users" else pairs
+        found = held_out(*parts[1:])[name]
+        assert found["hash"] == sha256("\n".join("\t".join(one) for one in asked).encode()).hexdigest()
+        assert (found["questions"], found["users"], found["interactions"]) == (len(asked), len(by_user), len(pairs))
 
 
 def test_by_default_sequential_models_rank_all_items_as_recboles_do() -> None:

@@ -20,7 +20,8 @@ from recbole_mm.data.identity import data_hash
 from recbole_mm.recbole_bridge.whole_histories import trains_whole
 from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
-from recbole_mm.training.build import held_out, load_dataset, split_dataset
+from recbole_mm.training.build import load_dataset, split_dataset
+from recbole_mm.training.protocol import held_out
 
 LEAVE_ONE_OUT = {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"}
 MIXED = {"eval_args": LEAVE_ONE_OUT, "exclude_seen": True, "ask_users_once": True}  # unless the user has them otherwise

@@ -25,7 +25,7 @@ from recbole_mm.settings.execution import Engine, Ranked
 from recbole_mm.settings.parameters import read_config
 
 MOST_USERS = 512  # scored at a time; more are no faster
-BYTES_A_SCORE = 24  # of a user's score of an item: itself, RecBole's relevance matrix and what is made on the way
+BYTES_A_SCORE = 12  # of a user's score of an item: itself, and what is made on the way to it and to the highest ones
 HELD_AT_ONCE = 3  # tensors as large as the largest that a model makes of a user
 
 

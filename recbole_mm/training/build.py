@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -50,28 +47,6 @@ def split_dataset(config: Config, dataset: Any) -> tuple[Any, Any, Any]:
     if ranked.exclude_seen:
         exclude_seen(train, (valid, test))
     return train, valid, test
-
-
-def held_out(valid: Any, test: Any) -> dict[str, Any]:
-    """Return the evaluation protocol: interactions, users and questions of both splits, and how many items are ranked.
-
-    A question is one ranking: a user, and the test items to find. Most models rank once per user; sequential models
-    rank for every interaction, with the history before it, unless `ask_users_once` is set. The hash is of all
-    questions by the ids in the files, in any order: two runs that share it are evaluated on the same interactions.
-    """
-    parts: dict[str, Any] = {"items": valid._dataset.item_num - 1}
-    for name, loader in (("valid", valid), ("test", test)):
-        dataset = loader._dataset
-        fields = dataset.uid_field, dataset.iid_field
-        columns = (dataset.id2token(field, dataset.inter_feat[field].numpy()) for field in fields)
-        pairs = sorted(zip(*columns, strict=True))
-        by_user = {user: dict.fromkeys(item for _, item in rows) for user, rows in groupby(pairs, itemgetter(0))}
-        alone = loader.is_sequential and getattr(loader, "questions", None) is None
-        questions = pairs if alone else [(user, *items) for user, items in by_user.items()]
-        text = "\n".join("\t".join(question) for question in questions)
-        counts = {"interactions": len(pairs), "users": len(by_user), "questions": len(questions)}
-        parts[name] = counts | {"hash": sha256(text.encode()).hexdigest()}
-    return parts
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from recbole_mm.base.metrics import unround
 from recbole_mm.recbole_bridge.histories import training_pairs
+from recbole_mm.recbole_bridge.top_items import TOPK
 from recbole_mm.settings.execution import read_groups
 
 Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
@@ -41,7 +42,7 @@ class GroupCollector(Collector):
 
     def data_collect(self, train_data: Any) -> None:
         super().data_collect(train_data)
-        if self.register.need("rec.topk"):
+        if self.register.need(TOPK):
             dataset = train_data._dataset
             sizes = {"users": dataset.user_num, "items": dataset.item_num}
             for (kind, size), ids in zip(sizes.items(), training_pairs(dataset), strict=True):
@@ -53,19 +54,15 @@ class GroupCollector(Collector):
         super().eval_batch_collect(scores, interaction, positive_u, positive_i)
         if not self.group_of:
             return
-        k, (n_rows, n_items) = max(self.topk), scores.shape
+        n_rows, n_items = scores.shape
         positive = torch.unique(positive_u.to(scores.device) * n_items + positive_i.to(scores.device))
         rows, items = positive // n_items, positive % n_items
         groups = self.group_of["items"][items]
         held_out = torch.zeros(n_rows, len(self.edges["items"]) + 1, dtype=torch.int64, device=scores.device)
         held_out.index_put_((rows, groups), torch.ones_like(groups), accumulate=True)
 
-        found = torch.zeros(n_rows, k, dtype=torch.int8, device=scores.device)  # group + 1, 0 where not held out
-        hit = self.data_struct["rec.topk"][-n_rows:, :k].any(dim=1)
-        if hit.any():
-            group_at = torch.zeros(n_rows, n_items, dtype=torch.int8, device=scores.device)
-            group_at[rows, items] = (groups + 1).to(torch.int8)
-            found[hit] = group_at[hit].gather(1, torch.topk(scores[hit], k, dim=-1).indices)
+        is_held_out = self.data_struct[TOPK][-n_rows:, :-1].bool()
+        found = torch.where(is_held_out, self.group_of["items"][self.last_top] + 1, 0).to(torch.int8)  # 0: not held out
         users = interaction[self.user_field].to(scores.device)
         if len(users) != n_rows:  # a sampled evaluation has the candidates of one user after those of another
             users = users.unique_consecutive()
@@ -96,7 +93,7 @@ class GroupEvaluator(Evaluator):
         self._last = None
         if USERS in dataobject:
             self._last = DataStruct()
-            for key in ("rec.topk", IDS, USERS, FOUND, HELD_OUT):
+            for key in (TOPK, IDS, USERS, FOUND, HELD_OUT):
                 self._last.set(key, dataobject[key])
         return super().evaluate(dataobject)
 
@@ -117,13 +114,13 @@ class GroupEvaluator(Evaluator):
             return None
         ids, row = np.unique(self._last[IDS].numpy(), return_inverse=True)
         count = np.bincount(row)
-        values = self._metrics(self._last["rec.topk"], lambda each: np.bincount(row, each) / count)
+        values = self._metrics(self._last[TOPK], lambda each: np.bincount(row, each) / count)
         return ids, values
 
     def _by_group(self, kind: str, dataobject: DataStruct) -> list[dict[str, Any]]:
         groups = []
         for number, (name, degree) in enumerate(group_names(self.edges[kind])):
-            ranked = dataobject["rec.topk"]  # (n_rows, k + 1): found or not, by place, and how many are held out
+            ranked = dataobject[TOPK]  # (n_rows, k + 1): found or not, by place, and how many are held out
             if kind == "users":
                 ranked = ranked[dataobject[USERS] == number]
             else:
@@ -137,10 +134,10 @@ class GroupEvaluator(Evaluator):
     def _metrics(self, ranked: Tensor, summary: Callable[[np.ndarray], Value]) -> dict[str, Value]:
         """Return a summary of all rows, (n_rows,), of the metrics that need nothing but the held-out items' ranks."""
         struct = DataStruct()
-        struct.set("rec.topk", ranked)
+        struct.set(TOPK, ranked)
         values: dict[str, Value] = {}
         for name in self.metrics:
-            if metric_information[name] == ["rec.topk"]:
+            if metric_information[name] == [TOPK]:
                 metric: Any = copy(self.metric_class[name])
                 metric.topk_result = lambda name, rows, topk=metric.topk: {f"{name}@{k}": rows[:, k - 1] for k in topk}
                 values |= {of: summary(rows) for of, rows in metric.calculate_metric(struct).items()}

@@ -29,6 +29,7 @@ from recbole_mm.training.curve import plot_curve
 from recbole_mm.training.degenerate import degenerate_parts, resultant_lengths, warning
 from recbole_mm.training.groups import Groups
 from recbole_mm.training.interrupting import Interrupted, ended_by_sigterm
+from recbole_mm.training.protocol import held_out
 from recbole_mm.training.result_files import USERS_FILE, write_result, write_users
 from recbole_mm.training.run_files import RunFiles
 from recbole_mm.training.run_record import about_run, progress_of_run
@@ -137,7 +138,7 @@ def _found(config: Config, trainer: Any, loaders: Any, keeper: StateKeeper) -> d
     lengths = resultant_lengths(trainer.model) if isinstance(trainer.model, torch.nn.Module) else {}
     if degenerate := degenerate_parts(lengths):
         logging.getLogger().warning(warning(config["model"], degenerate))
-    parts = {"valid": dict(valid), "test": dict(test), "held_out": build.held_out(valid_data, test_data)}
+    parts = {"valid": dict(valid), "test": dict(test), "held_out": held_out(valid_data, test_data)}
     return {"resultant_length": lengths, **parts, **by_group}
 
 
