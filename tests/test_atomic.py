@@ -419,6 +419,24 @@ def test_features_of_no_known_id_are_refused(tmp_path: Path, suffix: str, text: 
     assert refusal(folder(tmp_path, {"inter": INTER, suffix: text})) == expected
 
 
+@pytest.mark.parametrize("quote", ["", '"'])  # read by columns, and line by line
+@pytest.mark.parametrize("last", ["z9", "8"])
+def test_ids_are_looked_for_in_all_rows(tmp_path: Path, quote: str, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recbole_mm.data.by_columns.KNOWN_ROWS", 1)
+    monkeypatch.setattr("recbole_mm.data.by_columns.BLOCK_BYTES", 60)
+    rows = "".join(f"{user}\t7\n" for user in range(100, 160))
+    files = {"inter": f"user_id:token\titem_id:token\n{quote}0{quote}\t7\n{rows}1\t{last}\n"}
+    config = folder(tmp_path, files | {"item": "item_id:token\nz8\nz9\n"}, TIME_FIELD="timestamp")
+    config["eval_args"] = {"order": "RO"}
+    if last == "z9":
+        check_files(config)
+    else:
+        assert refusal(config) == (
+            "DIR: ml.inter and ml.item share no item_id, so every interaction would be filtered out: "
+            "ml.inter has '7', ml.item has 'z8'"
+        )
+
+
 def test_missing_values_are_those_of_pandas() -> None:
     words = [*sorted(atomic.MISSING), "NAN", "none", "Null", "-", "0", "na", "N.A.", "?", "inf"]
     text = "id\tx\n" + "".join(f"{word}\t1\n" for word in words)

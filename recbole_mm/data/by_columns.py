@@ -20,10 +20,9 @@ from recbole_mm.data.atomic import MISSING
 from recbole_mm.data.ids import RESERVED
 
 BLOCK_BYTES = 1 << 22  # bytes; a longer line is left to the other way
-DISTINCT_ROWS = 1 << 20  # looked at together
-ODD_BLANKS = "^[\x1c-\x1f]|[\x1c-\x1f]$"  # blanks for Python alone
+KNOWN_ROWS = 1 << 20  # whose ids are kept
 UTF_8 = ("utf-8", "utf8")
-UNLIKE = (b'"', b"\r")  # what pandas, Python and pyarrow read each in its own way
+UNLIKE = (b'"', b"\r", b"\x1c", b"\x1d", b"\x1e", b"\x1f")  # what pandas, Python and pyarrow read each in its own way
 
 
 class PlainFile:
@@ -76,7 +75,7 @@ def check_columns(
     time: str,
     times: set[float],
 ) -> tuple[int, dict[str, Any]] | None:
-    """Read the rows of a file behind its header; return their number and the ids, None where any may be a mistake.
+    """Read the rows of a file behind its header; return their number and ids, None where there may be a mistake.
 
     Parameters
     ----------
@@ -87,7 +86,7 @@ def check_columns(
     separator : str
         Of fields.
     ids : collection of str
-        The fields of ids. The ids of each, once, are an arrow array.
+        The fields of ids. Of each, those of the first `KNOWN_ROWS` rows are an arrow array.
     numbers : mapping
         The fields of numbers -> what is between those of a list, None for a single number.
     time : str
@@ -95,24 +94,29 @@ def check_columns(
     times : set
         Two of them are added, one where all are the same.
     """
-    n_rows, known = 0, {field: _Distinct() for field in ids}
+    known: dict[str, list[Any]] = {field: [] for field in ids}
+    n_rows = 0
     try:
         for batch in batches_of(file, columns, separator, dict.fromkeys(columns, pa.string())):
-            n_rows += batch.num_rows
             for field, found in known.items():
-                found.add(batch.column(field))
+                if _may_be_mistaken(batch.column(field)):
+                    return None
+                if n_rows < KNOWN_ROWS:
+                    found.append(batch.column(field))
+            n_rows += batch.num_rows
+            if not file.plain:
+                return None
             if not all(_are_numbers(batch.column(field), between) for field, between in numbers.items()):
                 return None
             if time and not _add_times(batch.column(time), times):
                 return None
-        values = {field: found.values() for field, found in known.items()}
     except pa.ArrowException:
         return None
     finally:
         give_back()
-    if not n_rows or not file.plain or any(map(_may_be_mistaken, values.values())):
-        return None
-    return n_rows, values
+    if not n_rows or not file.plain:
+        return None  # the end of the file may be read after its last rows
+    return n_rows, {field: pc.unique(pa.chunked_array(found, type=pa.string())) for field, found in known.items()}
 
 
 def batches_of(
@@ -150,27 +154,9 @@ def batches_of(
         yield from batches
 
 
-class _Distinct:
-    """The different values of a column."""
-
-    def __init__(self) -> None:
-        self.chunks: list[Any] = []
-        self.n_rows, self.enough = 0, DISTINCT_ROWS
-
-    def add(self, chunk: Any) -> None:
-        self.chunks.append(chunk)
-        self.n_rows += len(chunk)
-        if self.n_rows >= self.enough:
-            found = self.values()
-            self.chunks, self.n_rows, self.enough = [found], 0, max(DISTINCT_ROWS, len(found))
-
-    def values(self) -> Any:
-        return pc.unique(pa.chunked_array(self.chunks, type=pa.string()), memory_pool=pa.system_memory_pool())
-
-
 def _may_be_mistaken(ids: Any) -> bool:
     """Tell whether any of the ids may be one that `mistake_in_id` refuses."""
-    blank = pc.or_(pc.not_equal(ids, pc.utf8_trim_whitespace(ids)), pc.match_substring_regex(ids, ODD_BLANKS))
+    blank = pc.not_equal(ids, pc.utf8_trim_whitespace(ids))
     return bool(pc.any(pc.or_(pc.is_in(ids, pa.array(sorted(RESERVED))), blank), min_count=0).as_py())
 
 

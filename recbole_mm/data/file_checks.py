@@ -6,7 +6,7 @@ RecBole meets these mistakes late, with another message, or not at all.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.atomic import files_and_gaps, interaction_files
+from recbole_mm.data.encoded import read_encoded
 from recbole_mm.data.headers import is_ordered, is_sequential
 from recbole_mm.data.one_file import Content, check_file
 
@@ -44,7 +45,7 @@ def check_files(config: Any) -> None:
 
 def mistakes_in_files(config: Any) -> Iterator[InputError]:
     """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
-    ids: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)  # of a suffix, with dot, and an id field
+    ids: defaultdict[tuple[str, str], dict[Path, Any]] = defaultdict(dict)  # of a suffix, with dot, and an id field
     interactions: list[Content] = []
     for path in files_and_gaps(config):
         if isinstance(path, InputError):
@@ -59,7 +60,7 @@ def mistakes_in_files(config: Any) -> Iterator[InputError]:
         else:
             interactions += [found] if path.suffix == ".inter" else []
             for field, values in found.ids.items():
-                ids[path.suffix, field].append(values)
+                ids[path.suffix, field][path] = values
     if len(interactions) == len(interaction_files(config)):
         yield from _order_mistakes(config, interactions)
     if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
@@ -91,14 +92,31 @@ def _order_mistakes(config: Any, interactions: Sequence[Content]) -> Iterator[In
 
 
 def _overlap_mistakes(
-    config: Any, suffix: str, here: Sequence[Any], there: Sequence[Any], field: str
+    config: Any, suffix: str, here: Mapping[Path, Any], there: Mapping[Path, Any], field: str
 ) -> Iterator[InputError]:
-    """Yield that interactions and the file of users or items have no id in common; each has arrow arrays of its ids."""
-    of_inter, of_feat = (pa.chunked_array(ids, type=pa.string()) for ids in (here, there))
-    if len(of_inter) and len(of_feat) and not pc.any(pc.is_in(of_inter, value_set=of_feat)).as_py():
+    """Yield that interactions and the file of users or items have no id in common; each has the ids by file."""
+    if not here or not there or _share(here.values(), there.values()):
+        return
+    of_inter, of_feat = (_all_ids(config, ids, field) for ids in (here, there))  # those of the first rows do not meet
+    if not _share(of_inter, of_feat):
         inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
-        first = [pc.min(ids).as_py() for ids in (of_inter, of_feat)]
+        first = [min(pc.min(ids).as_py() for ids in each) for each in (of_inter, of_feat)]
         yield InputError(
             f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
             f"be filtered out: {inter} has {first[0]!r}, {feat} has {first[1]!r}"
         )
+
+
+def _share(here: Iterable[Any], there: Iterable[Any]) -> bool:
+    known = pa.chunked_array(list(there), type=pa.string()).combine_chunks()
+    return any(pc.any(pc.is_in(ids, value_set=known)).as_py() for ids in here)
+
+
+def _all_ids(config: Any, known: Mapping[Path, Any], field: str) -> list[Any]:
+    """Return all ids of files as arrow arrays; what was read line by line is known as a whole."""
+    separator, encoding = config["field_separator"] or "\t", config["encoding"] or "utf-8"
+    found = []
+    for path, ids in known.items():
+        frame = read_encoded(path, {f"{field}:token": False}, separator, encoding)
+        found.append(ids if frame is None else pa.array(frame.iloc[:, 0].cat.categories))
+    return found

@@ -27,7 +27,7 @@ class Content:
     Attributes
     ----------
     ids : dict of arrow arrays
-        The ids of each loaded id column, each once.
+        The ids of each loaded id column, each once; those of the first rows of a long file.
     times : set of float
         Of a file of interactions; at most two.
     n_rows : int
