@@ -98,18 +98,17 @@ def check_columns(
     n_rows = 0
     try:
         for batch in batches_of(file, columns, separator, dict.fromkeys(columns, pa.string())):
+            if not (
+                file.plain
+                and not any(_may_be_mistaken(batch.column(field)) for field in ids)
+                and all(_are_numbers(batch.column(field), between) for field, between in numbers.items())
+                and (not time or _add_times(batch.column(time), times))
+            ):
+                return None
             for field, found in known.items():
-                if _may_be_mistaken(batch.column(field)):
-                    return None
                 if n_rows < KNOWN_ROWS:
                     found.append(batch.column(field))
             n_rows += batch.num_rows
-            if not file.plain:
-                return None
-            if not all(_are_numbers(batch.column(field), between) for field, between in numbers.items()):
-                return None
-            if time and not _add_times(batch.column(time), times):
-                return None
     except pa.ArrowException:
         return None
     finally:
