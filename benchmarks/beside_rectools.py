@@ -8,7 +8,6 @@ on the last interactions of a user alone, RecBole on all of them in pieces of th
 from __future__ import annotations
 
 import json
-import subprocess
 from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from benchmarks.measuring import arguments, machine, prepare, seconds, told, workplace, write_results
+from benchmarks.peers.process import Side
 
 SIZES = {"layers": 2, "heads": 2, "width": 64, "dropout": 0.2, "batch": 128, "learning_rate": 0.001, "top": 10}
 
@@ -75,24 +75,14 @@ def bench(args: Namespace) -> dict[str, Any]:
         n = sum(weight.numel() for weight in trainer.model.parameters())
         constant, targets = {"parameters": n, "predictions": len(train._dataset)}, sum_of_targets(data)
         curves: dict[str, list[dict[str, float]]] = {"RecBole, whole histories": [], "RecTools": []}
-        with subprocess.Popen(  # noqa: S603 - our own file
-            [args.python, "-I", str(side), str(file), sizes], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            if process.stdin is None or process.stdout is None:
-                raise RuntimeError("the process has no pipes")
+        with Side("RecTools", [args.python, "-I", str(side), str(file), sizes]) as rectools:
             for epoch in tqdm(range(args.epochs), unit="epoch"):
                 took = seconds(partial(trainer._train_epoch, train, epoch))
                 ndcg = float(trainer._valid_epoch(valid)[0])
                 curves["RecBole, whole histories"].append({"seconds": took, "ndcg": ndcg, **constant})
-                process.stdin.write("\n")
-                process.stdin.flush()
-                answer = process.stdout.readline()
-                if not answer:
-                    raise RuntimeError(f"RecTools ended before epoch {epoch}; its own message is above")
-                curves["RecTools"].append(json.loads(answer))
+                curves["RecTools"].append(rectools.ask("", f"epoch {epoch}"))
                 if curves["RecTools"][-1]["targets"] != targets:
                     raise RuntimeError("RecTools' items of validation are not those of RecBole")
-            process.stdin.close()
     about = {name: getattr(args, name) for name in ("data", "history", "seed", "epochs")}
     return {**about, "machine": found, "curves": curves}
 

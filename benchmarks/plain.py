@@ -14,7 +14,7 @@ import recbole.data.utils
 import recbole.trainer.trainer
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
-from recbole.data.dataset import Dataset
+from recbole.data.dataset import Dataset, SequentialDataset
 from recbole.data.interaction import Interaction
 from recbole.evaluator.collector import Collector, DataStruct
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -62,6 +62,7 @@ def recboles_data() -> Iterator[None]:
     """Let datasets, loaders and samplers be RecBole's own within the block; only their times are exact."""
     interaction = _from_source("recbole.data.interaction").Interaction
     dataset = _from_source(DATASETS.__name__).Dataset
+    sequential = _from_source("recbole.data.dataset.sequential_dataset").SequentialDataset
     samplers = _from_source("recbole.sampler.sampler")
     parts: list[tuple[Any, str, Any]] = [
         (Interaction, "__getitem__", interaction.__getitem__),
@@ -71,6 +72,7 @@ def recboles_data() -> Iterator[None]:
         (RepeatableSampler, "get_used_ids", samplers.RepeatableSampler.get_used_ids),
         (DATASETS, "pd", Overlay(DATASETS.pd, read_csv=DATASETS.pd.read_csv.__wrapped__)),
         (Dataset, "_dataframe_to_interaction", _wide),
+        (SequentialDataset, "data_augmentation", sequential.data_augmentation),
         (Dataset, "_remap", known_ids(dataset._remap)),
         (Dataset, "time_based_split", sorted_first(dataset.time_based_split)),
         *((Dataset, name, vars(dataset)[name]) for name in BY_COLUMNS),

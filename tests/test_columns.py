@@ -85,7 +85,7 @@ def contents(config: Config) -> Any:
     found["described"] = str(dataset), [str(part) for part in parts]
     counters = [dict(part.counter(field)) for part in parts if len(part) for field in ("user_id", "item_id")]
     try:
-        samplers = [one.used_ids for one in create_samplers(config, dataset, parts)]
+        samplers = [one.used_ids for one in create_samplers(config, dataset, parts) if one is not None]
     except ValueError as error:
         samplers = str(error)
     return found, counters, samplers if isinstance(samplers, str) else [[set(one) for one in used] for used in samplers]
@@ -118,6 +118,25 @@ def test_a_larger_one_is_recboles(tmp_path: Path, split: dict[str, Any], filters
     found = contents(config)
     assert found == expected
     assert isinstance(found, tuple)  # and none was refused
+
+
+@pytest.mark.parametrize("filled", [1 << 14, 7])
+@pytest.mark.parametrize("more", [{}, {"numerical_features": ["rating"]}])
+def test_histories_are_recboles(tmp_path: Path, filled: int, more: dict[str, Any], monkeypatch: Any) -> None:
+    monkeypatch.setattr("recbole_mm.recbole_bridge.augmentation.FILLED_ROWS", filled)
+    draw = random.Random(4)
+    rows = [
+        (f"u{int(draw.paretovariate(0.5)) % 12}", f"{draw.randrange(9)}", f"{draw.random():.3f}", str(place), "home")
+        for place in draw.sample(range(90), 60)
+    ]
+    write(tmp_path, rows, [str(item) for item in range(9)])
+    split = {"split": {"LS": "valid_and_test"}, "group_by": "user", "order": "TO"}
+    config = configuration(tmp_path, split, {"MAX_ITEM_LIST_LENGTH": 5, **more}, "SASRec")
+    with recboles_data():
+        expected = contents(copy.deepcopy(config))
+    found = contents(config)
+    assert found == expected
+    assert "item_id_list" in found[0]["part 2"]
 
 
 def test_given_splits_are_put_below_each_other(tmp_path: Path) -> None:

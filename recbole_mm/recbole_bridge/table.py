@@ -89,6 +89,7 @@ def modules() -> tuple[Patch, ...]:
 def attributes() -> tuple[Patch, ...]:
     """Return what is put in the place of RecBole's own: exact, safe, or the same and faster."""
     from recbole_mm.recbole_bridge import (  # noqa: PLC0415 (they import RecBole, which needs `modules` first)
+        augmentation,
         batches,
         device,
         encoding,
@@ -147,6 +148,8 @@ def attributes() -> tuple[Patch, ...]:
         Patch((f"{DATASET}.build",), known_identity.known_split, "another split is not noticed"),
         Patch((f"{DATASET}.join",), batches.join_where_asked,
               "columns of users and items are copied into batches that nobody reads"),
+        Patch((f"{DATA}.sequential_dataset:SequentialDataset.data_augmentation",), same(augmentation.data_augmentation),
+              "histories are filled one by one; the same, faster"),
         Patch((f"{DATA}.sequential_dataset:SequentialDataset._change_feat_format",), histories.histories_where_missing,
               "given splits need files with histories"),
         Patch((f"{DATA}.sequential_dataset:SequentialDataset._benchmark_presets",), histories.presets_where_there,
