@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,29 +28,32 @@ from recbole_mm.base.memory import peak_memory
 
 COUNTS = [1_000_000, 2_000_000, 4_000_000]
 MODELS = ["BPR", "LightGCN"]
+WRITERS: dict[str, Callable[..., Any]] = {"given": problem.write, "made": problem.write_timed}
+CLOCKS = ("seconds", "cpu")
 PER_USER, PER_ITEM = 10, 100  # interactions
 
 
-def load(model: str, name: str, folder: str) -> tuple[float, float]:
-    """Return the seconds, and the MiB by which the peak of this process, which must be new, grows."""
-    before = peak_memory()["ram"]
-    took = seconds(lambda: next(iter(prepare(model, name, data_path=folder)[1][0])))
-    return took, peak_memory()["ram"] - before
+def load(model: str, name: str, folder: str, width: int) -> tuple[float, float, float]:
+    """Return the seconds, those of the CPU, and the MiB by which the peak of this process, which must be new, grows."""
+    before, cpu = peak_memory()["ram"], time.process_time()
+    took = seconds(lambda: next(iter(prepare(model, name, data_path=folder, embedding_size=width)[1][0])))
+    return took, time.process_time() - cpu, peak_memory()["ram"] - before
 
 
-def bench(models: Sequence[str], counts: Sequence[int], threads: int) -> dict[str, Any]:
+def bench(models: Sequence[str], counts: Sequence[int], *, split: str, width: int, threads: int) -> dict[str, Any]:
     """Return the machine, and by model and number of interactions the seconds and the memory."""
     found: dict[str, list[dict[str, float]]] = {model: [] for model in models}
     with workplace(threads) as folder:
         about = machine()
         for n in counts:
             name = f"interactions-{n}"
-            problem.write(name, folder, size=Size(n // PER_USER, n // PER_ITEM, n, {}))
+            WRITERS[split](name, folder, size=Size(n // PER_USER, n // PER_ITEM, n, {}))
             for model in models:
                 with new_process() as pool:
-                    took, memory = pool.submit(load, model, name, str(folder)).result()
-                found[model].append({"interactions": n, "seconds": took, "memory_mib": memory})
-    return {"machine": about, "models": found}
+                    took, cpu, memory = pool.submit(load, model, name, str(folder), width).result()
+                found[model].append({"interactions": n, "seconds": took, "cpu": cpu, "memory_mib": memory})
+            shutil.rmtree(folder / name)
+    return {"machine": about, "split": split, "width": width, "models": found}
 
 
 def slope(counts: Sequence[dict[str, float]], key: str) -> float:
@@ -58,18 +63,19 @@ def slope(counts: Sequence[dict[str, float]], key: str) -> float:
 
 def markdown(result: dict[str, Any]) -> str:
     rows = [
-        (model, f"{one['interactions']:,}", f"{one['seconds']:.1f}", f"{one['memory_mib']:,.0f}")
+        (model, f"{one['interactions']:,}", *(f"{one[key]:.1f}" for key in CLOCKS), f"{one['memory_mib']:,.0f}")
         for model, counts in result["models"].items()
         for one in counts
     ]
     each = "; ".join(
-        f"{model} {1e6 * slope(counts, 'seconds'):.1f} us and {MIB * slope(counts, 'memory_mib'):,.0f} bytes"
+        f"{model} {1e6 * slope(counts, 'cpu'):.1f} us of the CPU and {MIB * slope(counts, 'memory_mib'):,.0f} bytes"
         for model, counts in result["models"].items()
     )
-    headers = ("model", "interactions", "seconds", "peak, MiB")
+    headers = ("model", "interactions", "seconds", "of the CPU", "peak, MiB")
     about = (
-        f"From files to the first batch, with the model; {told(result['machine'])}. An interaction more, with a user "
-        f"for {PER_USER} of them and an item for {PER_ITEM}: {each}."
+        f"From files to the first batch, split {result['split']}, with the model, {result['width']} wide; "
+        f"{told(result['machine'])}. An interaction more, with a user for {PER_USER} of them and an item for "
+        f"{PER_ITEM}: {each}."
     )
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}\n"
 
@@ -78,8 +84,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments("benchmarks.loading", __doc__)
     parser.add_argument("--interactions", default=COUNTS, type=whole_numbers, help="two counts or more, comma between")
     parser.add_argument("--models", default=MODELS, type=lambda text: text.split(","), help="comma between")
+    parser.add_argument(
+        "--split", default="given", choices=WRITERS, help="come with the files, or are made user by user from times"
+    )
+    parser.add_argument("--width", default=64, type=int, help="of the models' tables")
     args = parser.parse_args(argv)
-    result = bench(args.models, args.interactions, args.threads)
+    result = bench(args.models, args.interactions, split=args.split, width=args.width, threads=args.threads)
     write_results(args.out, "loading", result, markdown(result))
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 import yaml
+from pyarrow import csv
 
 COMMITTED = Path(__file__).resolve().parents[1] / "dataset"
 
@@ -32,6 +35,11 @@ SIZES = {
 }
 
 
+TIMED_ROWS = 1 << 22  # written at a time
+TIMES = 1_500_000_000, 1_700_000_000  # seconds since 1970
+BY_TIME = {"split": {"RS": [0.8, 0.1, 0.1]}, "order": "TO", "group_by": "user", "mode": "full"}
+
+
 def write(name: str, out: Path, size: Size | None = None, held_out: float = 0.0, seed: int = 2024) -> Path:
     """Write a graph into the folder `out/name`; return the folder.
 
@@ -55,8 +63,8 @@ def write(name: str, out: Path, size: Size | None = None, held_out: float = 0.0,
     n = int(held_out * len(pairs))
     parts = (pairs[2 * n :], pairs[:n], pairs[n : 2 * n]) if n else (pairs, pairs[:STAND_IN], pairs[:STAND_IN])
     for part, rows in zip(("train", "valid", "test"), parts, strict=True):
-        _write_ids(folder / f"{name}.{part}.inter", "user_id:token\titem_id:token", rows)
-    _write_ids(folder / f"{name}.item", "item_id:token", np.arange(wanted.items))
+        write_ids(folder / f"{name}.{part}.inter", "user_id:token\titem_id:token", rows)
+    write_ids(folder / f"{name}.item", "item_id:token", np.arange(wanted.items))
     for modality, dim in wanted.modalities.items():
         np.save(folder / f"{modality}.npy", rng.standard_normal((wanted.items, dim), dtype=np.float32))
     settings = {
@@ -90,5 +98,31 @@ def _power_law(n: int, rng: np.random.Generator) -> np.ndarray:
     return odds
 
 
-def _write_ids(file: Path, header: str, rows: np.ndarray) -> None:
-    np.savetxt(file, rows, fmt="%d", delimiter="\t", header=header, comments="", encoding="utf-8")
+def write_timed(name: str, out: Path, size: Size, seed: int = 2024) -> None:
+    """Write users, items and times into one file of the folder `out/name`, in no order, a block at a time.
+
+    Users are drawn alike, items by their rank. RecBole is to split them user by user in the order of time.
+    """
+    rng, folder = np.random.default_rng(seed), out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.inter").open("wb") as file:
+        for start in range(0, size.interactions, TIMED_ROWS):
+            n = min(TIMED_ROWS, size.interactions - start)
+            items = (rng.random(n) ** 2 * size.items).astype(np.int64)
+            columns = rng.integers(size.users, size=n), items, rng.integers(*TIMES, size=n)
+            header = "user_id:token\titem_id:token\ttimestamp:float" if not start else ""
+            _write_rows(file, header, np.stack(columns, axis=1))
+    settings = {"load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "eval_args": BY_TIME}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
+def write_ids(file: Path, header: str, rows: np.ndarray) -> None:
+    with file.open("wb") as out:
+        _write_rows(out, header, rows)
+
+
+def _write_rows(file: BinaryIO, header: str, rows: np.ndarray) -> None:
+    columns = list(rows.reshape(len(rows), -1).T)
+    table = pa.table(columns, names=[str(place) for place in range(len(columns))])
+    file.write(f"{header}\n".encode() if header else b"")
+    csv.write_csv(table, file, csv.WriteOptions(include_header=False, delimiter="\t"))

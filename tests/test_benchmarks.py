@@ -322,7 +322,7 @@ def test_loading_is_measured_by_interactions(tmp_path: Path, capsys: pytest.Capt
     assert large > small + 190_000 * 2 * 4 / 2**20  # two columns of ids, at the least
     each = (large - small) * 2**20 / 190_000
     assert loading.slope(counts, "memory_mib") * 2**20 == pytest.approx(each)
-    assert f"us and {each:,.0f} bytes" in capsys.readouterr().out
+    assert f"us of the CPU and {each:,.0f} bytes" in capsys.readouterr().out
 
 
 def test_feature_files_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

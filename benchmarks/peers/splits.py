@@ -85,8 +85,8 @@ def write(split: Split, folder: Path, name: str, most_users: int, seed: int) -> 
     np.save(folder / "features.npy", split.features)
     np.save(files / "features.npy", split.features)
     for part, rows in (("train", split.train), ("valid", split.valid), ("test", split.valid[: problem.STAND_IN])):
-        problem._write_ids(files / f"{name}.{part}.inter", "user_id:token\titem_id:token", rows)
-    problem._write_ids(files / f"{name}.item", "item_id:token", np.arange(split.n_items))
+        problem.write_ids(files / f"{name}.{part}.inter", "user_id:token\titem_id:token", rows)
+    problem.write_ids(files / f"{name}.item", "item_id:token", np.arange(split.n_items))
     settings = {
         "benchmark_filename": ["train", "valid", "test"],
         "load_col": {"inter": ["user_id", "item_id"], "item": ["item_id"]},
