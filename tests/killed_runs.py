@@ -15,7 +15,7 @@ from model_contract import DATASETS
 import recbole_mm.commands.run  # noqa: F401
 from recbole_mm.base import files
 from recbole_mm.commands import cli
-from recbole_mm.training import build
+from recbole_mm.training import run
 from recbole_mm.training.trainer import RunTrainer
 
 RUN = [
@@ -51,7 +51,7 @@ def while_saving() -> None:
 
 
 def in_the_test() -> None:
-    build.held_out = die  # type: ignore[assignment]
+    run.held_out = die  # type: ignore[assignment]
 
 
 PHASES = (before_the_first_epoch, in_an_epoch, while_saving, in_the_test)

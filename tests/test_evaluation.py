@@ -20,7 +20,7 @@ class TestEvaluationBatches:
 
     def test_more_users_than_recbole_has_up_to_the_memory(self) -> None:
         assert self.users() == evaluation.MOST_USERS
-        assert self.users(eval_memory=1) == 2**20 // (24 * 241)
+        assert self.users(eval_memory=1) == 2**20 // (12 * 241)
 
     @pytest.mark.parametrize(("size", "users"), [(1, 1), (10 * 241, 10), (10 * 241 - 1, 9), (1000 * 241, 1000)])
     def test_a_batch_size_of_the_user_stands_as_in_recbole(self, size: int, users: int) -> None:
@@ -32,7 +32,7 @@ class TestEvaluationBatches:
         keys = {**SMALL, "epochs": 1}
         assert run("GRU4Rec", **keys)["loader"].step == evaluation.MOST_USERS
         assert run("GRU4Rec", eval_batch_size=100, **keys)["loader"].step == 100
-        assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (24 * 241)
+        assert run("GRU4Rec", eval_memory=1, **keys)["loader"].step == 2**20 // (12 * 241)
 
     def test_the_metrics_do_not_depend_on_it(self) -> None:
         found = [run("BPR", eval_batch_size=size, eval_memory=1)["valid"] for size in (1, 10_000, 1_000_000)]

@@ -128,7 +128,7 @@ def test_a_run_that_ended_in_its_test_is_only_tested(
     worse_after(monkeypatch, best=0)
     arguments = command("BPR", tmp_path / "part", epochs=20, stopping_step=1)
     with monkeypatch.context() as patched:
-        patched.setattr("recbole_mm.training.run.build.held_out", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        patched.setattr("recbole_mm.training.run.held_out", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         assert cli.main(arguments) == 143
     folder = the_only(tmp_path / "part")
     assert f"--resume={folder / 'BPR.pth'}" in capsys.readouterr().err

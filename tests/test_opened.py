@@ -37,7 +37,7 @@ def test_a_run_opens_each_data_file_a_few_times(tmp_path: Path, opened: Counter[
     settings = {"data_path": str(folder.parent), "epochs": 1, "use_gpu": False, "show_progress": False}
     run(Request("MHCR", "microvideo", settings=settings))
     assert {file.name: opened[str(file)] for file in folder.iterdir()} == {
-        "microvideo.inter": 3,  # to check and hash it, and by RecBole for its header and its rows
+        "microvideo.inter": 6,  # to check and hash it, by RecBole for its header, and for the header and each column
         "microvideo.item": 3,
         "image.npy": 2,  # its header, and its rows with their hash
         "audio.npy": 2,

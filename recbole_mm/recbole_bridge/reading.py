@@ -33,14 +33,18 @@ def files_by_columns(module: Any) -> None:
 
 def _concat(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFrame:
     """Put the files of a split below each other; pandas makes texts again of columns whose categories differ."""
-    names, kinds = list(map(str, frames[0])), dict(frames[0].dtypes)
+    names = list(map(str, frames[0]))
     alike = all(list(frame) == names for frame in frames)
-    texts = [name for name in names if alike and isinstance(kinds[name], pd.CategoricalDtype)]
+    texts = [name for name in names if alike and all(_is_encoded(frame[name]) for frame in frames)]
     columns = {name: _below_each_other([frame.pop(name) for frame in frames]) for name in texts}
     others = pd.concat(frames, ignore_index=ignore_index)
     if not columns:
         return others
     return pd.DataFrame({name: columns[name] if name in columns else others[name] for name in names}, copy=False)
+
+
+def _is_encoded(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.CategoricalDtype)
 
 
 def _below_each_other(parts: list[pd.Series]) -> pd.Categorical:
