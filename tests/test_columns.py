@@ -142,7 +142,8 @@ def test_histories_are_recboles(tmp_path: Path, filled: int, more: dict[str, Any
 @pytest.mark.parametrize("quote", ["", '"'])  # a file with quotes is not read by columns
 def test_given_splits_are_put_below_each_other(tmp_path: Path, quote: str) -> None:
     write(tmp_path, [("u1", "a", "1", "1", "home")])
-    parts = {"train": ["u1\ta", "u2\tb", "u1\tc"], "valid": ["u2\tc", f"u3\t{quote}d{quote}"], "test": ["u3\ta", "u4\te"]}
+    quoted = f"u3\t{quote}d{quote}"
+    parts = {"train": ["u1\ta", "u2\tb", "u1\tc"], "valid": ["u2\tc", quoted], "test": ["u3\ta", "u4\te"]}
     for name, lines in parts.items():
         text = "\n".join(["user_id:token\titem_id:token", *lines]) + "\n"
         (tmp_path / "toy" / f"toy.{name}.inter").write_text(text, encoding="utf-8")
