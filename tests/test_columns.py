@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recbole.config import Config
-from recbole.data import create_dataset, create_samplers
+from recbole.data import create_dataset, create_samplers, data_preparation
 from recbole.data.interaction import Interaction
 from training import configured, train
 
@@ -261,6 +262,27 @@ def test_values_of_keys(pairs: list[tuple[int, int]]) -> None:
     ]
     assert list(zip(row.tolist(), found.tolist(), strict=True)) == expected
     assert used.counts().tolist() == [len({value for key, value in pairs if key == number}) for number in range(5)]
+
+
+def test_a_loader_of_an_evaluation_has_the_items_of_users_as_recboles() -> None:
+    config = configured("BPR")
+    torch.manual_seed(5)
+    loader = data_preparation(config, create_dataset(config))[1]
+    torch.manual_seed(5)
+    with recboles_data():
+        own = data_preparation(config, create_dataset(config))[1]
+    users = own.uid_list.tolist()
+    alike = [user for user in users if own.uid2items_num[user] == own.uid2items_num[users[0]]]
+    assert len(alike) > 1  # of one length
+    assert torch.equal(loader.uid_list, own.uid_list)
+    assert np.array_equal(loader.uid2items_num, own.uid2items_num)
+    for name in ("uid2history_item", "uid2positive_item"):
+        ours, theirs = getattr(pickle.loads(pickle.dumps(loader)), name), getattr(own, name)
+        for asked in (users, alike):
+            assert [sorted(items.tolist()) for items in ours[asked]] == [
+                sorted(items.tolist()) for items in theirs[asked]
+            ]
+        assert sorted(ours[users[3]].tolist()) == sorted(theirs[users[3]].tolist())
 
 
 def test_token_ids_are_a_dictionary() -> None:

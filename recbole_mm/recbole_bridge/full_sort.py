@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from logging import getLogger
 from typing import Any
 
@@ -63,8 +63,7 @@ class FullSortBatches(FullSortEvalDataLoader):
         self.uid2items_num = self.held_out.counts()
         self.uid_list = torch.from_numpy(np.flatnonzero(self.uid2items_num))
         self.user_df = dataset.join(Interaction({self.uid_field: self.uid_list}))
-        self.uid2positive_item = _ItemsOfUsers(lambda users: self._items_of(users)[1])
-        self.uid2history_item = _ItemsOfUsers(lambda users: self._items_of(users)[0])
+        self.uid2history_item, self.uid2positive_item = (_ItemsOfUsers(self, which) for which in (0, 1))
         self.sample_size = len(self.user_df)
         if shuffle:
             self.logger.warning("FullSortEvalDataLoader can't shuffle")
@@ -121,19 +120,21 @@ class _ItemsOfUsers:
 
     Parameters
     ----------
-    of_users : callable
-        Receives users, and returns of each item the place of its user, and the item.
+    loader : FullSortBatches
+    which : int
+        0 for what users have had, 1 for what is held out.
     """
 
-    def __init__(self, of_users: Callable[[np.ndarray], tuple[Tensor, Tensor]]) -> None:
-        self.of_users = of_users
+    def __init__(self, loader: FullSortBatches, which: int) -> None:
+        self.loader, self.which = loader, which
 
     def __getitem__(self, users: Any) -> Any:
-        rows, items = self.of_users(np.atleast_1d(np.asarray(users)))
+        rows, items = self.loader._items_of(np.atleast_1d(np.asarray(users)))[self.which]
         if not np.ndim(users):
             return items
         found = np.empty(len(users), dtype=object)
-        found[:] = items.split(torch.bincount(rows, minlength=len(users)).tolist())
+        for place, of_user in enumerate(items.split(torch.bincount(rows, minlength=len(users)).tolist())):
+            found[place] = of_user
         return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class UsedPairs:
-    """UsedPairs of a key and a value, in order and each once; memory goes with the pairs alone.
+    """Pairs of a key and a value, in order and each once; memory goes with the pairs alone.
 
     Parameters
     ----------
