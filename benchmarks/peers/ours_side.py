@@ -13,19 +13,7 @@ from recbole_mm.serving.trained_model import TrainedModel
 from recbole_mm.serving.user_items import UserItems
 from recbole_mm.serving.user_lists import lists_of
 
-from .turns import Job, Turns
-
-
-def settings_of(job: Job) -> dict[str, Any]:
-    return {
-        "data_path": job.folder,
-        "embedding_size": job.width,
-        "train_batch_size": job.batch,
-        "seed": job.seed,
-        "show_progress": False,
-        "topk": [job.top],
-        "valid_metric": f"NDCG@{job.top}",
-    }
+from .turns import Turns, recboles_settings
 
 
 def seen_in(part: Any) -> UserItems:
@@ -39,7 +27,7 @@ def main() -> None:
     job = turns.job
     torch.set_num_threads(job.threads)
     torch.set_flush_denormal(True)  # as a run of the pack does
-    trainer, (loader, *_) = prepare(job.model, job.dataset, **settings_of(job))
+    trainer, (loader, *_) = prepare(job.model, job.dataset, **recboles_settings(job))
     turns.train(trainer, loader)
     dataset = loader._dataset
     trained = TrainedModel(Path(), trainer.config, dataset, trainer.model.eval(), seen_in(dataset))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,24 +12,10 @@ from recbole.data import create_dataset, data_preparation
 from recbole.utils import get_model, get_trainer, init_seed
 from recbole.utils.case_study import full_sort_topk
 
-from .turns import Job, Turns
+from .turns import Turns, recboles_settings
 
-
-def settings_of(job: Job) -> dict[str, Any]:
-    """Return RecBole's settings of a job, which ours shares."""
-    return {
-        "data_path": job.folder,
-        "embedding_size": job.width,
-        "train_batch_size": job.batch,
-        "seed": job.seed,
-        "use_gpu": False,
-        "show_progress": False,
-        "valid_metric": "NDCG@20",
-        "topk": [job.top],
-    }
-
-
-FILES = {
+ALONE = {
+    "use_gpu": False,
     "benchmark_filename": ["train", "valid", "test"],
     "load_col": {"inter": ["user_id", "item_id"], "item": ["item_id"]},
 }
@@ -42,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(job.threads)
     logging.disable(logging.WARNING)
     sys.argv = sys.argv[:1]  # RecBole reads them, too
-    config = Config(model=job.model, dataset=job.dataset, config_dict=settings_of(job) | FILES)
+    config = Config(model=job.model, dataset=job.dataset, config_dict=recboles_settings(job) | ALONE)
     init_seed(config["seed"], config["reproducibility"])
     dataset = create_dataset(config)
     loader, valid, _ = data_preparation(config, dataset)

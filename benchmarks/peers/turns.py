@@ -59,6 +59,19 @@ class Job:
         return read
 
 
+def recboles_settings(job: Job) -> dict[str, Any]:
+    """Return the settings of a job, for RecBole alone and with the pack."""
+    return {
+        "data_path": job.folder,
+        "embedding_size": job.width,
+        "train_batch_size": job.batch,
+        "seed": job.seed,
+        "show_progress": False,
+        "topk": [job.top],
+        "valid_metric": f"NDCG@{job.top}",
+    }
+
+
 class Turns:
     """Waits for the driver's commands and answers them; to be made when all imports are done."""
 

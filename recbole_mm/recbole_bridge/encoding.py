@@ -54,17 +54,16 @@ def remap(self: Any, remap_list: Sequence[tuple[Any, str, Any]]) -> None:
     if not remap_list:
         return
     coded = [_coded(feat[field], kind.value.endswith("seq")) for feat, field, kind in remap_list]
-    texts = coded[0][1]
-    if len(coded) > 1:  # in one space
-        shared, texts = pd.factorize(np.concatenate([texts for _, texts in coded]))
-        kinds = np.split(shared.astype(np.int32), np.cumsum([len(texts) for _, texts in coded])[:-1])
-        coded = [(np.append(kind, np.int32(-1))[codes], texts) for kind, (codes, _) in zip(kinds, coded, strict=True)]
-    order = in_order_of_appearance([codes for codes, _ in coded], len(texts))
+    columns, texts = [codes for codes, _ in coded], coded[0][1]
+    if len(coded) > 1:
+        shared, texts = in_one_space([own for _, own in coded])
+        columns = [to[codes] for to, codes in zip(shared, columns, strict=True)]
+    order = in_order_of_appearance(columns, len(texts))
     tokens = np.array(["[PAD]", *texts[order]])
     ids = np.zeros(len(texts) + 1, dtype=np.int32)  # the last one is of what is missing
     ids[order] = np.arange(1, len(order) + 1)
     known = TokenIds(tokens)
-    for (feat, field, kind), (codes, _) in zip(remap_list, coded, strict=True):
+    for (feat, field, kind), codes in zip(remap_list, columns, strict=True):
         if field not in self.field2id_token:
             self.field2id_token[field], self.field2token_id[field] = tokens, known
         found: Any = ids[codes]
@@ -75,8 +74,20 @@ def remap(self: Any, remap_list: Sequence[tuple[Any, str, Any]]) -> None:
         feat[field] = found
 
 
+def is_encoded(column: pd.Series) -> bool:
+    """Tell whether a column's texts are numbers beside a list of the texts."""
+    return isinstance(column.dtype, pd.CategoricalDtype)
+
+
+def in_one_space(texts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return for the texts of each column their places in one array of all texts, behind them -1, and that array."""
+    places, together = pd.factorize(np.concatenate(texts))
+    of_column = np.split(places.astype(np.int32), np.cumsum(list(map(len, texts)))[:-1])
+    return [np.append(some, np.int32(-1)) for some in of_column], np.asarray(together)
+
+
 def _coded(column: pd.Series, is_list: bool) -> Coded:
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    if is_encoded(column):
         return column.cat.codes.to_numpy(), column.cat.categories.to_numpy()
     codes, texts = pd.factorize(np.concatenate(column.to_list()) if is_list else column.to_numpy())
     return codes, np.asarray(texts, dtype=object)

@@ -8,7 +8,6 @@ from logging import getLogger
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from recbole.data.dataloader import FullSortEvalDataLoader
 from recbole.data.dataloader.abstract_dataloader import AbstractDataLoader
@@ -38,18 +37,21 @@ class FullSortBatches(FullSortEvalDataLoader):
 
     Attributes
     ----------
-    seen : scipy sparse array (user_num, item_num) or None
+    held_out : UsedPairs or None
+        Of users and items, where a user is asked once.
+    used : UsedItems or None
+        What a model that is not sequential does not rank, but for what is held out.
+    seen : UsedItems or None
         What a sequential model does not rank; an item that is held out is ranked all the same.
     questions : int array or None
         Where a sequential model is asked once a user, the interaction whose history it is asked with.
     """
 
     step: int
-    seen: sp.csr_array | None = None
+    held_out: UsedPairs | None = None
+    used: UsedItems | None = None
+    seen: UsedItems | None = None
     questions: np.ndarray | None = None
-    _answers: sp.csr_array  # (user_num, item_num), all that is held out
-    held_out: UsedPairs | None = None  # of users and items, where a user is asked once
-    used: UsedItems
 
     def __init__(self, config: Any, dataset: Any, sampler: Any, shuffle: bool = False) -> None:
         used = getattr(sampler, "used_ids", None)
@@ -72,10 +74,16 @@ class FullSortBatches(FullSortEvalDataLoader):
     def _items_of(self, users: np.ndarray) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return what users have had, and what is held out: of each the place of its user, and the item."""
         assert self.held_out is not None
+        assert self.used is not None
         items, rows = self.used.of_users(users)
         other = ~self.held_out.contains(users[rows], items)
-        answers, of = self.held_out.of_keys(users)
-        return (_indices(rows[other]), _indices(items[other])), (_indices(of), _indices(answers))
+        return (_indices(rows[other]), _indices(items[other])), self._answers(users)
+
+    def _answers(self, users: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return what is held out of users: of each the place of its user, and the item."""
+        assert self.held_out is not None
+        items, rows = self.held_out.of_keys(users)
+        return _indices(rows), _indices(items)
 
     def _init_batch_size_and_step(self) -> None:
         if self.is_sequential and read_config(Ranked, self.config).ask_users_once:
@@ -84,8 +92,7 @@ class FullSortBatches(FullSortEvalDataLoader):
             shortest = np.lexsort((np.arange(len(users)), feat[length].numpy(), users))  # the first in time first
             self.questions = np.sort(shortest[np.unique(users[shortest], return_index=True)[1]])
             self.sample_size = len(self.questions)
-            shape = self._dataset.user_num, self._dataset.item_num
-            self._answers = _pairs(users, feat[self.iid_field].numpy(), shape)
+            self.held_out = UsedPairs.of_part(self._dataset)
         super()._init_batch_size_and_step()
         n_items = self._dataset.item_num
         users = min(MOST_USERS, max(1, _memory(self.config) // (BYTES_A_SCORE * n_items)))
@@ -97,7 +104,7 @@ class FullSortBatches(FullSortEvalDataLoader):
             self.set_batch_size(self.step * n_items)
 
     def collate_fn(self, index: Any) -> Any:
-        if self.held_out is not None:
+        if self.used is not None:
             users = self.user_df[np.asarray(index)]
             history, (row, answer) = self._items_of(users[self.uid_field].numpy())
             return users, history, row, answer
@@ -106,12 +113,12 @@ class FullSortBatches(FullSortEvalDataLoader):
         users, seen, row, answer = super().collate_fn(index)
         ids = users[self.uid_field].numpy()
         if self.questions is not None:
-            row, answer = map(_indices, self._answers[ids].nonzero())
+            row, answer = self._answers(ids)
         if self.seen is not None:
-            of_users = self.seen[ids]
-            held_out = _pairs(row.numpy(), answer.numpy(), of_users.shape)
-            row_seen, item_seen = (of_users > held_out).nonzero()
-            seen = _indices(row_seen), _indices(item_seen)
+            items, rows = self.seen.of_users(ids)
+            asked = UsedPairs.of(row.numpy(), answer.numpy(), len(ids), self._dataset.item_num)
+            other = ~asked.contains(rows, items)
+            seen = _indices(rows[other]), _indices(items[other])
         return users, seen, row, answer
 
 
@@ -142,11 +149,6 @@ def _indices(places: np.ndarray) -> Tensor:
     return torch.from_numpy(places.astype(np.int64))
 
 
-def _pairs(rows: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> sp.csr_array:
-    """Return where there is a pair, once or more often."""
-    return sp.csr_array((np.ones(len(rows), dtype=bool), (rows, items)), shape=shape)
-
-
 def exclude_seen(train: Any, evaluated: Sequence[Any]) -> None:
     """Let the loaders of a sequential model leave out what a user has had in training and in the parts before theirs.
 
@@ -158,11 +160,10 @@ def exclude_seen(train: Any, evaluated: Sequence[Any]) -> None:
         In the order of time.
     """
     dataset = train._dataset
-    pairs = np.stack(training_pairs(dataset))
+    parts = [UsedPairs.of(*training_pairs(dataset), dataset.user_num, dataset.item_num)]
     for loader in evaluated:
-        loader.seen = _pairs(pairs[0], pairs[1], (dataset.user_num, dataset.item_num))
-        feat = loader._dataset.inter_feat
-        pairs = np.concatenate([pairs, [feat[loader.uid_field].numpy(), feat[loader.iid_field].numpy()]], axis=1)
+        loader.seen = UsedItems(parts, dataset.user_num)
+        parts.append(UsedPairs.of_part(loader._dataset))
 
 
 def _memory(config: Any) -> int:

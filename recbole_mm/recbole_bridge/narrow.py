@@ -90,13 +90,10 @@ def narrow_tensors(convert: Any) -> Any:
         for field in data:
             kind, is_time = self.field2type[field], field == self.time_field
             if kind == FeatureType.TOKEN or (is_time and kind == FeatureType.FLOAT):
-                kept[field] = column = _tensor(data[field])
-                if kind == FeatureType.TOKEN:
-                    wide[field] = torch.int64
-                elif _fits(column):
-                    wide[field] = column.dtype
-                if field in wide:
-                    kept[field] = column.to(torch.int32)
+                column = _tensor(data[field])
+                if kind == FeatureType.TOKEN or _fits(column):
+                    wide[field] = torch.int64 if kind == FeatureType.TOKEN else column.dtype
+                kept[field] = column.to(torch.int32) if field in wide else column
             else:
                 kept[field] = convert(self, data[[field]])[field]
         return with_columns(NarrowColumns(kept, wide))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from recbole_mm.data.encoded import read_encoded
 from recbole_mm.recbole_bridge.applying import Overlay
+from recbole_mm.recbole_bridge.encoding import in_one_space, is_encoded
 
 
 def files_by_columns(module: Any) -> None:
@@ -35,7 +36,7 @@ def _concat(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFr
     """Put the files of a split below each other; pandas makes texts again of columns whose categories differ."""
     names = list(map(str, frames[0]))
     alike = all(list(frame) == names for frame in frames)
-    texts = [name for name in names if alike and all(_is_encoded(frame[name]) for frame in frames)]
+    texts = [name for name in names if alike and all(is_encoded(frame[name]) for frame in frames)]
     columns = {name: _below_each_other([frame.pop(name) for frame in frames]) for name in texts}
     others = pd.concat(frames, ignore_index=ignore_index)
     if not columns:
@@ -43,16 +44,10 @@ def _concat(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFr
     return pd.DataFrame({name: columns[name] if name in columns else others[name] for name in names}, copy=False)
 
 
-def _is_encoded(column: pd.Series) -> bool:
-    return isinstance(column.dtype, pd.CategoricalDtype)
-
-
 def _below_each_other(parts: list[pd.Series]) -> pd.Categorical:
-    shared, texts = pd.factorize(np.concatenate([part.cat.categories.to_numpy() for part in parts]))
-    kinds = np.split(shared.astype(np.int32), np.cumsum([len(part.cat.categories) for part in parts])[:-1])
-    codes = np.empty(sum(map(len, parts)), dtype=np.int32)
-    end = 0
-    for part, kind in zip(parts, kinds, strict=True):
-        codes[end : end + len(part)] = np.append(kind, np.int32(-1))[part.cat.codes.to_numpy()]
+    shared, texts = in_one_space([part.cat.categories.to_numpy() for part in parts])
+    codes, end = np.empty(sum(map(len, parts)), dtype=np.int32), 0
+    for part, to in zip(parts, shared, strict=True):
+        codes[end : end + len(part)] = to[part.cat.codes.to_numpy()]
         end += len(part)
     return pd.Categorical.from_codes(codes, categories=pd.Index(texts, dtype=object))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
-from recbole.data.interaction import Interaction
-from recbole.utils import FeatureType
 
 from recbole_mm.recbole_bridge.encoding import in_order_of_appearance
 
@@ -115,33 +110,3 @@ def time_based_split(self: Any, ratios: Sequence[float], group_by: str | None) -
 def _parts(dataset: Any, index: Sequence[Any]) -> list[Any]:
     dataset._drop_unused_col()
     return [dataset.copy(dataset.inter_feat[rows]) for rows in index]
-
-
-def counted_at_once(count: Any) -> Any:
-    """Count the interactions of each user or item at once, where RecBole counts one after the other."""
-
-    @functools.wraps(count)
-    def counter(self: Any, field: str) -> Counter[int]:
-        feat = self.inter_feat
-        if not isinstance(feat, Interaction) or field not in feat or self.field2type[field] != FeatureType.TOKEN:
-            found: Counter[int] = count(self, field)
-            return found
-        values, counts = np.unique(feat[field].numpy(), return_counts=True)
-        return Counter(dict(zip(values, counts.tolist(), strict=True)))
-
-    return counter
-
-
-def average_count(average: property) -> property:
-    """Average the numbers of interactions that a user or an item has, counted at once."""
-    one_by_one: Any = average.fget
-
-    @functools.wraps(one_by_one)
-    def of_dataset(self: Any) -> Any:
-        column = self.inter_feat[self.uid_field if one_by_one.__name__.endswith("users") else self.iid_field]
-        if not isinstance(column, torch.Tensor):
-            return one_by_one(self)
-        counts = np.bincount(column.numpy())
-        return np.mean(counts[counts > 0]) if len(counts) else np.nan
-
-    return property(of_dataset)

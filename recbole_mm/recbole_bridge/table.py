@@ -91,6 +91,7 @@ def attributes() -> tuple[Patch, ...]:
     from recbole_mm.recbole_bridge import (  # noqa: PLC0415 (they import RecBole, which needs `modules` first)
         augmentation,
         batches,
+        counting,
         device,
         encoding,
         engine,
@@ -136,8 +137,8 @@ def attributes() -> tuple[Patch, ...]:
         Patch((f"{DATASET}.split_by_ratio",), same(splitting.split_by_ratio), "the same"),
         Patch((f"{DATASET}.time_based_split",), same(splitting.time_based_split), "the same"),
         Patch((f"{DATASET}.time_based_split",), times.sorted_first, "unsorted rows are split as if they were sorted"),
-        Patch((f"{DATASET}.counter",), splitting.counted_at_once, "interactions are counted one by one"),
-        Patch(tuple(f"{DATASET}.avg_actions_of_{side}" for side in ("users", "items")), splitting.average_count,
+        Patch((f"{DATASET}.counter",), counting.counted_at_once, "interactions are counted one by one"),
+        Patch(tuple(f"{DATASET}.avg_actions_of_{side}" for side in ("users", "items")), counting.average_count,
               "the same"),
         Patch(("recbole.sampler.sampler:Sampler.get_used_ids",), same(used_items.used_items),
               "a set of Python's numbers for each user; the same items, faster, in less memory"),
