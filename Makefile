@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 ARGS ?=
 
-.PHONY: run test quick coverage lint bench clean
+.PHONY: run test quick coverage lint docs bench clean
 
 run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
@@ -28,6 +28,11 @@ lint: $(VENV)/.installed
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# The site, in build/docs: warnings are errors, and so are links that lead nowhere. It needs no network.
+docs: $(VENV)/.docs
+	$(PY) -m sphinx -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "the site is in build/docs/index.html"
+
 # Times and memory beside RecBole's on the same data, in benchmarks/results; an hour on an otherwise idle machine.
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks $(ARGS)
@@ -41,4 +46,8 @@ $(VENV)/.installed: setup.cfg constraints.txt pyproject.toml
 	$(PIP) torch==2.13.0
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps recbole==1.2.1
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) -e '.[docs]'
 	touch $@

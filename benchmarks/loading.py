@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks.measuring import (
     new_process,
     prepare,
     seconds,
+    some_of,
     told,
     whole_numbers,
     workplace,
@@ -29,6 +31,7 @@ from recbole_mm.base.memory import peak_memory
 COUNTS = [1_000_000, 2_000_000, 4_000_000]
 MODELS = ["BPR", "LightGCN"]
 WRITERS: dict[str, Callable[..., Any]] = {"given": problem.write, "made": problem.write_timed}
+FORMS: dict[str, Callable[[Path], Any]] = {"text": lambda folder: None, "parquet": problem.as_parquet}
 CLOCKS = ("seconds", "cpu")
 PER_USER, PER_ITEM = 10, 100  # interactions
 
@@ -40,20 +43,29 @@ def load(model: str, name: str, folder: str, width: int) -> tuple[float, float, 
     return took, time.process_time() - cpu, peak_memory()["ram"] - before
 
 
-def bench(models: Sequence[str], counts: Sequence[int], *, split: str, width: int, threads: int) -> dict[str, Any]:
-    """Return the machine, and by model and number of interactions the seconds and the memory."""
-    found: dict[str, list[dict[str, float]]] = {model: [] for model in models}
+def bench(
+    models: Sequence[str], counts: Sequence[int], *, split: str, forms: Sequence[str], width: int, threads: int
+) -> dict[str, Any]:
+    """Return the machine, and by model, form of the files and number of interactions the seconds and the memory."""
+    found: dict[str, list[dict[str, float]]] = {_row(model, form): [] for model in models for form in forms}
     with workplace(threads) as folder:
         about = machine()
         for n in counts:
             name = f"interactions-{n}"
             WRITERS[split](name, folder, size=Size(n // PER_USER, n // PER_ITEM, n, {}))
-            for model in models:
-                with new_process() as pool:
-                    took, cpu, memory = pool.submit(load, model, name, str(folder), width).result()
-                found[model].append({"interactions": n, "seconds": took, "cpu": cpu, "memory_mib": memory})
+            for form in sorted(forms, reverse=True):  # the text is what the Parquet is made of
+                FORMS[form](folder / name)
+                for model in models:
+                    with new_process() as pool:
+                        took, cpu, memory = pool.submit(load, model, name, str(folder), width).result()
+                    measured = {"interactions": n, "seconds": took, "cpu": cpu, "memory_mib": memory}
+                    found[_row(model, form)].append(measured)
             shutil.rmtree(folder / name)
     return {"machine": about, "split": split, "width": width, "models": found}
+
+
+def _row(model: str, form: str) -> str:
+    return model if form == "text" else f"{model}, {form}"
 
 
 def slope(counts: Sequence[dict[str, float]], key: str) -> float:
@@ -87,9 +99,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--split", default="given", choices=WRITERS, help="come with the files, or are made user by user from times"
     )
+    parser.add_argument(
+        "--form", default=["text"], type=some_of("form", FORMS), help="of the files; several with a comma between"
+    )
     parser.add_argument("--width", default=64, type=int, help="of the models' tables")
     args = parser.parse_args(argv)
-    result = bench(args.models, args.interactions, split=args.split, width=args.width, threads=args.threads)
+    result = bench(
+        args.models, args.interactions, split=args.split, forms=args.form, width=args.width, threads=args.threads
+    )
     write_results(args.out, "loading", result, markdown(result))
 
 

@@ -13,8 +13,9 @@ from unittest.mock import patch
 import recbole.data.utils
 import recbole.trainer.trainer
 import torch
-from recbole.data.dataloader import FullSortEvalDataLoader, TrainDataLoader
+from recbole.data.dataloader import FullSortEvalDataLoader, NegSampleEvalDataLoader, TrainDataLoader
 from recbole.data.dataset import Dataset, SequentialDataset
+from recbole.data.dataset.customized_dataset import DIENDataset
 from recbole.data.interaction import Interaction
 from recbole.evaluator.collector import Collector, DataStruct
 from recbole.model.abstract_recommender import SequentialRecommender
@@ -31,8 +32,9 @@ from recbole_mm.recbole_bridge.times import sorted_first
 DATASETS: Any = importlib.import_module("recbole.data.dataset.dataset")
 BY_COLUMNS = (
     *("_filter_by_inter_num", "_grouped_index", "_split_index_by_leave_one_out", "split_by_ratio"),
-    *("counter", "avg_actions_of_users", "avg_actions_of_items"),
+    *("counter", "avg_actions_of_users", "avg_actions_of_items", "_history_matrix"),
 )
+DRAWS, USED = ("sample_by_key_ids", "_build_alias_table", "_pop_sampling"), ("get_used_ids", "_get_candidates_list")
 
 
 @functools.cache
@@ -63,16 +65,21 @@ def recboles_data() -> Iterator[None]:
     interaction = _from_source("recbole.data.interaction").Interaction
     dataset = _from_source(DATASETS.__name__).Dataset
     sequential = _from_source("recbole.data.dataset.sequential_dataset").SequentialDataset
+    dien = _from_source("recbole.data.dataset.customized_dataset").DIENDataset
     samplers = _from_source("recbole.sampler.sampler")
     parts: list[tuple[Any, str, Any]] = [
         (Interaction, "__getitem__", interaction.__getitem__),
         (Interaction, "_reindex", interaction._reindex),
-        (AbstractSampler, "sample_by_key_ids", samplers.AbstractSampler.sample_by_key_ids),
-        (Sampler, "get_used_ids", samplers.Sampler.get_used_ids),
-        (RepeatableSampler, "get_used_ids", samplers.RepeatableSampler.get_used_ids),
+        *((AbstractSampler, name, vars(samplers.AbstractSampler)[name]) for name in DRAWS),
+        *(
+            (kind, name, vars(vars(samplers)[kind.__name__])[name])
+            for kind in (Sampler, RepeatableSampler)
+            for name in USED
+        ),
         (DATASETS, "pd", Overlay(DATASETS.pd, read_csv=DATASETS.pd.read_csv.__wrapped__)),
         (Dataset, "_dataframe_to_interaction", _wide),
         (SequentialDataset, "data_augmentation", sequential.data_augmentation),
+        (DIENDataset, "data_augmentation", dien.data_augmentation),
         (Dataset, "_remap", known_ids(dataset._remap)),
         (Dataset, "time_based_split", sorted_first(dataset.time_based_split)),
         *((Dataset, name, vars(dataset)[name]) for name in BY_COLUMNS),
@@ -81,6 +88,7 @@ def recboles_data() -> Iterator[None]:
         (DataStruct, "update_tensor", DataStruct.update_tensor.__wrapped__),
         (recbole.data.utils, "TrainDataLoader", TrainDataLoader),
         (recbole.data.utils, "FullSortEvalDataLoader", FullSortEvalDataLoader),
+        (recbole.data.utils, "NegSampleEvalDataLoader", NegSampleEvalDataLoader),
         (Trainer, "_full_sort_batch_eval", Trainer._full_sort_batch_eval.__wrapped__),
     ]
     with _with(parts):

@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from pyarrow import csv
 
@@ -32,6 +33,7 @@ SIZES = {
     "tiktok": Size(9_308, 6_710, 59_541, {"image": 128, "audio": 128}),
     "baby": Size(19_445, 7_050, 118_551, {"image": 4_096, "text": 384}),
     "elec": Size(192_403, 63_001, 1_251_418, {"image": 4_096, "text": 384}),
+    "large": Size(1_000_000, 100_000, 20_000_000, {"image": 256, "text": 128}),
 }
 
 
@@ -126,3 +128,16 @@ def _write_rows(file: BinaryIO, header: str, rows: np.ndarray) -> None:
     table = pa.table(columns, names=[str(place) for place in range(len(columns))])
     file.write(f"{header}\n".encode() if header else b"")
     csv.write_csv(table, file, csv.WriteOptions(include_header=False, delimiter="\t"))
+
+
+def as_parquet(folder: Path) -> None:
+    """Put Parquet in the place of a folder's files of interactions, their ids as whole numbers."""
+    for file in sorted(folder.glob("*.inter")):
+        target = file.with_name(f"{file.name}.parquet")
+        with (
+            csv.open_csv(file, parse_options=csv.ParseOptions(delimiter="\t")) as batches,
+            pq.ParquetWriter(target, batches.schema) as out,
+        ):
+            for batch in batches:
+                out.write_batch(batch)
+        file.unlink()

@@ -32,11 +32,11 @@ def values(metric: str, *found: float | None) -> list[dict[str, float] | None]:
 
 
 def difference(label: str, mean: float, wilcoxon: float = 0.01, t: float = 0.01, **changed: Any) -> Difference:
-    """Return a difference with these p-values after Holm's correction, and a tenth of them before it."""
+    """Return a difference with these p-values after Holm's correction, a tenth of them before it, and q between."""
     direction = (mean > 0) - (mean < 0)
     given = {"against": "LightGCN", "metric": "ndcg@10", "over": "users", "n": 943, "n_different": 900}
-    tests = Paired(wilcoxon / 10, wilcoxon, direction * 0.25), Paired(t / 10, t, direction * 0.125)
-    return Difference(label, mean=mean, wilcoxon=tests[0], t=tests[1], **{**given, **changed})
+    w, s = (Paired(p / 10, p, p / 2, direction * effect) for p, effect in ((wilcoxon, 0.25), (t, 0.125)))
+    return Difference(label, mean=mean, wilcoxon=w, t=s, **{**given, **changed})
 
 
 def benchmark(*entries: Entry, **changed: Any) -> Benchmark:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as every command has it, before torch is loaded
@@ -15,11 +16,21 @@ import torch
 
 hypothesis.settings.register_profile("seeded", derandomize=True)
 hypothesis.settings.load_profile("seeded")  # the same examples every time
+OF_PROCESSES = ("recbole_mm.comparison.training", "recbole_mm.commands.run", "torch._dynamo", "torch.profiler")
 
 
 @pytest.fixture(scope="session")
 def feature_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_once() -> Iterator[None]:
+    """Let the server that forks processes, one for all tests, import what any of these processes needs."""
+    own = forkserver.set_forkserver_preload
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forkserver, "set_forkserver_preload", lambda names: own([*names, *OF_PROCESSES]))
+        yield
 
 
 @pytest.fixture(autouse=True)

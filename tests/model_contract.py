@@ -279,7 +279,7 @@ class ModelContract:
         settings = {"data_path": str(DATASETS), "show_progress": False, "state": "ERROR", "gpu_id": ""}
         given = {**settings, **self.settings, "dataset": self.dataset, "epochs": 1}
         program = Path(__file__).with_name("own_functions.py")
-        process = python(str(program), self.model, json.dumps(given), cwd=tmp_path)
+        process = python(str(program), self.model, json.dumps(given), cwd=tmp_path, plugged_in=True)
         assert process.returncode == 0, process.stderr[-2000:]
         found = json.loads(process.stdout.splitlines()[-1])
         assert found["test"].keys() >= {"recall@10", "ndcg@10"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 from model_contract import DATASETS
-from new_process import python
+from new_process import command
 
 from recbole_mm.settings.space import Domain
 
@@ -25,7 +25,7 @@ def command_of(*arguments: str) -> list[str]:
 
 def tune(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, as Ray is for the whole process."""
-    return python("-m", "recbole_mm", "tune", *arguments, cwd=folder, env=environment())
+    return command("tune", *arguments, cwd=folder, env=environment())
 
 
 def environment() -> dict[str, str]:
@@ -35,6 +35,7 @@ def environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "RAY_USE_MULTIPROCESSING_CPU_COUNT": "1",  # Ray's CPUs are os.cpu_count() in a container, too
         "RAY_worker_niceness": "0",  # by default 15: other tests would starve a trial
+        "RAY_prestart_worker_first_driver": "0",  # by default a worker for every CPU, whether or not it is needed
     }
 
 

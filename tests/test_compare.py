@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +16,7 @@ import psutil
 import pytest
 from comparisons import in_this_process
 from model_contract import DATASETS
-from new_process import python
+from new_process import begun, command
 from sweeping import environment
 
 from recbole_mm.commands import cli
@@ -51,18 +49,16 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     (folder / "broken.yaml").write_text("model: BPR\nlearning_rate: 1.0e+30\n")
     settings = ["--settings=SASRec=sasrec.yaml", "--settings=broken=broken.yaml"]
     arguments = ["compare", "--models=BPR,SASRec", *DATA, *settings, "--num-seeds=2", "--out=out"]
-    command = [sys.executable, "-m", "recbole_mm", *arguments]
-    options: dict[str, Any] = {"cwd": folder, "env": environment(), "text": True}
-    driver = subprocess.Popen([*command, "--jobs=2"], **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = begun(*arguments, "--jobs=2", cwd=folder, env=environment(), said=folder / "said")
     while not cells(folder / "out"):
-        assert driver.poll() is None
-        psutil.wait_procs([psutil.Process(driver.pid)], timeout=0.1)
-    children = psutil.Process(driver.pid).children(recursive=True)
+        assert driver.is_running(), (folder / "said").read_text(encoding="utf-8")
+        psutil.wait_procs([driver], timeout=0.1)
+    children = driver.children(recursive=True)
     driver.kill()
     driver.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=60)
     first = cells(folder / "out")
-    done = python(*command[1:], "--ray", cwd=folder, env=environment())
+    done = command(*arguments, "--ray", cwd=folder, env=environment())
     return SimpleNamespace(
         folder=folder, out=folder / "out", arguments=arguments, children=children, alive=alive, first=first, done=done
     )
@@ -233,7 +229,7 @@ def test_a_second_command_in_the_same_folder_is_refused_and_deletes_nothing(
     before = cells(killed.out)
 
     def at_work(cells: Any, jobs: int) -> Any:
-        second = python("-m", "recbole_mm", *killed.arguments, env=environment())
+        second = command(*killed.arguments, env=environment())
         assert second.returncode == 2
         assert second.stderr.splitlines()[-1].endswith("wait for it, or choose another")
         return iter(())
@@ -270,10 +266,12 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
     settings = {**(request.settings or {}), "checkpoint_dir": str(cells[1].folder), "learner": "adam"}
     cells[1] = replace(cells[1], request=replace(request, settings=settings))
 
+    me = psutil.Process()
+    others = me.children(recursive=True)
+
     def training() -> list[psutil.Process]:
         """Return the processes of cells, which are children of the server that forks them."""
-        me = psutil.Process()
-        return [child for child in me.children(recursive=True) if child.ppid() != me.pid]
+        return [child for child in me.children(recursive=True) if child.ppid() != me.pid and child not in others]
 
     running = in_processes(cells, 2)
     assert next(running) is cells[0]

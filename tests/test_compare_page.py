@@ -101,9 +101,9 @@ def test_significance() -> None:
     assert header[4:8] == ["users", "unequal", "Wilcoxon p", "Holm p"]
     assert users == [
         "SEA", "LightGCN", "NDCG@10", "+0.1000", "943", "900",
-        "1.2e-05", "0.00012", "+0.250", "0.001", "0.01", "+0.125",
+        "1.2e-05", "0.00012", "6e-05", "+0.250", "0.001", "0.01", "0.005", "+0.125",
     ]  # fmt: skip
-    assert found.rows[8][4:] == ["3", "2", "0.025", "0.25", "+0.250", "0.05", "0.5", "+0.125"]
+    assert found.rows[8][4:] == ["3", "2", "0.025", "0.25", "0.12", "+0.250", "0.05", "0.5", "0.25", "+0.125"]
 
 
 @pytest.mark.parametrize(("n", "smallest"), [(3, "with 3 its smallest p is 0.25"), (5, "0.0625"), (6, "")])

@@ -248,7 +248,8 @@ def test_differences_csv() -> None:
     assert first == {
         "dataset": "ml-100k", "model": "SEA", "against": "LightGCN", "metric": "ndcg@10", "over": "users", "n": "943",
         "n_different": "900", "mean": "0.3333333333333333", "wilcoxon_p": "0.001", "wilcoxon_p_holm": "0.01",
-        "rank_biserial": "0.25", "t_p": "0.002", "t_p_holm": "0.02", "cohens_d": "0.125",
+        "wilcoxon_q": "0.005", "rank_biserial": "0.25", "t_p": "0.002", "t_p_holm": "0.02", "t_q": "0.01",
+        "cohens_d": "0.125",
     }  # fmt: skip
     assert (second["over"], second["n"], second["mean"]) == ("seeds", "3", "-0.5")
 

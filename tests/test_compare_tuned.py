@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +12,7 @@ import psutil
 import pytest
 import yaml
 from model_contract import DATASETS
-from new_process import python
+from new_process import begun, command
 from sweeping import environment
 
 from recbole_mm.commands import cli
@@ -37,18 +35,16 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """Return a comparison that was killed after its first trial, and then was gone on with."""
     folder = tmp_path_factory.mktemp("tuned")
     arguments = ["compare", *ROWS, *DATA, "--out=out"]
-    command = [sys.executable, "-m", "recbole_mm", *arguments]
-    options: dict[str, Any] = {"cwd": folder, "env": environment(), "text": True}
-    driver = subprocess.Popen(command, **options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = begun(*arguments, cwd=folder, env=environment(), said=folder / "said")
     while not finished(folder / "out", "trials"):
-        assert driver.poll() is None
-        psutil.wait_procs([psutil.Process(driver.pid)], timeout=0.1)
-    children = psutil.Process(driver.pid).children(recursive=True)
+        assert driver.is_running(), (folder / "said").read_text(encoding="utf-8")
+        psutil.wait_procs([driver], timeout=0.1)
+    children = driver.children(recursive=True)
     driver.kill()
     driver.wait()
     psutil.wait_procs(children, timeout=20)
     first, runs = finished(folder / "out", "trials"), list(folder.glob("out/runs"))
-    done = python("-m", "recbole_mm", *arguments, cwd=folder, env=environment())
+    done = command(*arguments, cwd=folder, env=environment())
     return SimpleNamespace(folder=folder, out=folder / "out", arguments=arguments, first=first, runs=runs, done=done)
 
 

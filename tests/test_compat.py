@@ -21,9 +21,9 @@ import symptoms
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from new_process import python
 from ray import tune
 
-import recbole_mm
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import stack, table
 
@@ -47,19 +47,9 @@ PAD = -9223372036854775808
 @pytest.fixture(scope="session")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcomes]:
     """Return the outcomes of RecBole `alone` and of RecBole imported before recbole_mm, `late`."""
-    environment = os.environ | {"PYTHONPATH": str(Path(recbole_mm.__file__).parents[1])}
-    running = {
-        mode: subprocess.Popen(
-            [sys.executable, "-W", "ignore", symptoms.__file__, mode],
-            cwd=tmp_path_factory.mktemp(mode),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        for mode in ("alone", "late")
+    outputs = {
+        mode: python(symptoms.__file__, mode, cwd=tmp_path_factory.mktemp(mode)).stdout for mode in ("alone", "late")
     }
-    outputs = {mode: process.communicate()[0] for mode, process in running.items()}
     return {mode: json.loads(output.splitlines()[-1]) for mode, output in outputs.items()}
 
 

@@ -111,7 +111,7 @@ class TestComputing:
             "import torch\nfrom recbole_mm.recbole_bridge.engine import Engine, computing\n"
             "with computing(Engine(threads=2)):\n    print(int((torch.full((4_000_000,), 1e-40) * 0.5 != 0).sum()))"
         )
-        done = python("-c", script)
+        done = python("-c", script, plugged_in=True)
         assert done.stdout == "0\n"
 
     def test_training_through_recboles_own_functions_has_both(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,13 @@ def test_an_unknown_model_shows_the_five_nearest(capsys: pytest.CaptureFixture[s
 
 def test_every_setting_is_listed_with_what_it_may_be(capsys: pytest.CaptureFixture[str]) -> None:
     first = {line.split(" ")[0] for line in said(capsys, "settings").splitlines()}
-    assert first >= set(SETTING_TABLE) | {"threads", "exclude_seen", "train_histories", "user_group_edges"}
+    assert first >= set(SETTING_TABLE) | {
+        "threads",
+        "exclude_seen",
+        "train_histories",
+        "batches_per_step",
+        "user_group_edges",
+    }
     assert "a whole number between 0 and 4294967295" in said(capsys, "settings", "seed")
     assert "tau of LGMRec" in said(capsys, "settings", "tau")
     assert said(capsys, "settings", "sed", code=2) == "error: unknown setting 'sed'. Did you mean 'seed'?\n"

@@ -25,7 +25,7 @@ from recbole_mm.configuration.recbole_settings import SETTING_TABLE
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.valid_names import recbole_folder
 from recbole_mm.recbole_bridge.own_names import MODELS
-from recbole_mm.settings.execution import Engine, GroupSettings, Histories, Ranked
+from recbole_mm.settings.execution import OF_EVERY_MODEL
 from recbole_mm.settings.parameters import defaults
 from recbole_mm.training.build import build_model, load_dataset, split_dataset
 
@@ -153,7 +153,7 @@ def test_the_table_has_every_setting_of_recbole_s_files_of_defaults() -> None:
 
 
 def names() -> list[str]:
-    declared = [defaults(kind) for kind in (Engine, Ranked, Histories, GroupSettings)]
+    declared = [defaults(kind) for kind in OF_EVERY_MODEL]
     own = [defaults(get_model(model).parameter_class) for model in MODELS]
     free = {"checkpoint_dir", "data_path", "model_source", "resume"}  # of a folder or file that may be there
     return sorted({name for group in (SETTING_TABLE, *declared, *own) for name in group} - free)

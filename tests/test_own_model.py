@@ -60,7 +60,7 @@ def mine(tmp_path: Path) -> str:
 
 
 def in_new_process(*words: str, path: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return python(*words, env=os.environ | {"PYTHONPATH": str(path)})
+    return python(*words, env=os.environ | {"PYTHONPATH": str(path)}, plugged_in=True)
 
 
 def message(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:

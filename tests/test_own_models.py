@@ -65,7 +65,7 @@ class TestCheckpoints:
         file, test = tmp_path / "saved.pth", done.loaders[2]
         done.trainer._save_checkpoint(0, verbose=False, saved_model_file=file)
         _, loaded, *_ = load_data_and_model(str(file))
-        other = train(model, all_columns.NAME, **{**SMALL, **LATE, "data_path": data_path, "epochs": 1, "seed": 3})
+        other = train(model, all_columns.NAME, **{**SMALL, **LATE, "data_path": data_path, "epochs": 0, "seed": 3})
         other.trainer.evaluate(test, model_file=file)
 
         batch = next(iter(test))[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from sweeping import environment
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request, configure
+from recbole_mm.parallel import processes
 from recbole_mm.parallel.process_group import ProcessGroup
 from recbole_mm.parallel.processes import Machines, placed_by_torchrun, together
 from recbole_mm.training.following import follow
@@ -51,6 +53,20 @@ def asked(name: str, folder: Path, **more: Any) -> Request:
         "data_path": str(DATASETS), "checkpoint_dir": str(folder), "epochs": 3, "threads": 1, "state": "ERROR",
     }  # fmt: skip
     return Request("BPR" if name == "sampled" else name, NAME, settings=settings | EXACT[name] | more)
+
+
+@contextmanager
+def two(follow: Callable[[Any, ProcessGroup], object], asked: Any) -> Iterator[ProcessGroup]:
+    """Be the first of two processes; the second is forked from one that has imported what it needs.
+
+    Those of a command start with their imports, as users' do: `test_a_command_in_two_processes`.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["recbole_mm.training.following"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda kind: context))
+        with together(follow, asked, Machines(2, 2)) as group:
+            yield group
 
 
 def follow_all(requests: Sequence[Request], group: ProcessGroup) -> None:
@@ -81,7 +97,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     begun = asked("BPR", folder, epochs=1)
     file = folder / "goes-on.pth"
     goes_on = Request("", "", settings={"epochs": 3}, resume=str(file))
-    with together(follow_in_two_parts, (requests, begun, goes_on), Machines(2, 2)) as group:
+    with two(follow_in_two_parts, (requests, begun, goes_on)) as group:
         shared = {name: run(one, group=group) for name, one in zip(EXACT, requests, strict=True)}
         first = run(begun, group=group)
         (state,) = Path(first["folder"]).glob("*.pth")
@@ -153,7 +169,7 @@ def test_both_processes_have_the_same_weights(tmp_path: Path) -> None:
     whole = {"train_histories": "whole", "train_neg_sample_args": None, "MAX_ITEM_LIST_LENGTH": 8}
     more = {"MHCR": {}, "SEA": {}, "FREEDOM": {}, "CCL4Rec": whole}
     requests = [Request(model, NAME, settings=settings | given) for model, given in more.items()]
-    with together(fit_all, requests, Machines(2, 2)) as group:
+    with two(fit_all, requests) as group:
         for one in requests:
             mine, theirs = fitted(one, group)
             learned = [name for name, tensor in mine.items() if tensor.is_floating_point()]
@@ -208,7 +224,7 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     pop = Request("Pop", NAME, settings=one.settings)
     with (
         pytest.raises(InputError, match="Pop is not trained by gradients"),
-        together(follow, pop, Machines(2, 2)) as group,
+        two(follow, pop) as group,
     ):
         run(pop, group=group)
 
@@ -218,7 +234,7 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
     [(fail, "no such thing", "process 1 ended: ValueError: no such thing"), (leave, 3, "a process ended with 3")],
 )
 def test_a_process_that_ends_is_told(ends: Any, with_: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said), together(ends, with_, Machines(2, 2)) as group:
+    with pytest.raises(InputError, match=said), two(ends, with_) as group:
         run(asked("BPR", tmp_path), group=group)
 
 

@@ -7,8 +7,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +18,7 @@ import numpy as np
 import pytest
 from killed_runs import RUN
 from model_contract import DATASETS
+from new_process import python
 from run_folders import result, the_only
 
 from recbole_mm.base.files import replace_text
@@ -53,12 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the folders of runs that were killed, by phase."""
     folder = tmp_path_factory.mktemp("killed")
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, killed_runs.__file__, str(folder)],
-        cwd=folder, env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python(killed_runs.__file__, str(folder), cwd=folder, plugged_in=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 

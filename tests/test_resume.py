@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from model_contract import DATASETS
+from new_process import begun
 
 from recbole_mm.base.files import folder_lock
 from recbole_mm.commands import cli
@@ -22,7 +21,6 @@ from recbole_mm.recbole_bridge.checkpoint import load_checkpoint
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
 
-ROOT = DATASETS.parent
 BPR = ["run", "--model=BPR", "--dataset=microvideo", f"--data_path={DATASETS}"]
 RUN = [*BPR, "--learning_rate=0.01", "--embedding_size=8", "--train_batch_size=512"]
 
@@ -64,6 +62,14 @@ def test_the_checkpoint_alone_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -
     assert part["config"]["learning_rate"] == 0.01
 
 
+@pytest.fixture(scope="module")
+def one_epoch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the checkpoint of a run that tests leave alone."""
+    with pytest.MonkeyPatch.context() as patch:  # before the fixture of each test does the same
+        patch.chdir(tmp_path_factory.mktemp("one"))
+        return trained(Path.cwd(), "--epochs=1")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
@@ -77,15 +83,14 @@ def test_the_checkpoint_alone_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -
     ],
 )
 def test_other_settings_are_refused(
-    given: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given: list[str], words: list[str], one_epoch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "own.yaml").write_text("weight_decay: 0.1\n")
-    file = trained(tmp_path / "run", "--epochs=1")
-    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    line = refused(capsys, f"--resume={file}", "--epochs=2", *given)
+    before = {path: path.read_bytes() for path in one_epoch.parent.rglob("*") if path.is_file()}
+    line = refused(capsys, f"--resume={one_epoch}", "--epochs=2", *given)
     for word in words:
         assert word in line
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in one_epoch.parent.rglob("*") if path.is_file()} == before
 
 
 def test_what_only_touches_speed_may_change(tmp_path: Path) -> None:
@@ -127,17 +132,15 @@ def test_a_finished_run_resumed_twice_counts_right(tmp_path: Path) -> None:
     assert epochs(result(tmp_path / "run")) == epochs(result(tmp_path / "whole"))
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def started(folder: Path) -> psutil.Process:
     """Start a long run and return once it has written three epochs."""
-    command = [sys.executable, str(ROOT / "run_recbole_mm.py"), *RUN[1:], "--epochs=5000", "--stopping_step=5000"]
-    process = subprocess.Popen(
-        [*command, f"--checkpoint_dir={folder}", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    long = ["--epochs=5000", "--stopping_step=5000", f"--checkpoint_dir={folder}"]
+    process = begun(*RUN, *long, cwd=Path.cwd(), env=None, said=folder.with_name("said"))
     for _ in range(1200):
         found = list(folder.rglob("result.json"))
         if found and json.loads(found[0].read_text(encoding="utf-8"))["epochs"] >= 3 and list(folder.rglob("*.pth")):
             return process
-        assert process.poll() is None
+        assert process.is_running(), folder.with_name("said").read_text(encoding="utf-8")
         Event().wait(0.1)
     process.kill()
     raise AssertionError("no three epochs in two minutes")
@@ -149,7 +152,7 @@ def test_a_killed_run_keeps_its_history_and_has_one_writer(tmp_path: Path, capsy
         file = checkpoint_of(tmp_path / "run")
         assert "another command works in this folder" in refused(capsys, f"--resume={file}")
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     killed = result(tmp_path / "run")
     assert killed["status"] == "running"

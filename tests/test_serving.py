@@ -22,7 +22,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from model_contract import DATASETS
-from new_process import python
+from new_process import command
 from recbole.quick_start import load_data_and_model
 
 import recbole_mm
@@ -30,6 +30,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
 from recbole_mm.serving.export import export
+from recbole_mm.serving.export_card import ExportCard
 from recbole_mm.serving.exported_folder import exported_folder
 from recbole_mm.serving.reasons import reasons_of
 from recbole_mm.serving.recommend import recommend
@@ -58,6 +59,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
             settings |= {"n_layers": 1} if model == "SASRec" else {}  # ONNX takes as long as there are layers
             runs[model] = Path(recbole_mm.run(Request(model, NAME, settings=settings))["folder"])
         return runs[model]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Export a model with its encoder of histories when it is asked for, once; return the folder and its card."""
+    found = dict[str, tuple[Path, ExportCard]]()
+
+    def of(model: str) -> tuple[Path, ExportCard]:
+        if model not in found:
+            folder = tmp_path_factory.mktemp("exported")
+            found[model] = folder, export(trained_model(trained(model), "cpu"), folder, onnx=True)
+        return found[model]
 
     return of
 
@@ -146,7 +161,7 @@ def test_an_export_needs_neither_the_data_nor_the_checkpoint(trained: Any, workp
     expected = by_user(recommend(run["folder"], k=3, device="cpu"))
     shutil.rmtree("data")
     shutil.rmtree(run["folder"])
-    done = python("-m", "recbole_mm", "recommend", "out", "--k=3", "--out=lists.csv")
+    done = command("recommend", "out", "--k=3", "--out=lists.csv")
     assert done.returncode == 0, done.stderr
     assert by_user(pd.read_csv("lists.csv", dtype={"user_id": str, "item_id": str})) == expected
     card = json.loads(Path("out/export.json").read_text(encoding="utf-8"))
@@ -199,7 +214,7 @@ def test_formats_hold_the_same(trained: Any, workplace: Path) -> None:
     assert list(pd.read_parquet("none.parquet").columns) == ["user_id", "rank", "item_id", "score"]
 
 
-def test_histories_of_new_users(trained: Any, workplace: Path) -> None:
+def test_histories_of_new_users(trained: Any, exported: Any, workplace: Path) -> None:
     """A new user with the history of a known one gets the same list, whatever the order of the rows."""
     pytest.importorskip("onnxscript")
     table = pd.read_csv(DATASETS / NAME / f"{NAME}.inter", sep="\t", dtype=str)
@@ -209,11 +224,10 @@ def test_histories_of_new_users(trained: Any, workplace: Path) -> None:
     rows = pd.concat([rows, rows.iloc[:1].assign(item_id="nothing"), rows.iloc[:1].assign(user_id="b", item_id="?")])
     rows.to_csv("histories.csv", index=False)
     for model in ("SASRec", "CCL4Rec"):
-        source = trained_model(trained(model), "cpu")
-        card = export(source, workplace / model, onnx=True)
+        folder, card = exported(model)
         assert card.onnx["difference"] < 1e-4
         expected = by_user(recommend(trained(model), [user], k=5, device="cpu"))[user]
-        for place in (trained(model), workplace / model):
+        for place in (trained(model), folder):
             assert by_user(recommend(place, k=5, histories="histories.csv", device="cpu")) == {"new": expected}
     with pytest.raises(InputError, match="knows its users by their ids"):
         recommend(trained("BPR"), histories="histories.csv", device="cpu")
@@ -243,13 +257,12 @@ def test_items_of_users_are_those_of_their_lists(lists: list[list[int]], data: s
 
 
 @pytest.fixture(scope="module")
-def address(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(exported: Any) -> Iterator[str]:
     """Serve SASRec on a free port of this machine."""
     uvicorn = pytest.importorskip("uvicorn")
     from recbole_mm.serving.service import service_of
 
-    out = tmp_path_factory.mktemp("served")
-    export(trained_model(trained("SASRec"), "cpu"), out, onnx=True)
+    out, _ = exported("SASRec")
     server = uvicorn.Server(uvicorn.Config(service_of(exported_folder(out), 50), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -64,7 +64,7 @@ def test_swapping_keeps_p_and_flips_the_effect(pairs: list[tuple[int, int]]) -> 
 
 
 def test_equal_pairs_are_no_difference() -> None:
-    same = Paired(1.0, 1.0, 0.0)
+    same = Paired(1.0, 1.0, 1.0, 0.0)
     assert compare_paired(np.arange(5.0), np.arange(5.0)) == (0, 0.0, same, same)
 
 
@@ -112,9 +112,17 @@ def test_holm_properties(p: list[float], random: Random) -> None:
     assert holm([p[place] for place in order]) == [found[place] for place in order]
 
 
+def test_false_discovery_rate_by_hand() -> None:
+    """Of p in ascending order, m p / rank, and at most what the ones behind it have."""
+    family = [difference(str(p), 0.1, wilcoxon=10 * p, t=10 * p) for p in (0.01, 0.04, 0.03, 0.005)]
+    assert [one.t.q for one in corrected(family)] == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert corrected([]) == []
+
+
 def test_each_test_is_corrected_by_itself() -> None:
     family = [difference("a", 0.1, wilcoxon=0.1, t=0.4), difference("b", 0.1, wilcoxon=0.2, t=0.3)]
     first, second = corrected(family)  # before it, 0.01 and 0.02, 0.04 and 0.03
     assert [first.wilcoxon.p_holm, second.wilcoxon.p_holm] == pytest.approx([0.02, 0.02])
     assert [first.t.p_holm, second.t.p_holm] == pytest.approx([0.06, 0.06])
+    assert [first.t.q, second.t.q] == pytest.approx([0.04, 0.04])
     assert (first.label, first.wilcoxon.p, first.t.effect) == ("a", 0.01, 0.125)

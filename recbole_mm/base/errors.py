@@ -33,6 +33,11 @@ def check_plain_name(option: str, name: str) -> None:
         )
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what a library says."""
+    return str(error).strip().split("\n")[0]
+
+
 def number_of(count: int, noun: str) -> str:
     """Return `1 run` or `2 runs`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

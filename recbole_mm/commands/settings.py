@@ -11,7 +11,7 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.recbole_settings import SETTING_TABLE
 from recbole_mm.configuration.valid_names import recbole_names
 from recbole_mm.recbole_bridge.own_names import MODELS
-from recbole_mm.settings.execution import Engine, GroupSettings, Histories, Ranked
+from recbole_mm.settings.execution import OF_EVERY_MODEL
 from recbole_mm.settings.parameters import told_parameters
 
 SettingRow = tuple[str, str, str]  # name, what it may be, meaning
@@ -35,7 +35,7 @@ def of_every_model() -> list[SettingRow]:
         (name, setting.kind.words() + (", or None" if setting.unset else ""), setting.meaning)
         for name, setting in SETTING_TABLE.items()
     ]
-    for declaration in (Engine, Ranked, Histories, GroupSettings):
+    for declaration in OF_EVERY_MODEL:
         rows += [(name, f"{kind} (default: {default})", meaning) for name, kind, default, meaning
                  in told_parameters(declaration)]  # fmt: skip
     return rows

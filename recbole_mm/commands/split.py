@@ -1,4 +1,4 @@
-"""`recbole-mm split`: cold-start splits of a dataset, for `--config_files`."""
+"""`recbole-mm split`: splits of a dataset by time or with a cold start, for `--config_files`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,8 @@ NO_FILTER = (None, "[0,inf)")
 def main(arguments: Arguments, say: Say) -> int:
     """Write a split and tell how to use it; return 0."""
     known = arguments.options
-    (what, amount), *_ = [
-        (key, value)
-        for key in ("cold_items", "cold_users", "min_history")
-        if (value := getattr(known, key)) is not None
-    ]
+    kinds = {key: getattr(known, key) for key in ("cold_items", "cold_users", "min_history")}
+    what, amount = next(((key, value) for key, value in kinds.items() if value is not None), ("time", 0.0))
     _check_amounts(what, amount, known.valid, known.test)
     SETTING_TABLE["seed"].kind.check("--seed", known.seed)
     if known.name:
@@ -47,11 +44,12 @@ def main(arguments: Arguments, say: Say) -> int:
         )
     data = read_interactions(config)
     parts = assign(data, config, what, amount, shares=(known.valid, known.test), seed=known.seed)
-    name = known.name or f"{what}_{amount:g}".replace(".", "_")
+    name = known.name or (what if what == "time" else f"{what}_{amount:g}".replace(".", "_"))
     settings = write_split(data, parts, name, config, known.overwrite)
     say(tabulate(split_summary(data, parts), headers="keys"))
     if left_out := int((parts == LEFT_OUT).sum()):
-        say(f"{left_out} interactions are left out: their users have interacted with cold items alone")
+        lack = "have no training interaction" if what == "time" else "have interacted with cold items alone"
+        say(f"{left_out} interactions are left out: their users {lack}")
     say(f"{settings} has the setting; train on it with")
     where = [] if known.data_path == DATA_PATH else [f"--data_path={known.data_path}"]
     command = ["recbole-mm", "run", "--model=MHCR", f"--dataset={known.dataset}", *where, f"--config_files={settings}"]
@@ -63,7 +61,7 @@ def _check_amounts(what: str, amount: float, valid: float, test: float) -> None:
     option = f"--{what.replace('_', '-')}"
     if what == "min_history":
         Whole(1).check(option, amount)
-    if what != "min_history" and not 0 < amount < 1:
+    if what.startswith("cold") and not 0 < amount < 1:
         raise InputError(f"{option} is {amount:g}: it must be a share between 0 and 1, such as 0.1")
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise InputError(f"--valid {valid:g} and --test {test:g} must be shares that leave something to train on")

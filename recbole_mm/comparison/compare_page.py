@@ -14,7 +14,7 @@ from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
 
 TAGS = {BEST: "strong", SECOND: "u", 0: ""}
-TESTS = ("Wilcoxon p", "Holm p", "rank-biserial", "t-test p", "Holm p", "Cohen's d")
+TESTS = ("Wilcoxon p", "Holm p", "FDR q", "rank-biserial", "t-test p", "Holm p", "FDR q", "Cohen's d")
 PAIRS = {
     "users": "A pair is a user, averaged over the seeds.",
     "seeds": "A pair is a seed, averaged over the users.",
@@ -119,5 +119,5 @@ def _test(one: Difference) -> list[str]:
     return [one.label, one.against, spelled(one.metric), *numbers, *_paired(one.wilcoxon), *_paired(one.t)]
 
 
-def _paired(test: Paired) -> tuple[str, str, str]:
-    return f"{test.p:.2g}", f"{test.p_holm:.2g}", f"{test.effect:+.3f}"
+def _paired(test: Paired) -> tuple[str, ...]:
+    return f"{test.p:.2g}", f"{test.p_holm:.2g}", f"{test.q:.2g}", f"{test.effect:+.3f}"

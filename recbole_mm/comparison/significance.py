@@ -1,4 +1,4 @@
-"""Whether one model is better than another: paired tests over users and over seeds, two-sided, Holm-corrected."""
+"""Whether one model is better than another: paired tests over users and over seeds, two-sided, corrected."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Paired(NamedTuple):
         Two-sided, of this test alone.
     p_holm : float
         Corrected for all tests of its family; see `corrected`.
+    q : float
+        Smallest false discovery rate at which the test is among the discoveries of its family.
     effect : float
         Rank-biserial correlation of the Wilcoxon test, Cohen's d of the differences of the t-test; positive where the
         first is larger.
@@ -29,6 +31,7 @@ class Paired(NamedTuple):
 
     p: float
     p_holm: float
+    q: float
     effect: float
 
 
@@ -74,7 +77,7 @@ def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, float, Pa
     unequal = difference[difference != 0]
     mean = float(difference.mean())
     if not len(unequal):
-        same = Paired(1.0, 1.0, 0.0)
+        same = Paired(1.0, 1.0, 1.0, 0.0)
         return 0, mean, same, same
     ranks = stats.rankdata(np.abs(unequal))
     effect = float(ranks @ np.sign(unequal) / ranks.sum())
@@ -84,7 +87,7 @@ def compare_paired(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, float, Pa
         d, p_t = mean / std, float(stats.ttest_rel(ours, theirs, alternative="two-sided").pvalue)
     else:
         d, p_t = math.copysign(math.inf, mean), 0.0
-    return len(unequal), mean, Paired(p, p, effect), Paired(p_t, p_t, d)
+    return len(unequal), mean, Paired(p, p, p, effect), Paired(p_t, p_t, p_t, d)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -100,10 +103,19 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def corrected(differences: Sequence[Difference]) -> list[Difference]:
-    """Correct each of the two tests for a family: all the differences that are given."""
-    wilcoxon = holm([one.wilcoxon.p for one in differences])
-    t = holm([one.t.p for one in differences])
-    return [
-        replace(one, wilcoxon=one.wilcoxon._replace(p_holm=w), t=one.t._replace(p_holm=s))
-        for one, w, s in zip(differences, wilcoxon, t, strict=True)
-    ]
+    """Correct each of the two tests for a family: all the differences that are given.
+
+    By Holm, which bounds the chance of any false finding, and by Benjamini and Hochberg (1995), which bounds the
+    expected share of false ones among the findings.
+    """
+    wilcoxon = _corrected([one.wilcoxon for one in differences])
+    t = _corrected([one.t for one in differences])
+    return [replace(one, wilcoxon=w, t=s) for one, w, s in zip(differences, wilcoxon, t, strict=True)]
+
+
+def _corrected(tests: Sequence[Paired]) -> list[Paired]:
+    if not tests:
+        return []
+    p = [test.p for test in tests]
+    rates = stats.false_discovery_control(p, method="bh").tolist()
+    return [test._replace(p_holm=h, q=q) for test, h, q in zip(tests, holm(p), rates, strict=True)]

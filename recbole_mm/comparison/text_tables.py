@@ -125,7 +125,7 @@ def _values(entry: Entry, split: str, metrics: Iterable[str], seeds: Iterable[in
 def differences_csv(benchmarks: Sequence[Benchmark]) -> str:
     """Return every paired test unrounded: a row a difference."""
     pair = ("against", "metric", "over", "n", "n_different", "mean")
-    tests = ("wilcoxon_p", "wilcoxon_p_holm", "rank_biserial", "t_p", "t_p_holm", "cohens_d")
+    tests = ("wilcoxon_p", "wilcoxon_p_holm", "wilcoxon_q", "rank_biserial", "t_p", "t_p_holm", "t_q", "cohens_d")
     return as_csv(
         ("dataset", "model", *pair, *tests),
         (

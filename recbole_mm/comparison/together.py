@@ -74,7 +74,7 @@ def _check_mixed(configs: Mapping[str, Config]) -> None:
     sequential = [label for label, config in configs.items() if config["MODEL_TYPE"] == ModelType.SEQUENTIAL]
     for label, config in configs.items():
         args = config["eval_args"]
-        if not config["benchmark_filename"] and not ("LS" in args["split"] and args["order"] == "TO"):
+        if not config["benchmark_filename"] and not ({"LS", "TS"} & set(args["split"]) and args["order"] == "TO"):
             other = next(name for name in configs if name not in sequential)
             raise InputError(
                 f"{sequential[0]} is sequential and {other} is not: they are compared on each user's last "

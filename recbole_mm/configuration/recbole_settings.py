@@ -56,7 +56,7 @@ UNUSED = Parts(dict.fromkeys(("inter", "user", "item", "kg", "link"), NAMES), ex
 VALUE_METRICS = ("AUC", "LogLoss", "MAE", "RMSE")  # of scores alone
 RANKING_METRICS = (
     "Recall", "NDCG", "MRR", "Hit", "Precision", "MAP", "GAUC", "ItemCoverage", "AveragePopularity", "GiniIndex",
-    "ShannonEntropy", "TailPercentage",
+    "ShannonEntropy", "TailPercentage", "IntraListDistance", "ContentNovelty",
 )  # fmt: skip
 METRICS = Word((*RANKING_METRICS, *VALUE_METRICS), any_case=True)
 METRICS_WITHOUT_K = tuple(name.lower() for name in ("GAUC", *VALUE_METRICS))

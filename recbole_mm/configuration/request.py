@@ -17,11 +17,13 @@ from recbole.utils import get_model
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.recbole_settings import check_values
 from recbole_mm.configuration.setting_checks import check_config
+from recbole_mm.configuration.tracker_names import trackers_asked
 from recbole_mm.configuration.valid_names import check_keys, check_model
 from recbole_mm.data.atomic import files_and_gaps
 from recbole_mm.data.cache import FileState, digests_of, state_of
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge.model_sources import named
+from recbole_mm.recbole_bridge.several_batches import batches_per_step
 from recbole_mm.settings.execution import Engine, Histories, Ranked, read_groups
 from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL, dataset_yaml
 from recbole_mm.settings.parameters import check_model_parameters, read_config
@@ -31,6 +33,8 @@ SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     partial(read_config, Engine),
     partial(read_config, Ranked),
     partial(read_config, Histories),
+    batches_per_step,
+    trackers_asked,
     read_groups,
     check_model_parameters,
 )

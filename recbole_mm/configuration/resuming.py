@@ -17,7 +17,7 @@ from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.model_sources import named
 
 # What may change from one part of a run to the next: how long it trains, and where and with what.
-FREE = PLACE | {"epochs", "pretrain_epochs", "stopping_step", "eval_batch_size", "worker", "last_state_every"}
+FREE = PLACE | {"epochs", "pretrain_epochs", "stopping_step", "eval_batch_size", "worker", "last_state_every", "log"}
 
 BEST, LAST = ".pth", ".last"  # the endings of the files of a run's best state and of its last one
 STATE = ("epoch", "cur_step", "best_valid_score", "optimizer")  # what training on needs of a checkpoint

@@ -16,7 +16,7 @@ from recbole_mm.base.errors import InputError, near, nearest
 from recbole_mm.recbole_bridge.model_sources import entries
 from recbole_mm.recbole_bridge.models import inherited, registered_names
 from recbole_mm.recbole_bridge.own_names import MODELS
-from recbole_mm.settings.execution import Engine, GroupSettings, Histories, Ranked
+from recbole_mm.settings.execution import OF_EVERY_MODEL
 from recbole_mm.settings.names import PACK
 from recbole_mm.settings.parameters import defaults
 
@@ -95,10 +95,7 @@ def known_keys(model_class: type) -> set[str]:
     table = recbole_names()
     keys = {
         *EXTRA_KEYS,
-        *defaults(Engine),
-        *defaults(GroupSettings),
-        *defaults(Histories),
-        *defaults(Ranked),
+        *(name for declaration in OF_EVERY_MODEL for name in defaults(declaration)),
         *table["common"],
     }
     for name in (*inherited(model_class), model_class.__name__):

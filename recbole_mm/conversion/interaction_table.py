@@ -9,9 +9,10 @@ from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.conversion.feature_files import look, look_all
 from recbole_mm.conversion.folders import files_in
 from recbole_mm.conversion.layouts import USUAL
-from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column, head_of
+from recbole_mm.conversion.record_batches import Field, checked_batches, column_names, find_column, has_column
 from recbole_mm.conversion.source import FeatureFile, Source, Stream
 from recbole_mm.conversion.values import Check, Times, ids, numbers
+from recbole_mm.data.atomic import head_of
 from recbole_mm.data.folder import SPLIT_NAMES
 
 _FIELDS = {"user": "user_id", "item": "item_id", "rating": "rating", "time": "timestamp"}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from recbole_mm.base.errors import InputError
+from recbole_mm.base.errors import InputError, first_line
 
 
 def line_of(file: Path, separator: str, row: int) -> str:
@@ -45,7 +45,3 @@ def explain(file: Path, separator: str, error: Exception) -> NoReturn:
         except csv.Error as problem:
             raise InputError(f"{file}, line {end + 1}: {problem}: correct its quotes") from error
     raise InputError(f"{file}: cannot be read ({first_line(error)})") from error
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,10 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.conversion.lines import explain, first_line, line_of
+from recbole_mm.conversion.lines import explain, line_of
 from recbole_mm.conversion.values import Check, Where
+from recbole_mm.data.atomic import head_of, is_parquet
+from recbole_mm.data.parquet import readable_parquet, row_of
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t"}
 _BLOCK = 1 << 20  # bytes of a csv parsed at a time; Arrow reads some thirty ahead
@@ -40,7 +41,7 @@ def column_names(file: Path) -> list[str]:
     InputError
         On a file that cannot be read, an empty one, one with other separators, and a duplicate column.
     """
-    names = list(_schema(file).names) if _is_parquet(file) else _header(file)
+    names = list(_schema(file).names) if is_parquet(file) else _header(file)
     if twice := [name for name in names if names.count(name) > 1]:
         raise InputError(f"{file}: duplicate column '{twice[0]}': rename one")
     return names
@@ -62,11 +63,6 @@ def has_column(names: Sequence[str], usual: Sequence[str]) -> bool:
     return not {_plain(name) for name in names}.isdisjoint(map(_plain, usual))
 
 
-def head_of(file: Path) -> str:
-    """Return where a file has the names of its columns, for messages."""
-    return str(file) if _is_parquet(file) else f"{file}, line 1"
-
-
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "").replace(" ", "")
 
@@ -85,43 +81,29 @@ def checked_batches(file: Path, fields: Mapping[str, Field]) -> Iterator[pa.Reco
         if column not in names:
             raise InputError(f"{head_of(file)}: no column {column}; the columns are {', '.join(names)}.")
     columns = list(dict.fromkeys(column for column, _ in fields.values()))
-    for rows in (_parquet_rows if _is_parquet(file) else _csv_rows)(file, columns):
+    for rows in (_parquet_rows if is_parquet(file) else _csv_rows)(file, columns):
         yield pa.RecordBatch.from_arrays(
             [check(rows.batch[column], column, rows.where) for column, check in fields.values()], names=list(fields)
         )
 
 
 def _schema(file: Path) -> pa.Schema:
-    with _parquet_errors(file):
+    with readable_parquet(file):
         return pa.parquet.read_schema(file)
 
 
-@contextmanager
-def _parquet_errors(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:  # Arrow's for damaged pages, too
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except pa.ArrowException as error:
-        raise InputError(f"{file}: not a readable Parquet file ({first_line(error)})") from error
-
-
 def _parquet_rows(file: Path, columns: Sequence[str]) -> Iterator[_Rows]:
-    with _parquet_errors(file), pa.parquet.ParquetFile(file) as table:
+    with readable_parquet(file), pa.parquet.ParquetFile(file) as table:
         total, start = table.metadata.num_rows, 0
         with tqdm(total=total, unit="row", unit_scale=True, desc=file.name, disable=_is_small(file)) as bar:
             for batch in table.iter_batches(_ROWS, columns=list(columns)):
-                yield _Rows(batch, partial(_row, file, start))
+                yield _Rows(batch, partial(row_of, file, start))
                 start += len(batch)
                 bar.update(len(batch))
 
 
 def _line(file: Path, separator: str, start: int, row: int) -> str:
     return line_of(file, separator, start + row)
-
-
-def _row(file: Path, start: int, row: int) -> str:
-    return f"{file}, row {start + row + 1}"
 
 
 def _header(file: Path) -> list[str]:
@@ -171,10 +153,6 @@ def _next(reader: pa.csv.CSVStreamingReader) -> pa.RecordBatch | None:
         return reader.read_next_batch()
     except StopIteration:
         return None
-
-
-def _is_parquet(file: Path) -> bool:
-    return file.suffix.lower() == ".parquet"
 
 
 def _is_small(file: Path) -> bool:

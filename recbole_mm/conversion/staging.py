@@ -61,7 +61,7 @@ def _check(target: Path, overwrite: bool, source: Path) -> None:
         raise InputError(f"{target}: --overwrite would remove the source {source}: choose another --out")
     if target.is_symlink() or not target.is_dir():
         raise InputError(f"{target} is not a folder of its own: choose another --out")
-    if any(target.iterdir()) and not any(target.glob("*.inter")):
+    if any(target.iterdir()) and not any((*target.glob("*.inter"), *target.glob("*.inter.parquet"))):
         raise InputError(f"{target} holds no dataset (*.inter), so --overwrite leaves it: choose another --out")
 
 

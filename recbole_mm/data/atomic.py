@@ -1,4 +1,7 @@
-"""RecBole's atomic files: which ones it loads, and their lines read as RecBole reads them."""
+"""RecBole's atomic files: which ones it loads, and their lines read as RecBole reads them.
+
+Interactions may also be in Parquet: `NAME.inter.parquet` in the place of `NAME.inter`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ MISSING = frozenset(
     | {"nan", "NaN", "-nan", "-NaN", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 )
 
+PARQUET = ".parquet"
+ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))
 ATOMIC_SUFFIXES = ("inter", "user", "item", "kg", "link")
 UNPACK = {".gz": "gunzip -k", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zst": "unzstd", ".zip": "unzip"}
 
@@ -100,11 +105,47 @@ def atomic_files(config: Any) -> Iterator[Path]:
         yield path
 
 
+def is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == PARQUET
+
+
+def head_of(path: Path) -> str:
+    """Return where a file has the names of its columns, for messages."""
+    return str(path) if is_parquet(path) else f"{path}, line 1"
+
+
+def atomic_suffix(path: Path) -> str:
+    """Return which of the atomic files it is, such as `inter`, be it text or Parquet."""
+    return path.name.removesuffix(PARQUET).rpartition(".")[2]
+
+
 def interaction_files(config: Any) -> list[Path]:
-    """Return where RecBole looks for the interactions: a file, or one for each part where they come split."""
+    """Return where the interactions are: a file, or one for each part where they come split.
+
+    It is the Parquet file where it is there and the text is not.
+    """
     name, parts = config["dataset"], config["benchmark_filename"]
     stems = [name] if parts is None else [f"{name}.{part}" for part in as_list(parts)]
-    return [Path(config["data_path"]) / f"{stem}.inter" for stem in stems]
+    return [written_form(Path(config["data_path"]) / f"{stem}.inter") for stem in stems]
+
+
+def written_form(text: Path) -> Path:
+    """Return the file of interactions, given as text, in the form in which it is there."""
+    return _parquet(text) if _parquet(text).is_file() and not text.is_file() else text
+
+
+def in_both_forms(path: Path) -> InputError | None:
+    """Return the mistake that interactions are there both as text and as Parquet; None where they are not."""
+    if is_parquet(path) or not (path.is_file() and _parquet(path).is_file()):
+        return None
+    return InputError(
+        f"{path.parent} has both {path.name} and {_parquet(path).name}, and which of the two is meant is unknown: "
+        "remove or rename one"
+    )
+
+
+def _parquet(text: Path) -> Path:
+    return text.with_name(f"{text.name}{PARQUET}")
 
 
 def files_and_gaps(config: Any) -> Iterator[Path | InputError]:
@@ -115,9 +156,10 @@ def files_and_gaps(config: Any) -> Iterator[Path | InputError]:
         return
     for path in interaction_files(config):
         if path.is_file():
-            yield path
+            yield in_both_forms(path) or path
         else:
-            there = ", ".join(sorted(file.name for file in folder.glob("*.inter"))) or "no .inter file"
+            files = (*folder.glob("*.inter"), *folder.glob(f"*.inter{PARQUET}"))
+            there = ", ".join(sorted(file.name for file in files)) or "no .inter file"
             yield _packed(path) or InputError(f"{path} does not exist; the folder has {there}")
     needed = as_list(config["additional_feat_suffix"])
     if getattr(config["MODEL_TYPE"], "name", None) == "KNOWLEDGE":

@@ -100,7 +100,7 @@ def check_columns(
         for batch in batches_of(file, columns, separator, dict.fromkeys(columns, pa.string())):
             if not (
                 file.plain
-                and not any(_may_be_mistaken(batch.column(field)) for field in ids)
+                and not any(pc.any(may_be_mistaken(batch.column(field)), min_count=0).as_py() for field in ids)
                 and all(_are_numbers(batch.column(field), between) for field, between in numbers.items())
                 and (not time or _add_times(batch.column(time), times))
             ):
@@ -153,10 +153,10 @@ def batches_of(
         yield from batches
 
 
-def _may_be_mistaken(ids: Any) -> bool:
-    """Tell whether any of the ids may be one that `mistake_in_id` refuses."""
+def may_be_mistaken(ids: Any) -> Any:
+    """Return which of the ids (n,), an Arrow array, may be such as `mistake_in_id` refuses."""
     blank = pc.not_equal(ids, pc.utf8_trim_whitespace(ids))
-    return bool(pc.any(pc.or_(pc.is_in(ids, pa.array(sorted(RESERVED))), blank), min_count=0).as_py())
+    return pc.or_(pc.is_in(ids, pa.array(sorted(RESERVED))), blank)
 
 
 def _are_numbers(values: Any, between: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Which part of a split, training, validation or test, each interaction belongs to: cold items, cold users, histories.
+"""Which part of a split each interaction belongs to, training, validation or test: by cold ids, histories or time.
 
 Every function returns an array (n,) of 0, 1 and 2 for these parts, and 3 for what is in none.
 """
@@ -66,6 +66,20 @@ def cold(ids: np.ndarray, candidates: np.ndarray, share: float, seed: int, rest:
     parts[np.isin(ids, chosen[: len(chosen) // 2])] = VALID
     parts[np.isin(ids, chosen[len(chosen) // 2 :])] = TEST
     return parts
+
+
+def by_time(times: np.ndarray, shares: tuple[float, float]) -> np.ndarray:
+    """Hold out the last interactions of all users together, so that nothing in training is later than any of them.
+
+    Parameters
+    ----------
+    times : float array (n,)
+        Interactions of the same time are in the same part.
+    shares : two floats
+        Of validation and test, in [0, 1).
+    """
+    ends = np.percentile(times, [100 * (1 - shares[0] - shares[1]), 100 * (1 - shares[1])])
+    return (times[:, None] > ends).sum(axis=1).astype(np.int8)
 
 
 def without_cold(users: np.ndarray, parts: np.ndarray) -> np.ndarray:

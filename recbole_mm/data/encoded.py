@@ -36,7 +36,7 @@ def read_encoded(path: Path, columns: Mapping[str, bool], separator: str, encodi
     made: dict[str, Any] = {}
     for column in header:
         if column in columns:
-            kind, finish = (pa.float64(), _numbers) if columns[column] else (pa.string(), _categories)
+            kind, finish = (pa.float64(), _numbers) if columns[column] else (pa.string(), _texts)
             chunks = _column(path, column, kind, separator, encoding)
             if chunks is None:
                 return None
@@ -56,22 +56,26 @@ def _column(path: Path, column: str, kind: Any, separator: str, encoding: str) -
         return chunks if file.plain else None
 
 
-def _categories(chunks: list[Any]) -> pd.Categorical:
+def _texts(chunks: list[Any]) -> pd.Categorical:
     """Return the texts (n,) of arrow arrays, which are let go."""
     encoded = pc.dictionary_encode(pa.chunked_array(chunks, type=pa.string()), memory_pool=pa.system_memory_pool())
     chunks.clear()
     texts = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
     codes = [chunk.indices for chunk in encoded.chunks]
     del encoded
-    categories = pd.Index(np.array(texts, dtype=object), dtype=object)
-    return pd.Categorical.from_codes(_one_array(codes, np.int32, missing=-1), categories=categories)
+    return categorical(one_array(codes, np.int32, missing=-1), texts)
 
 
 def _numbers(chunks: list[Any]) -> np.ndarray:
-    return _one_array(chunks, np.float64, missing=np.nan)
+    return one_array(chunks, np.float64, missing=np.nan)
 
 
-def _one_array(chunks: list[Any], kind: type, missing: float) -> np.ndarray:
+def categorical(codes: np.ndarray, texts: list[str]) -> pd.Categorical:
+    """Return a column (n,) of texts, given by their places in a list of all; -1 is missing."""
+    return pd.Categorical.from_codes(codes, categories=pd.Index(np.array(texts, dtype=object), dtype=object))
+
+
+def one_array(chunks: list[Any], kind: type, missing: float) -> np.ndarray:
     """Return the values (n,) of arrow arrays, which are let go one after the other."""
     end = sum(map(len, chunks))
     values: np.ndarray = np.empty(end, dtype=kind)

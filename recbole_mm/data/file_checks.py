@@ -1,4 +1,4 @@
-"""Atomic files refused where RecBole would misread them.
+"""Files of a dataset refused where RecBole would misread them.
 
 RecBole meets these mistakes late, with another message, or not at all.
 """
@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data.atomic import files_and_gaps, interaction_files
+from recbole_mm.data.atomic import atomic_suffix, files_and_gaps, interaction_files, is_parquet
 from recbole_mm.data.encoded import read_encoded
 from recbole_mm.data.headers import is_ordered, is_sequential
 from recbole_mm.data.one_file import Content, check_file
+from recbole_mm.data.parquet_checks import all_ids_in_parquet, check_parquet
 
 
 def check_files(config: Any) -> None:
@@ -45,27 +46,28 @@ def check_files(config: Any) -> None:
 
 def mistakes_in_files(config: Any) -> Iterator[InputError]:
     """Yield what `check_files` refuses, the first mistake of every file; each file is read when its turn comes."""
-    ids: defaultdict[tuple[str, str], dict[Path, Any]] = defaultdict(dict)  # of a suffix, with dot, and an id field
+    ids: defaultdict[tuple[str, str], dict[Path, Any]] = defaultdict(dict)  # of a suffix and an id field
     interactions: list[Content] = []
     for path in files_and_gaps(config):
         if isinstance(path, InputError):
             yield path
             continue
         try:
-            found = check_file(path, config)
+            found = check_parquet(path, config) if is_parquet(path) else check_file(path, config)
         except InputError as error:
             yield error
         except UnicodeDecodeError as error:
             yield InputError(f"{path}: not valid {error.encoding} ({error.reason}): set encoding to what it is")
         else:
-            interactions += [found] if path.suffix == ".inter" else []
+            suffix = atomic_suffix(path)
+            interactions += [found] if suffix == "inter" else []
             for field, values in found.ids.items():
-                ids[path.suffix, field][path] = values
+                ids[suffix, field][path] = values
     if len(interactions) == len(interaction_files(config)):
         yield from _order_mistakes(config, interactions)
     if config["filter_inter_by_user_or_item"] is True and config["benchmark_filename"] is None:
-        for suffix, field in ((".user", config["USER_ID_FIELD"]), (".item", config["ITEM_ID_FIELD"])):
-            yield from _overlap_mistakes(config, suffix, ids[".inter", field], ids[suffix, field], field)
+        for suffix, field in (("user", config["USER_ID_FIELD"]), ("item", config["ITEM_ID_FIELD"])):
+            yield from _overlap_mistakes(config, suffix, ids["inter", field], ids[suffix, field], field)
 
 
 def _order_mistakes(config: Any, interactions: Sequence[Content]) -> Iterator[InputError]:
@@ -99,7 +101,7 @@ def _overlap_mistakes(
         return
     of_inter, of_feat = (_all_ids(config, ids, field) for ids in (here, there))  # those of the first rows do not meet
     if not _share(of_inter, of_feat):
-        inter, feat = f"{config['dataset']}.inter", f"{config['dataset']}{suffix}"
+        inter, feat = (f"{config['dataset']}.{one}" for one in ("inter", suffix))
         first = [min(pc.min(ids).as_py() for ids in each) for each in (of_inter, of_feat)]
         yield InputError(
             f"{Path(config['data_path'])}: {inter} and {feat} share no {field}, so every interaction would "
@@ -117,6 +119,9 @@ def _all_ids(config: Any, known: Mapping[Path, Any], field: str) -> list[Any]:
     separator, encoding = config["field_separator"] or "\t", config["encoding"] or "utf-8"
     found = []
     for path, ids in known.items():
+        if is_parquet(path):
+            found.append(all_ids_in_parquet(path, config, field))
+            continue
         frame = read_encoded(path, {f"{field}:token": False}, separator, encoding)
         found.append(ids if frame is None else pa.array(frame.iloc[:, 0].cat.categories))
     return found

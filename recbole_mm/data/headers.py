@@ -9,7 +9,7 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
 from recbole_mm.base.intervals import check_interval
-from recbole_mm.data.atomic import TYPES, Columns, as_list, is_given, is_loaded, parse_header
+from recbole_mm.data.atomic import TYPES, Columns, as_list, atomic_suffix, head_of, is_given, is_loaded, parse_header
 
 SEPARATOR_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe", " ": "space"}
 
@@ -72,7 +72,7 @@ def check_loaded(path: Path, columns: Columns, config: Any) -> set[str]:
     InputError
         One that it needs is not there, not loaded, or of another type; or the settings name one that is not there.
     """
-    suffix, load_col = path.suffix[1:], config["load_col"]
+    suffix, load_col = atomic_suffix(path), config["load_col"]
     if not is_loaded(suffix, config):
         raise InputError(f"load_col has no '{suffix}': list there the columns to load of {path}")
     asked = list(columns) if load_col is None or load_col[suffix] == "*" else as_list(load_col[suffix])
@@ -83,7 +83,7 @@ def check_loaded(path: Path, columns: Columns, config: Any) -> set[str]:
             raise InputError(f"load_col and unload_col leave out '{field}' of {path}: it must be loaded")
         what, kind = ("times", "float") if field == config["TIME_FIELD"] else ("ids", "token")
         if columns[field] != kind:
-            raise InputError(f"{path}, line 1: '{field}:{columns[field]}' holds {what}, write {field}:{kind}")
+            raise InputError(f"{head_of(path)}: '{field}:{columns[field]}' holds {what}, write {field}:{kind}")
     # RecBole's defaults for some kinds of models ask for columns that a dataset need not have.
     for field in asked if is_given(config, "load_col") else ():
         _check_column(path, field, columns, f"no column for load_col.{suffix},")
@@ -106,4 +106,4 @@ def _needed_fields(suffix: str, config: Any) -> list[str]:
 def _check_column(path: Path, field: str, columns: Columns, problem: str) -> None:
     if field not in columns:
         there = ", ".join(columns)
-        raise InputError(f"{path}, line 1: {problem} '{field}'; the columns are {there}.{nearest(field, columns)}")
+        raise InputError(f"{head_of(path)}: {problem} '{field}'; the columns are {there}.{nearest(field, columns)}")

@@ -8,10 +8,18 @@ PADDING = "[PAD]"  # RecBole's own token with the internal id 0
 RESERVED = MISSING | {PADDING}
 
 
-def mistake_in_id(text: str) -> str:
-    """Return what is wrong with an id and what to do, to follow the name of its field; empty if nothing is."""
+def mistake_in_id(text: str, row: str = "line") -> str:
+    """Return what is wrong with an id and what to do, to follow the name of its field; empty if nothing is.
+
+    Parameters
+    ----------
+    text : str
+        The id.
+    row : str
+        What a row of the file is called.
+    """
     if not text.strip():
-        return "is empty: fill it in, or remove the line"
+        return f"is empty: fill it in, or remove the {row}"
     if text == PADDING:
         return f"'{text}' is RecBole's own name for padding: rename it, e.g. 'id_PAD'"
     if text in MISSING:

@@ -11,13 +11,11 @@ from typing import Any
 import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data.atomic import MISSING, Columns, Row, read_rows
+from recbole_mm.data.atomic import ID_FIELDS, MISSING, Columns, Row, read_rows
 from recbole_mm.data.by_columns import check_columns, plain_file
 from recbole_mm.data.cache import digests_of, state_of
 from recbole_mm.data.headers import check_header, check_loaded
 from recbole_mm.data.ids import mistake_in_id
-
-ID_FIELDS = tuple(f"{name}_ID_FIELD" for name in ("USER", "ITEM", "HEAD_ENTITY", "TAIL_ENTITY", "RELATION", "ENTITY"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Cold-start splits of a dataset, written as the benchmark files that RecBole reads."""
+"""Splits of a dataset by cold ids, histories or time, written as the benchmark files that RecBole reads."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from tqdm import tqdm
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replaced
 from recbole_mm.data import coldstart
+from recbole_mm.data.atomic import PARQUET, is_parquet
 from recbole_mm.data.features import read_features
 from recbole_mm.data.folder import SPLIT_NAMES, folder_of
 from recbole_mm.data.interactions import Interactions
+from recbole_mm.data.parquet_parts import write_parquet_parts
 
 
 def assign(
@@ -34,20 +36,26 @@ def assign(
         ``cold_items``: a share of the items that have features are in validation or test alone, half of them in
         each; users who have interacted with no other are left out. ``cold_users``: the same of users, all of whose
         interactions are held out. ``min_history``: users are held out as far as they keep that many training
-        interactions.
+        interactions. ``time``: the last interactions of all users together are held out; who has none before them is
+        left out.
     amount : float
-        The share, or the number of interactions.
+        The share, or the number of interactions; of no use to ``time``.
     shares : two floats
-        Of the other interactions of each user that are held out for validation and test.
+        Of the other interactions of each user, for ``time`` of all, that are held out for validation and test.
     seed : int
         Of what is chosen at random.
 
     Raises
     ------
     InputError
-        Times that order nothing, fewer than two items or users to choose from, or a part that is left empty.
+        Times that order nothing, or none where they are needed, fewer than two items or users to choose from, or a
+        part that is left empty.
     """
     _check_times(data, config["TIME_FIELD"])
+    if kind == "time":
+        if data.times is None:
+            raise InputError(f"{data.files[0]} has no {config['TIME_FIELD']}: nothing can be split by time")
+        return _filled(coldstart.without_cold(data.users, coldstart.by_time(data.times, shares)))
     history = int(amount) if kind == "min_history" else 1
     parts = coldstart.warm(data.users, data.times, shares, seed, history)
     if kind == "cold_items":
@@ -57,6 +65,11 @@ def assign(
         parts = coldstart.without_cold(data.users, parts)
     elif kind == "cold_users":
         parts = _cold("users", data.users, range(len(data.user_ids)), amount, seed, parts)
+    return _filled(parts)
+
+
+def _filled(parts: np.ndarray) -> np.ndarray:
+    """Refuse a part that is left empty."""
     counts = np.bincount(parts, minlength=len(SPLIT_NAMES))[: len(SPLIT_NAMES)]
     if not counts.all():
         empty = " and ".join(part for part, count in zip(SPLIT_NAMES, counts, strict=True) if not count)
@@ -93,7 +106,9 @@ def _items_with_features(config: Any) -> set[str]:
 
 
 def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, overwrite: bool = False) -> Path:
-    """Write `DATASET.NAME.train.inter`, `.valid.` and `.test.`, line by line as they stand in the files of the data.
+    """Write `DATASET.NAME.train.inter`, `.valid.` and `.test.`, row by row as they stand in the files of the data.
+
+    Of Parquet the parts are Parquet, too: `DATASET.NAME.train.inter.parquet`.
 
     Parameters
     ----------
@@ -116,10 +131,12 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     InputError
         There is such a split already.
     """
-    folder, encoding = Path(config["data_path"]), config["encoding"] or "utf-8"
+    folder, as_parquet = Path(config["data_path"]), is_parquet(data.files[0])
     settings = folder / f"{name}.yaml"
-    targets = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in SPLIT_NAMES]
-    there = [path.name for path in (*targets, settings) if path.exists()]
+    texts = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in SPLIT_NAMES]
+    tables = [path.with_name(f"{path.name}{PARQUET}") for path in texts]
+    targets, others = (tables, texts) if as_parquet else (texts, tables)
+    there = [path.name for path in (*targets, *others, settings) if path.exists()]
     if there and not overwrite:
         raise InputError(
             f"{folder} has {', '.join(there)} already: give --overwrite to replace them, or another --name"
@@ -130,7 +147,18 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
             yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8"
         )
         partial = [stack.enter_context(replaced(target)) for target in targets]
-        out = [stack.enter_context(path.open("w", encoding=encoding, newline="")) for path in partial]
+        if as_parquet:
+            write_parquet_parts(data, parts, partial)
+        else:
+            _write_lines(data, parts, partial, config["encoding"] or "utf-8")
+    for path in others:
+        path.unlink(missing_ok=True)
+    return settings
+
+
+def _write_lines(data: Interactions, parts: np.ndarray, targets: Sequence[Path], encoding: str) -> None:
+    with ExitStack() as stack:
+        out = [stack.enter_context(path.open("w", encoding=encoding, newline="")) for path in targets]
         for stream in out:
             stream.write(f"{data.header}\n")
         for number, path in enumerate(data.files):
@@ -140,7 +168,6 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
                     part = part_of.get(line, coldstart.LEFT_OUT)
                     if part != coldstart.LEFT_OUT:
                         out[part].write(text.removesuffix("\n") + "\n")
-    return settings
 
 
 def split_summary(data: Interactions, parts: np.ndarray) -> list[dict[str, Any]]:

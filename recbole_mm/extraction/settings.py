@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ import yaml
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replace_text
-from recbole_mm.data.atomic import as_list
+from recbole_mm.data.atomic import as_list, in_both_forms, is_parquet, written_form
 from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
+from recbole_mm.data.parquet_checks import all_ids_in_parquet
 from recbole_mm.settings.names import dataset_yaml, properties_folder
 
 CARRIED = Path(recbole.__file__).parent / "dataset_example"  # datasets that RecBole reads from there, and nowhere else
@@ -87,16 +89,26 @@ def _told(file: Path) -> dict[str, Any]:
 
 
 def _interacted(folder: DatasetFolder, parts: list[str]) -> Iterator[str]:
-    """Yield the item of every interaction."""
-    whole = folder.path / f"{folder.name}.inter"
+    """Yield the item of every interaction; of Parquet every item."""
+    whole = _interactions(folder, "")
     if not parts and not whole.is_file():
-        parts = [part for part in SPLIT_NAMES if (folder.path / f"{folder.name}.{part}.inter").is_file()]
+        parts = [part for part in SPLIT_NAMES if _interactions(folder, f".{part}").is_file()]
         if not parts:
             raise InputError(f"{folder.path}: neither {folder.item_file.name} nor {whole.name} is there; add one")
-    for file in [folder.path / f"{folder.name}.{part}.inter" for part in parts] or [whole]:
+    for file in [_interactions(folder, f".{part}") for part in parts] or [whole]:
+        if mistake := in_both_forms(file):
+            raise mistake
+        if is_parquet(file):
+            fields = defaultdict(str, ITEM_ID_FIELD=folder.item_field)
+            yield from all_ids_in_parquet(file, fields, folder.item_field).to_pylist()
+            continue
         header, rows = folder.read(file)
         place = place_of(file, header, folder.item_field)
         for number, cells in rows:
             if len(cells) <= place:
                 raise InputError(f"{file}, line {number}: no column {folder.item_field}")
             yield cells[place]
+
+
+def _interactions(folder: DatasetFolder, part: str) -> Path:
+    return written_form(folder.path / f"{folder.name}{part}.inter")

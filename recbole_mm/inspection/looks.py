@@ -18,8 +18,8 @@ from recbole_mm.inspection import suspicions
 from recbole_mm.inspection.coconsumption import co_consumption
 from recbole_mm.inspection.feature_numbers import features, number_type
 from recbole_mm.inspection.found import Inspection, Modality
-from recbole_mm.inspection.loading import described_modalities, line_of_interaction
-from recbole_mm.inspection.statistics import Pairs, interactions, split_sizes
+from recbole_mm.inspection.loading import described_modalities, place_of_interaction, rows_in_file
+from recbole_mm.inspection.statistics import Pairs, UserTimes, interactions, known_future, split_sizes
 from recbole_mm.recbole_bridge.models import is_multimodal
 
 SPLIT_NEEDS = {
@@ -54,7 +54,9 @@ def look_at_interactions(
     """Count the interactions as a whole and by split, the training split first, and warn of suspicious ones."""
     counts = found.interactions = interactions(whole, dataset.user_num - 1, dataset.item_num - 1)
     tokens = dataset.field2id_token
-    names = suspicions.Names(tokens[dataset.uid_field], tokens[dataset.iid_field], partial(line_of_interaction, config))
+    names = suspicions.Names(
+        tokens[dataset.uid_field], tokens[dataset.iid_field], partial(place_of_interaction, config)
+    )
     files = [str(path) for path in interaction_files(config)]
     own_splits = config["benchmark_filename"] is not None
     for file, pairs in zip(files, splits.values() if own_splits else [whole], strict=False):
@@ -63,7 +65,7 @@ def look_at_interactions(
         times = np.asarray(dataset.inter_feat[dataset.time_field])
         found.problems.warn(suspicions.about_times(files[0], dataset.time_field, times))
     if not own_splits:
-        rows = sum(1 for _ in folder_of(config).read(Path(files[0]))[1])
+        rows = rows_in_file(config, Path(files[0]))
         found.problems.warn(suspicions.about_filtered(files[0], rows, counts.n))
         needed = SPLIT_NEEDS.get(str(((config["eval_args"] or {}).get("split") or {}).get("LS")), 0)
         found.problems.warn(suspicions.about_short_histories(files[0], counts, needed, names))
@@ -72,6 +74,16 @@ def look_at_interactions(
         file = files[place] if own_splits else files[0]
         found.problems.warn(suspicions.about_leaks(file, split.name, splits["train"], splits[split.name], names))
         found.problems.warn(suspicions.about_cold(file, split))
+
+
+def look_at_order(dataset: str, times: Mapping[str, UserTimes], found: Inspection) -> None:
+    """Warn of splits whose training knows what came after the interactions that are held out."""
+    held_out = list(times.items())[1:]
+    found.problems.warn(
+        suspicions.about_future(
+            dataset, [(name, len(part.users), *known_future(times["train"], part)) for name, part in held_out]
+        )
+    )
 
 
 def look_at_modalities(dataset: Any, train: Pairs | None, seed: int, found: Inspection) -> None:

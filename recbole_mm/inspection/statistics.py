@@ -123,6 +123,24 @@ def leaked(train: Pairs, held_out: Pairs) -> np.ndarray:
     return np.flatnonzero(np.isin(_codes(held_out), _codes(train)))
 
 
+@dataclass(frozen=True, slots=True)
+class UserTimes:
+    """Interactions with their times: user (n,), as an internal id, and time (n,)."""
+
+    users: np.ndarray
+    times: np.ndarray
+
+
+def known_future(train: UserTimes, held_out: UserTimes) -> tuple[int, int]:
+    """Return how many held-out interactions training is later than: that of anybody, and that of the same user."""
+    if not len(train.users) or not len(held_out.users):
+        return 0, 0
+    last = np.full(int(max(train.users.max(), held_out.users.max())) + 1, -np.inf)
+    np.maximum.at(last, train.users, train.times)
+    of_anybody, of_user = held_out.times < train.times.max(), held_out.times < last[held_out.users]
+    return int(of_anybody.sum()), int(of_user.sum())
+
+
 def _codes(pairs: Pairs) -> np.ndarray:
     """Return one number a pair: internal ids stay far below 2**32."""
     return pairs.users.astype(np.int64) << 32 | pairs.items.astype(np.int64)

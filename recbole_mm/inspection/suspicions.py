@@ -25,11 +25,11 @@ class Names:
 
     users: Sequence[str]
     items: Sequence[str]
-    line_of: Callable[[str, str, str], int | None]
+    place_of: Callable[[str, str, str], str]
 
     def pair(self, file: str, pairs: Pairs, place: int) -> str:
         user, item = self.users[pairs.users[place]], self.items[pairs.items[place]]
-        return f"user '{user}' with item '{item}' in line {self.line_of(file, user, item)}"
+        return f"user '{user}' with item '{item}' in {self.place_of(file, user, item)}"
 
 
 def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
@@ -66,6 +66,21 @@ def about_times(where: str, field: str, times: np.ndarray) -> Iterator[str]:
         yield (
             f"{where}: all {len(times)} interactions have the {field} {times[0]:g}: nothing can be ordered by time. "
             "Write real times, or use a split without them (eval_args.order: RO) and no sequential model."
+        )
+
+
+def about_future(dataset: str, splits: Sequence[tuple[str, int, int, int]]) -> Iterator[str]:
+    """Warn of splits: the name, its interactions, those before the last training interaction, and before the user's."""
+    early = [
+        f"{of_anybody / n:.0%} of the {name} split ({of_user / n:.0%} than one of the same user)"
+        for name, n, of_anybody, of_user in splits
+        if of_anybody
+    ]
+    if early:
+        yield (
+            f"{dataset}: interactions that are held out are earlier than the last training interaction: "
+            f"{' and '.join(early)}. Training knows what came after them. Most tables of papers are made so; for what "
+            f"a model is worth tomorrow, split by time: recbole-mm split {dataset} --time."
         )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from recbole.utils import init_seed
@@ -14,8 +11,8 @@ from tqdm import tqdm
 from recbole_mm.configuration.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.data.file_checks import mistakes_in_files
 from recbole_mm.inspection.found import Inspection
-from recbole_mm.inspection.loading import interaction_pairs, load_readable, split_pairs
-from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities
+from recbole_mm.inspection.loading import interaction_pairs, load_readable, split_pairs, split_times
+from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities, look_at_order
 from recbole_mm.recbole_bridge.engine import computing
 from recbole_mm.recbole_bridge.models import is_multimodal
 from recbole_mm.settings.execution import Engine
@@ -72,6 +69,7 @@ def _walk(config: Any, found: Inspection) -> None:
         loaders = _split(config, dataset, found)
         splits = split_pairs(loaders)
         look_at_interactions(config, dataset, whole, splits, found)
+        look_at_order(config["dataset"], split_times(loaders), found)
         step("model")
         if loaders is not None and not found.problems.errors:
             _check_model(config, loaders, found)
@@ -115,18 +113,4 @@ def _check_model(config: Any, loaders: Any, found: Inspection) -> None:
     """Build the model and score a batch, as a run does before it trains."""
     with found.problems.collected(f"building {config['model']}"):
         model = build_model(config, loaders[0])
-        with _elsewhere(config["checkpoint_dir"]):
-            trainer = build_trainer(config, model)
-            trainer.tensorboard.close()
-        data_checks.check_scores(trainer, loaders[1])
-
-
-@contextmanager
-def _elsewhere(folder: str) -> Iterator[None]:
-    """Work in another folder within the block: RecBole's trainers write to the working folder when they are made."""
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
+        data_checks.check_scores(build_trainer(config, model), loaders[1])

@@ -16,6 +16,7 @@ from recbole.utils import ModelType
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.dataset import MultimodalDataset, multimodal
+from recbole_mm.recbole_bridge.content_metrics import content_is_asked
 
 MODEL_FOLDERS = {  # the folder of RecBole's that has the models of a type; all others are in the first
     ModelType.GENERAL: "general_recommender",
@@ -141,16 +142,16 @@ def _plain_dataset(model: Any) -> type:
 
 
 def is_multimodal(config: Any) -> bool:
-    """Return whether RecBole makes a multimodal dataset for the configured model."""
+    """Return whether the configured model reads features, or is given them."""
     own = getattr(recbole.data.dataset, f"{config['model']}Dataset", object)
     return issubclass(own, MultimodalDataset) or bool(config["multimodal_dataset"])
 
 
 def datasets_on_request(_: Any) -> Any:
-    """Let the setting `multimodal_dataset` give any model the multimodal version of its dataset."""
+    """Let the setting `multimodal_dataset`, or a metric, give any model the multimodal version of its dataset."""
 
-    def new(cls: type, config: Any = None, *_: Any, **__: Any) -> Any:
-        asked = config is not None and config["multimodal_dataset"] and not issubclass(cls, MultimodalDataset)
-        return object.__new__(multimodal(cls) if asked else cls)
+    def new(cls: Any, config: Any = None, *_: Any, **__: Any) -> Any:
+        asked = config is not None and (config["multimodal_dataset"] or content_is_asked(config))
+        return object.__new__(multimodal(cls) if asked and not issubclass(cls, MultimodalDataset) else cls)
 
     return staticmethod(new)

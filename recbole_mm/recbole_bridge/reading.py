@@ -29,22 +29,22 @@ def files_by_columns(module: Any) -> None:
         found: pd.DataFrame = read_line_by_line(path, **given)
         return found
 
-    module.pd = Overlay(module.pd, read_csv=read_csv, concat=_concat)
+    module.pd = Overlay(module.pd, read_csv=read_csv, concat=below_each_other)
 
 
-def _concat(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFrame:
+def below_each_other(frames: list[pd.DataFrame], ignore_index: bool = False) -> pd.DataFrame:
     """Put the files of a split below each other; pandas makes texts again of columns whose categories differ."""
     names = list(map(str, frames[0]))
     alike = all(list(frame) == names for frame in frames)
     texts = [name for name in names if alike and all(is_encoded(frame[name]) for frame in frames)]
-    columns = {name: _below_each_other([frame.pop(name) for frame in frames]) for name in texts}
+    columns = {name: _joined_texts([frame.pop(name) for frame in frames]) for name in texts}
     others = pd.concat(frames, ignore_index=ignore_index)
     if not columns:
         return others
     return pd.DataFrame({name: columns[name] if name in columns else others[name] for name in names}, copy=False)
 
 
-def _below_each_other(parts: list[pd.Series]) -> pd.Categorical:
+def _joined_texts(parts: list[pd.Series]) -> pd.Categorical:
     shared, texts = in_one_space([part.cat.categories.to_numpy() for part in parts])
     codes, end = np.empty(sum(map(len, parts)), dtype=np.int32), 0
     for part, to in zip(parts, shared, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from recbole_mm.recbole_bridge import children, own_models, reading, recbole_graphs, side_files, stack
+from recbole_mm.recbole_bridge import children, content_metrics, own_models, reading, recbole_graphs, side_files, stack
 from recbole_mm.recbole_bridge.applying import Patch, patch_attributes, patch_modules
 
 GENERAL, SEQUENTIAL = "recbole.model.general_recommender", "recbole.model.sequential_recommender"
@@ -17,6 +17,7 @@ CONTEXT, KNOWLEDGE = "recbole.model.context_aware_recommender", "recbole.model.k
 DATA, TRAINER = "recbole.data.dataset", "recbole.trainer.trainer"
 DATASET, CONFIG = f"{DATA}.dataset:Dataset", "recbole.config.configurator:Config"
 RECOMMENDERS = "recbole.model.abstract_recommender"
+COLLECTOR = "recbole.evaluator.collector:Collector"
 
 NUMPY_2 = not hasattr(np, "float_")
 PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
@@ -37,6 +38,8 @@ def modules() -> tuple[Patch, ...]:
         ),
         Patch(("recbole.config.configurator",), stack.no_global_aliases,
               "Config writes such names into numpy itself", "numpy 2", NUMPY_2),
+        Patch(("recbole.evaluator.register",), content_metrics.with_content_metrics,
+              "no metric knows what items are like"),
         Patch(("recbole.evaluator.evaluator",), stack.plain_metrics,
               "metrics print as np.float64(0.1)", "numpy 2", NUMPY_2),
         Patch(("recbole.evaluator.collector",), stack.plain_counts,
@@ -97,13 +100,18 @@ def attributes() -> tuple[Patch, ...]:
         engine,
         full_sort,
         histories,
+        history_matrix,
         item_softmax,
         known_identity,
         last_layer,
         model_sources,
         models,
         narrow,
+        parquet_files,
         plugin,
+        popularity,
+        sampled_evaluation,
+        several_batches,
         splitting,
         times,
         top_items,
@@ -123,6 +131,9 @@ def attributes() -> tuple[Patch, ...]:
         Patch((f"{CONFIG}._init_device",), device.as_asked, "device and use_gpu are ignored"),
         Patch((f"{CONFIG}._get_model_and_dataset",), model_sources.found_by_class, "a class is not found by its name"),
         Patch((f"{DATASET}.__new__",), models.datasets_on_request, "any model can ask for the multimodal dataset"),
+        Patch((f"{DATASET}._load_inter_feat",), parquet_files.parquet_interactions,
+              "interactions are read of text alone"),
+        Patch((f"{DATASET}._load_feat",), parquet_files.parquet_features, "the other half of that"),
         Patch((f"{DATASET}._load_feat",), times.exact_loading, "times beyond 2**53 are rounded"),
         Patch((f"{DATASET}._remove_duplication",), times.stable_removal, "equal times change places"),
         Patch((f"{DATASET}._dataframe_to_interaction",), narrow.narrow_tensors,
@@ -143,7 +154,17 @@ def attributes() -> tuple[Patch, ...]:
         Patch(("recbole.sampler.sampler:Sampler.get_used_ids",), same(used_items.used_items),
               "a set of Python's numbers for each user; the same items, faster, in less memory"),
         Patch(("recbole.sampler.sampler:RepeatableSampler.get_used_ids",), same(used_items.nothing_used), "the same"),
+        Patch(("recbole.sampler.sampler:Sampler._get_candidates_list",), same(popularity.items_of_parts),
+              "a list of Python's numbers for each interaction"),
+        Patch(("recbole.sampler.sampler:RepeatableSampler._get_candidates_list",), same(popularity.items_of_dataset),
+              "the same"),
+        Patch(("recbole.sampler.sampler:AbstractSampler._build_alias_table",), same(popularity.build_alias_table),
+              "interactions are counted one by one, and -1 can be drawn; else the same table, faster"),
+        Patch(("recbole.sampler.sampler:AbstractSampler._pop_sampling",), same(popularity.pop_sampling),
+              "items are drawn one by one; the same draws, faster"),
         Patch((f"{DATASET}.build",), times.small_numerical_features, "times that models multiply stay 32-bit floats"),
+        Patch((f"{DATASET}._history_matrix",), same(history_matrix.history_matrix),
+              "histories are filled one by one; the same, faster, in less memory"),
         Patch((f"{DATASET}._remap",), same(encoding.remap), "ids are found text by text; the same, faster"),
         Patch((f"{DATASET}._remap",), known_identity.known_ids, "ids depend on the order of the file"),
         Patch((f"{DATASET}.build",), known_identity.known_split, "another split is not noticed"),
@@ -151,6 +172,8 @@ def attributes() -> tuple[Patch, ...]:
               "columns of users and items are copied into batches that nobody reads"),
         Patch((f"{DATA}.sequential_dataset:SequentialDataset.data_augmentation",), same(augmentation.data_augmentation),
               "histories are filled one by one; the same, faster"),
+        Patch((f"{DATA}.customized_dataset:DIENDataset.data_augmentation",),
+              same(augmentation.augmentation_of_dien), "the same"),
         Patch((f"{DATA}.sequential_dataset:SequentialDataset._change_feat_format",), histories.histories_where_missing,
               "given splits need files with histories"),
         Patch((f"{DATA}.sequential_dataset:SequentialDataset._benchmark_presets",), histories.presets_where_there,
@@ -160,10 +183,15 @@ def attributes() -> tuple[Patch, ...]:
         Patch(("recbole.sampler.sampler:AbstractSampler.sample_by_key_ids",), same(batches.sample_by_key_ids),
               "negatives are tested one by one; the same draws, faster"),
         Patch(("recbole.data.utils:TrainDataLoader",), same(batches.Batches), "the same batches, faster"),
+        Patch(("recbole.data.utils:NegSampleEvalDataLoader",), same(sampled_evaluation.SampledBatches),
+              "one user at a time; the same batches, faster"),
         Patch(("recbole.data.utils:FullSortEvalDataLoader",), same(full_sort.FullSortBatches),
               "one user at a time on a large catalogue; the same metrics, faster"),
-        Patch(("recbole.evaluator.collector:Collector.eval_batch_collect",), top_items.without_matrices,
+        Patch((f"{COLLECTOR}.eval_batch_collect",), top_items.without_matrices,
               "what is held out is marked in a matrix of all scores; the same metrics, faster, in less memory"),
+        Patch((f"{COLLECTOR}.eval_batch_collect",), content_metrics.with_users, "metrics do not know whose a list is"),
+        Patch((f"{COLLECTOR}.get_data_struct",), content_metrics.without_users, "the other half of that"),
+        Patch((f"{COLLECTOR}.data_collect",), content_metrics.with_content, "metrics do not know what items are like"),
         Patch(("recbole.evaluator.collector:DataStruct.update_tensor",), top_items.appended,
               "all that is collected is copied for every batch"),
         Patch((f"{TRAINER}:Trainer._full_sort_batch_eval",), full_sort.within_memory,
@@ -172,6 +200,9 @@ def attributes() -> tuple[Patch, ...]:
               "a sample for every prefix of a history; whole histories where asked for"),
         Patch((f"{TRAINER}:Trainer._train_epoch",), item_softmax.with_item_softmax,
               "a softmax keeps the scores of a batch for all items; the same up to rounding, faster"),
+        Patch(tuple(f"{TRAINER}:{one}._train_epoch" for one in ("Trainer", "NCLTrainer")),
+              several_batches.with_several_batches,
+              "a step for every batch; for several where asked for"),
         Patch((f"{TRAINER}:Trainer.fit",), engine.with_the_engine, "threads and denormal numbers"),
         Patch(tuple(f"{where}:FeedForward.gelu" for where in ("recbole.model.layers", f"{SEQUENTIAL}.fearec")),
               same(engine.fused_gelu), "gelu is written out; the same up to rounding, faster"),

@@ -34,8 +34,7 @@ def exact_loading(load: Any) -> Any:
         if source != FeatureSource.INTERACTION or feat is None or time not in feat:
             return feat
         if self.field2type[time] == FeatureType.FLOAT and beyond_floats(feat[time].to_numpy()):
-            separator, encoding = self.config["field_separator"], self.config["encoding"]
-            whole = whole_numbers(Path(filepath), f"{time}:float", separator, encoding)
+            whole = whole_numbers(Path(filepath), self.config, time)
             if whole is not None:
                 feat[time] = whole
         return feat

@@ -46,11 +46,34 @@ class Histories:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """What a step of the optimizer is made from."""
+
+    batches_per_step: int = parameter(
+        1, "batches whose mean gradient makes a step of the optimizer; what a model computes of all users and items, "
+        "such as propagation over its graph, is computed once for them", low=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class GroupSettings:
     """Where the groups of an evaluation begin."""
 
     user_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of users begins", low=1)
     item_group_edges: list[int] = parameter([1, 10], "training interactions at which a group of items begins", low=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """Where else a run tells what its result.json holds."""
+
+    log: str = parameter(
+        "", "where a run also tells of every epoch, besides its result.json: tensorboard, mlflow, wandb, with commas "
+        "between",
+    )  # fmt: skip
+
+
+OF_EVERY_MODEL = (Engine, Ranked, Histories, Steps, GroupSettings, Logging)  # declarations
 
 
 def read_groups(config: Any) -> dict[str, list[int]]:

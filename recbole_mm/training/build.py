@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.parallel.process_group import ProcessGroup
 from recbole_mm.recbole_bridge import checkpoint
 from recbole_mm.recbole_bridge.full_sort import FullSortBatches, exclude_seen
+from recbole_mm.recbole_bridge.side_files import events_in
 from recbole_mm.settings.execution import Ranked
 from recbole_mm.settings.parameters import read_config
 from recbole_mm.training.shared_trainer import shared_trainer
@@ -72,14 +74,15 @@ def build_model(config: Config, train_data: Any) -> Any:
     return get_model(config["model"])(config, train_data._dataset).to(config["device"])
 
 
-def build_trainer(config: Config, model: Any, group: ProcessGroup | None = None) -> Any:
+def build_trainer(config: Config, model: Any, group: ProcessGroup | None = None, events: Path | None = None) -> Any:
     """Return the model's trainer, made for a run, or for one that is one of a group of processes.
 
-    RecBole's opens a folder for Tensorboard in the working folder.
+    It writes events for TensorBoard into the folder `events`, if that is given.
     """
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     made = shared_trainer(trainer_class, group) if group is not None else run_trainer(trainer_class)
-    return made(config, model)
+    with events_in(events):
+        return made(config, model)
 
 
 def load_run(file: str | os.PathLike[str]) -> tuple[Config, Any, Any, Any, Any, Any]:

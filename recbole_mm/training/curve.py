@@ -14,6 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from recbole_mm.base.metrics import best_epoch
 
 BLUE, ORANGE = "#1f5fa8", "#c8541b"
+# A layout that fits itself to the labels takes as long as the rest of the picture.
+MARGINS = {"left": 0.13, "right": 0.97, "bottom": 0.1, "top": 0.94, "hspace": 0.28}
 
 
 def plot_curve(folder: str | os.PathLike[str], history: Sequence[Mapping[str, Any]], valid_metric: str) -> Path:
@@ -29,9 +31,9 @@ def plot_curve(folder: str | os.PathLike[str], history: Sequence[Mapping[str, An
     valid_metric : str
         Such as ``NDCG@10``. It labels the lower axis, and tells whether the best score is the lowest.
     """
-    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    figure = Figure(figsize=(7, 5.5))
     FigureCanvasAgg(figure)
-    loss_axis, metric_axis = figure.subplots(2, 1, sharex=True)
+    loss_axis, metric_axis = figure.subplots(2, 1, sharex=True, gridspec_kw=MARGINS)
     losses = {entry["epoch"]: entry["train_loss"] for entry in history}
     loss_axis.plot(list(losses), list(losses.values()), marker=".", color=BLUE)
     loss_axis.set_title("Training loss", loc="left")

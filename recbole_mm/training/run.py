@@ -19,6 +19,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.resuming import BEST, Resumption, configure_resumed
+from recbole_mm.configuration.tracker_names import trackers_asked
 from recbole_mm.parallel.process_group import ProcessGroup
 from recbole_mm.recbole_bridge.device import without_gpu
 from recbole_mm.recbole_bridge.engine import computing
@@ -35,6 +36,7 @@ from recbole_mm.training.run_files import RunFiles
 from recbole_mm.training.run_record import about_run, progress_of_run
 from recbole_mm.training.run_screen import groups_table, metrics_table
 from recbole_mm.training.state_keeper import StateKeeper
+from recbole_mm.training.tracking import Trackers
 
 
 def run(
@@ -95,9 +97,13 @@ def _train_and_test(
     files, dataset = keeper.files, loaders[0]._dataset
     about = about_run(config, trainer, dataset, files.folder)
 
+    trackers = Trackers(trackers_asked(config), about, trainer)
+
     def write(**outcome: Any) -> tuple[dict[str, Any], Path | None]:
         result = {**outcome, **about, **progress_of_run(config, trainer)}
-        return result, files.write("result.json", lambda path: write_result(path.parent, result))
+        file = files.write("result.json", lambda path: write_result(path.parent, result))
+        trackers.tell(result)
+        return result, file
 
     trainer.after_epoch = lambda: write(status="running")
     say(_summary(config, dataset))
@@ -167,7 +173,9 @@ def prepared_run(
     data_checks.check_splits(*loaders)
     if not request.tested:
         loaders = *loaders[:2], None
-    trainer = build.build_trainer(config, build.build_model(config, loaders[0]), group)
+    writes = (request.tested or "tensorboard" in trackers_asked(config)) and (group is None or group.leads)
+    events = Path(config["checkpoint_dir"]) / "tensorboard" if writes else None
+    trainer = build.build_trainer(config, build.build_model(config, loaders[0]), group, events)
     if resumed is not None:
         with build.weights_that_fit(resumed.file):
             trainer.resume_checkpoint(resumed.file)

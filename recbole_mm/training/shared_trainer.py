@@ -10,6 +10,7 @@ from recbole.utils import ModelType
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.parallel.process_group import ProcessGroup
+from recbole_mm.recbole_bridge.several_batches import batches_per_step
 from recbole_mm.training.groups import GroupCollector
 from recbole_mm.training.shared_batches import SharedBatches, gradients_added, share_of_batches
 from recbole_mm.training.trainer import RunTrainer
@@ -32,6 +33,8 @@ class SharedRunTrainer(RunTrainer):
             raise InputError(f"--nproc: {name} is not trained by gradients: leave --nproc out")
         if config["enable_scaler"]:
             raise InputError("--nproc: enable_scaler is for one process: leave one of them out")
+        if batches_per_step(config) > 1:
+            raise InputError("--nproc: batches_per_step is for one process: leave one of them out")
         super().__init__(config, model)
         self.eval_collector = SharedCollector(config, self.group)
 

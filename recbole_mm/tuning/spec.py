@@ -83,6 +83,8 @@ def sweep_spec(request: Request, space: Space, options: SweepOptions) -> SweepSp
     config = configure(request)
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
         raise InputError(f"{config['model']} is not trained epoch by epoch: a sweep cannot stop or compare its trials")
+    if config["log"]:
+        raise InputError("log: trackers are told of runs and of comparisons, and a sweep has trials: leave log out")
     path = check_command(request)[2] or DATA_PATH
     beside = dataset_yaml(config["dataset"], path)
     given = to_json((read_yaml(str(beside)) if beside.is_file() else {}) | config.external_config_dict)

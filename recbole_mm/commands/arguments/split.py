@@ -10,11 +10,15 @@ def parser() -> Parser:
     """Return the parser."""
     found = Parser(
         "split",
-        "NAME (--cold-items=0.1 | --cold-users=0.1 | --min-history=5) [--valid=0.1] [--test=0.1]",
-        "Write a cold-start split of a dataset, and print the command that trains on it.",
+        "NAME (--time | --cold-items=0.1 | --cold-users=0.1 | --min-history=5) [--valid=0.1] [--test=0.1]",
+        "Write a split of a dataset by time, or one with a cold start, and print the command that trains on it.",
     )
     found.add_argument("dataset", metavar="NAME", help="name of the dataset's folder in data_path")
     kind = found.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
+        "--time", action="store_true", help="hold out the last interactions of all users together, so that training "
+        "knows nothing of what comes after the first of them",
+    )  # fmt: skip
     kind.add_argument(
         "--cold-items", type=number, metavar="SHARE", help="share of the items with features that have no training "
         "interaction",
@@ -28,7 +32,7 @@ def parser() -> Parser:
     for name in ("valid", "test"):
         found.add_argument(
             f"--{name}", type=number, default=0.1, metavar="SHARE",
-            help=f"share of each user's other interactions for {name} (default: 0.1)",
+            help=f"share of each user's other interactions, or with --time of all, for {name} (default: 0.1)",
         )  # fmt: skip
     found.add_argument("--seed", type=whole, default=2020, metavar="N", help="seed of random choices (default: 2020)")
     found.add_argument("--name", default="", help="name of the split (default: its kind and amount)")

@@ -33,9 +33,9 @@ def largest(table: Tensor, k: int) -> Tensor:
     """Return the `k` largest of each column of symmetric tables (B, L, L), falling, (B, k, L).
 
     `topk` is slow for rows as short as a history; where no gradient is asked for, each row in turn is put where it
-    belongs among the largest ones of all columns.
+    belongs among the largest ones of all columns. A graph that is written (ONNX) has `topk`, which is one node.
     """
-    if table.requires_grad or table.device.type != "cpu":
+    if table.requires_grad or table.device.type != "cpu" or torch.compiler.is_compiling():
         return table.topk(k, dim=1).values
     best = [torch.full_like(table[:, 0], -torch.inf) for _ in range(k)]
     for row in table.unbind(1):
