@@ -45,7 +45,8 @@ def test_run_leaves_metrics_result_curve_and_checkpoint(tmp_path: Path, capsys: 
     for metric, value in only_result(tmp_path)["test"].items():  # type: ignore[attr-defined]
         assert any(metric in line and f"{value:.4f}" in line for line in printed.splitlines())
     (folder,) = (tmp_path / "saved").iterdir()
-    assert {file.name for file in folder.iterdir()} == {"MHCR.pth", "result.json", "curve.png", "test_users.npz"}
+    files = {"MHCR.pth", "result.json", "curve.png", "test_users.npz", "tensorboard"}
+    assert {file.name for file in folder.iterdir()} == files
     assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
     result = only_result(tmp_path)
     assert result["seed"] == 7

@@ -149,5 +149,5 @@ def test_a_dataset_without_modalities_says_so(tmp_path: Path) -> None:
         "metrics": ["Recall", "ContentNovelty"],
         "use_gpu": False,
     }
-    with pytest.raises(InputError, match="ContentNovelty need modalities"):
+    with pytest.raises(InputError, match="ContentNovelty compare features, and the dataset has no modalities"):
         run_recbole("BPR", "toy", config_dict={**keys, "show_progress": False}, saved=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import sys
 from pathlib import Path
@@ -29,6 +30,19 @@ def anchors(file: Path) -> set[str]:
     """Return what links can lead to in a Markdown file, as the site and hosts of code name headings."""
     headings = HEADING.findall(links.outside(file.read_text(encoding="utf-8")))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_library_has_its_licence() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    extras = {name: text for name, text in config["options.extras_require"].items() if name != "dev"}
+    needed = {"always": f"recbole\n{config['options']['install_requires']}"}
+    needed |= {f"`{name}`": text for name, text in extras.items()}
+    wanted = {(re.split(r"[\[<>=]", line)[0], where) for where, text in needed.items() for line in text.split()}
+    page = (DOCS / "licences.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([\w.-]+) \| (always|`\w+`) \| .+ \|$", page, re.MULTILINE)
+    assert set(rows) == wanted
+    assert len(rows) == len(wanted)
 
 
 @pytest.mark.parametrize("model", MODELS)

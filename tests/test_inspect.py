@@ -88,7 +88,10 @@ def test_a_healthy_set(toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", "toy", "--data_path=data", "--seed=3"]) == 0
     captured = capsys.readouterr()
     assert "toy, as MHCR would train on it: 20 users, 16 items, 120 interactions, density 37.5 %" in captured.out
-    assert "No problems: training would start." in captured.out
+    assert "0 errors, 1 warning: training would start." in captured.out  # the split, RecBole's own, is not by time
+    assert (
+        "warning: toy: interactions that are held out are earlier than the last training interaction:" in captured.out
+    )
     assert len(captured.out.splitlines()) <= 45
     lines = [re.split(r"\s{2,}", line.strip()) for line in captured.out.splitlines()]
     assert ["a user", "6", "6", "6", "6", "6", "6", "0"] in lines
@@ -259,7 +262,8 @@ def test_splits_that_come_with_the_data(toy: Toy) -> None:
     ]
     for words in expected:
         assert any(all(word in line for word in words) for line in lines), (words, lines)
-    assert len(lines) == 4
+    assert [line for line in lines if "earlier than the last training interaction: " in line]
+    assert len(lines) == 5
 
 
 def test_short_histories_under_leave_one_out(toy: Toy) -> None:

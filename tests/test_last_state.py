@@ -133,7 +133,8 @@ def test_a_run_that_ended_in_its_test_is_only_tested(
     folder = the_only(tmp_path / "part")
     assert f"--resume={folder / 'BPR.pth'}" in capsys.readouterr().err
     assert result(folder)["status"] == "interrupted"
-    assert {file.name for file in folder.iterdir()} == {"BPR.pth", "BPR.last", "result.json", "test_users.npz"}
+    files = {"BPR.pth", "BPR.last", "result.json", "test_users.npz", "tensorboard"}
+    assert {file.name for file in folder.iterdir()} == files
     with monkeypatch.context() as patched:
         patched.setattr(RunTrainer, "_train_epoch", lambda *_, **__: pytest.fail("an epoch was trained"))
         assert cli.main(["run", f"--resume={folder}"]) == 0
@@ -161,7 +162,7 @@ def test_ctrl_c_and_sigterm_keep_every_epoch_that_was_finished(
         patched.setattr(RunTrainer, "_check_nan", end)
         assert cli.main(arguments) == code
     folder = the_only(tmp_path / "part")
-    assert {file.name for file in folder.iterdir()} == {"BPR.last", "result.json"}
+    assert {file.name for file in folder.iterdir()} == {"BPR.last", "result.json", "tensorboard"}
     assert f"recbole-mm run --resume={folder / 'BPR.last'}" in capsys.readouterr().err
     assert load_checkpoint(folder / "BPR.last")["epoch"] == 2
     assert cli.main(["run", f"--resume={folder / 'BPR.last'}"]) == 0

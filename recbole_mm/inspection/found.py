@@ -41,4 +41,5 @@ class Inspection:
     problems: Problems = field(default_factory=Problems)
     interactions: Counts | None = None
     splits: tuple[SplitCounts, ...] = ()
+    data_hash: str = ""
     modalities: dict[str, Modality] = field(default_factory=dict)

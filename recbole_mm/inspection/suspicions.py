@@ -72,7 +72,7 @@ def about_times(where: str, field: str, times: np.ndarray) -> Iterator[str]:
 def about_future(dataset: str, splits: Sequence[tuple[str, int, int, int]]) -> Iterator[str]:
     """Warn of splits: the name, its interactions, those before the last training interaction, and before the user's."""
     early = [
-        f"{of_anybody / n:.0%} of the {name} split ({of_user / n:.0%} than one of the same user)"
+        f"{of_anybody / n:.0%} of the {name} split ({of_user / n:.0%} even than one of the same user)"
         for name, n, of_anybody, of_user in splits
         if of_anybody
     ]

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from recbole_mm.configuration.request import SETTINGS_CHECKS, Request, build_config, check_command
 from recbole_mm.data.file_checks import mistakes_in_files
+from recbole_mm.data.identity import data_hash
 from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.loading import interaction_pairs, load_readable, split_pairs, split_times
 from recbole_mm.inspection.looks import look_at_features, look_at_interactions, look_at_modalities, look_at_order
@@ -65,6 +66,8 @@ def _walk(config: Any, found: Inspection) -> None:
         dataset, featured = _load(config, names, found)
         if dataset is None:
             return
+        with found.problems.collected("hashing the files"):
+            found.data_hash = data_hash(dataset)
         whole = interaction_pairs(dataset)  # before RecBole makes histories of them
         loaders = _split(config, dataset, found)
         splits = split_pairs(loaders)

@@ -142,9 +142,21 @@ def with_content_metrics(register: Any) -> None:
 
 
 def content_is_asked(config: Any) -> bool:
-    """Tell whether a metric of the configuration needs features, whatever the model."""
-    names = {metric.__name__.lower() for metric in CONTENT_METRICS}
-    return any(str(name).lower() in names for name in config["metrics"] or ())
+    """Tell whether a metric of the configuration needs features, whatever the model.
+
+    Raises
+    ------
+    InputError
+        One does, and the dataset has none.
+    """
+    given = {str(name).lower() for name in config["metrics"] or ()}
+    asked = [metric.__name__ for metric in CONTENT_METRICS if metric.__name__.lower() in given]
+    if asked and not config["modalities"]:
+        raise InputError(
+            f"metrics: {' and '.join(asked)} compare features, and the dataset has no modalities: add some under "
+            "`modalities`, or leave the metric out"
+        )
+    return bool(asked)
 
 
 def with_content(data_collect: Callable[..., None]) -> Callable[..., None]:
@@ -154,13 +166,7 @@ def with_content(data_collect: Callable[..., None]) -> Callable[..., None]:
     def wrapped(self: Any, train_data: Any) -> None:
         data_collect(self, train_data)
         if self.register.need(CONTENT):
-            dataset = train_data._dataset
-            if not getattr(dataset, "modality_names", ()):
-                names = " and ".join(metric.__name__ for metric in CONTENT_METRICS)
-                raise InputError(
-                    f"metrics: {names} need modalities and the dataset has none: add some, or leave them out"
-                )
-            self.data_struct.set(CONTENT, ItemContent(dataset))
+            self.data_struct.set(CONTENT, ItemContent(train_data._dataset))
 
     return wrapped
 

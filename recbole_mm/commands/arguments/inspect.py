@@ -11,7 +11,7 @@ def parser() -> Parser:
     """Return the parser."""
     found = Parser(
         "inspect",
-        "NAME [--data_path=dataset/] [--model=MHCR] [--out=FILE.html] [--key=value ...]",
+        "NAME [--data_path=dataset/] [--model=MHCR] [--out=FILE.html] [--card] [--key=value ...]",
         "Look through a dataset: statistics, plots, and the problems that training would meet.",
         takes_settings=True,
         epilog="Every setting of a run, such as --data_path, can be given as --key=value; the dataset is read as that "
@@ -21,4 +21,8 @@ def parser() -> Parser:
     found.add_argument("--model", help=f"model for which the dataset is read (default: {DEFAULT_MODEL})")
     add_config_files(found)
     found.add_argument("--out", metavar="FILE", help="HTML page to write (default: inspect-NAME.html)")
+    found.add_argument(
+        "--card", action="store_true", help="write a data set card, too: a Markdown page to publish beside the data, "
+        "inspect-NAME.md, or FILE.md where --out names FILE.html",
+    )  # fmt: skip
     return found
