@@ -63,7 +63,7 @@ def test_the_page_needs_no_other_file() -> None:
     tags = Page(text)
     assert tags.addresses == []
     assert text.count("plotly.js v") == 1
-    assert tags.tags.count("script") == 1 + len(PLOTS)
+    assert tags.tags.count("script") == 3 + len(PLOTS)
     assert "<title>Comparison</title>" in text
     places = [text.index(f"<h2>{heading}</h2>") for heading in
               ("ml-100k", "Without a result", "Figures: ml-100k", "Significance: ml-100k", "Command")]  # fmt: skip
@@ -217,7 +217,7 @@ def test_everything_of_the_data_is_escaped() -> None:
     text = written(bad, title=EVIL, command=EVIL, environment={EVIL: EVIL})
     tags = Page(text)
     assert "<script>alert" not in text
-    assert tags.tags.count("script") == 1 + len(PLOTS)
+    assert tags.tags.count("script") == 3 + len(PLOTS)
     assert [f"{EVIL} (2 of 3 seeds)", EVIL] == [tags.rows[1][0], tags.rows[3][0]]
     style = compare_plots.styles([bad])
     for draw in (compare_plots.metrics, compare_plots.groups, compare_plots.costs, compare_plots.learning_curves):

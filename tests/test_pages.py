@@ -24,7 +24,7 @@ def test_an_inspection_escapes_names_of_datasets_models_users_and_modalities() -
     found.problems.add(f"user '{EVIL}' has few interactions")
     text = inspection_html(found)
     shown = escape(EVIL).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
-    assert Page(text).tags.count("script") == 2  # plotly, and the one plot
+    assert Page(text).tags.count("script") == 4  # plotly, its colours, the one plot, and sorting
     assert "<script>alert" not in text
     assert text.count(shown) == 2 * 2 + 2 + 2  # the title and the heading, the problems, the table
     assert all("&lt;" not in each for each in Page(text).texts)  # nothing is escaped twice

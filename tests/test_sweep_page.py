@@ -113,7 +113,7 @@ def test_the_page_needs_no_other_file() -> None:
     tags = Page(text)
     assert tags.addresses == []
     assert text.count("plotly.js v") == 1
-    assert tags.tags.count("script") == 1 + len(PLOTS)
+    assert tags.tags.count("script") == 3 + len(PLOTS)
     assert "<title>Sweep of MHCR on ml-100k</title>" in text
 
 
@@ -187,7 +187,7 @@ def test_everything_of_the_data_is_escaped() -> None:
     good = trial(EVIL, 0.2, **{EVIL: {EVIL: EVIL}})
     text = sweep_html(sweep(bad, good, model=EVIL, dataset=EVIL, valid_metric=EVIL))
     assert "<script>alert" not in text
-    assert Page(text).tags.count("script") == 1 + len(PLOTS)
+    assert Page(text).tags.count("script") == 3 + len(PLOTS)
     assert any(EVIL in part for part in Page(text).texts)
     for name in PLOTS[:2]:
         assert "<script>" not in json.dumps(plot(text, name))
