@@ -148,13 +148,17 @@ def test_ctrl_c_and_sigterm_keep_every_epoch_that_was_finished(
     number: signal.Signals, code: int, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Without a file of the last state so far, and before the first validation."""
+    """Without a file of the last state so far, and before the first validation.
+
+    The handler is called as Python calls it; `test_cli` sends a signal to a process of its own.
+    """
     check = RunTrainer._check_nan
 
     def end(self: Any, loss: Any) -> None:
         check(self, loss)
         if len(self.history) == 3:
-            os.kill(os.getpid(), number)
+            handler: Any = signal.getsignal(number)
+            handler(number, None)
 
     monkeypatch.setattr(state_keeper, "MEMORY_SHARE", 0)  # these epochs take 0.03 s
     arguments = command("BPR", tmp_path / "part", eval_step=4, last_state_every=9999)

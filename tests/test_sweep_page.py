@@ -228,4 +228,4 @@ def test_the_best_ten_are_in_the_table() -> None:
     assert table.count("<tr>") == 11
     first = "".join(f"<td>{cell}</td>" for cell in ("t11", "finished", "0.1100", "0", "1", "1.5 s", "1.1"))
     assert f"<tr>{first}</tr>" in table
-    assert "The best 10 of 12 trials with a score" in table
+    assert "The best 10 of 12 trials with a score" in text
