@@ -14,6 +14,7 @@ import pytest
 import torch
 from ending import killed
 from model_contract import DATASETS
+from new_process import python
 from run_folders import result, the_only
 
 from recbole_mm.commands import cli
@@ -143,31 +144,37 @@ def test_a_run_that_ended_in_its_test_is_only_tested(
     assert result(folder)["status"] == "finished"
 
 
+ENDS_ITSELF = """
+import os, signal, sys
+from recbole_mm.commands import cli
+from recbole_mm.training import state_keeper
+from recbole_mm.training.trainer import RunTrainer
+
+check, number = RunTrainer._check_nan, int(sys.argv[1])
+if number == signal.SIGINT:  # a shell's background ignores it
+    signal.signal(number, signal.default_int_handler)
+
+def end(self, loss):
+    check(self, loss)
+    if len(self.history) == 3:
+        os.kill(os.getpid(), number)
+
+RunTrainer._check_nan, state_keeper.MEMORY_SHARE = end, 0  # these epochs take 0.03 s
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_and_sigterm_keep_every_epoch_that_was_finished(
-    number: signal.Signals, code: int, whole: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    """Without a file of the last state so far, and before the first validation.
-
-    The handler is called as Python calls it; `test_cli` sends a signal to a process of its own.
-    """
-    check = RunTrainer._check_nan
-
-    def end(self: Any, loss: Any) -> None:
-        check(self, loss)
-        if len(self.history) == 3:
-            handler: Any = signal.getsignal(number)
-            handler(number, None)
-
-    monkeypatch.setattr(state_keeper, "MEMORY_SHARE", 0)  # these epochs take 0.03 s
+    number: signal.Signals, code: int, whole: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Without a file of the last state so far, and before the first validation."""
     arguments = command("BPR", tmp_path / "part", eval_step=4, last_state_every=9999)
-    with monkeypatch.context() as patched:
-        patched.setattr(RunTrainer, "_check_nan", end)
-        assert cli.main(arguments) == code
+    done = python("-c", ENDS_ITSELF, str(int(number)), *arguments, cwd=tmp_path, plugged_in=True)
+    assert done.returncode == code, done.stderr
     folder = the_only(tmp_path / "part")
     assert {file.name for file in folder.iterdir()} == {"BPR.last", "result.json", "tensorboard"}
-    assert f"recbole-mm run --resume={folder / 'BPR.last'}" in capsys.readouterr().err
+    assert f"recbole-mm run --resume={folder / 'BPR.last'}" in done.stderr
     assert load_checkpoint(folder / "BPR.last")["epoch"] == 2
     assert cli.main(["run", f"--resume={folder / 'BPR.last'}"]) == 0
     found, expected = result(folder), result(whole("BPR"))
