@@ -6,17 +6,17 @@ from tabulate import tabulate
 
 from recbole_mm.base.environment import environment
 from recbole_mm.inspection.found import Inspection
-from recbole_mm.inspection.inspect_tables import (
-    Table,
-    cards_table,
-    co_consumption_table,
-    counts_summary,
-    counts_table,
-    files_table,
-    splits_table,
-)
+from recbole_mm.inspection.inspect_tables import Table, counts_summary, tables_of
 
 TO_FILL_IN = ("Source", "Licence", "How interactions were collected", "What they must not be used for", "Citation")
+
+SECTIONS = {  # of the tables, with what is said below them
+    "interactions": ("Interactions", ""),
+    "splits": ("Splits", "Cold: without a training interaction."),
+    "modalities": ("Modalities", "Norm: min / median / max of the rows, before normalisation."),
+    "cards": ("How features were made", ""),
+    "co_consumption": ("Co-consumption", "Shares of the pairs of items that have a training user in common."),
+}
 
 
 def dataset_card(found: Inspection) -> str:
@@ -24,18 +24,9 @@ def dataset_card(found: Inspection) -> str:
     counts = found.interactions
     parts = [f"# {found.dataset}", counts_summary(counts) if counts else "The dataset cannot be loaded."]
     parts.append("\n".join(f"- {what}: to be filled in" for what in TO_FILL_IN))
-    tables = {
-        "Interactions": (counts_table(counts), "") if counts else None,
-        "Splits": (splits_table(found.splits), "Cold: without a training interaction.") if found.splits else None,
-        "Modalities": (files_table(found), "Norm: min / median / max of the rows, before normalisation."),
-        "How features were made": (cards_table(found), ""),
-        "Co-consumption": (
-            co_consumption_table(found), "Shares of the pairs of items that have a training user in common.",
-        ),
-    }  # fmt: skip
-    for title, section in tables.items():
-        if section is not None and section[0].rows:
-            parts += [f"## {title}", _markdown(section[0]), *([section[1]] if section[1] else [])]
+    for section, table in tables_of(found).items():
+        title, about = SECTIONS[section]
+        parts += [f"## {title}", _markdown(table), about]
     problems = (*found.problems.errors, *found.problems.warnings)
     parts += ["## Problems", found.problems.outcome(), "\n".join(f"- {one.kind}: {one.text}" for one in problems)]
     versions = ", ".join(f"{name} {version}" for name, version in environment().items())

@@ -6,15 +6,7 @@ from recbole_mm.html.plots import plot_html, plotlyjs
 from recbole_mm.html.render import render
 from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.inspect_plots import co_consumption_plot, history_plot, norms_plot
-from recbole_mm.inspection.inspect_tables import (
-    Table,
-    cards_table,
-    co_consumption_table,
-    counts_summary,
-    counts_table,
-    files_table,
-    splits_table,
-)
+from recbole_mm.inspection.inspect_tables import counts_summary, tables_of
 
 
 def inspection_html(found: Inspection) -> str:
@@ -25,27 +17,11 @@ def inspection_html(found: Inspection) -> str:
         "inspection.html",
         found=found,
         summary=counts_summary(counts) if counts else "The dataset cannot be loaded.",
-        tables=_tables(found),
+        tables=tables_of(found),
         plots=_plots(found),
         k=max(pairs, default=0),
         plotlyjs=plotlyjs(),
     )
-
-
-def _tables(found: Inspection) -> dict[str, Table]:
-    """Return by section the tables of what there is."""
-    counts, tables = found.interactions, {}
-    if counts is not None and counts.n:
-        tables["interactions"] = counts_table(counts)
-    if found.splits:
-        tables["splits"] = splits_table(found.splits)
-    if found.modalities:
-        tables["modalities"] = files_table(found)
-    if (cards := cards_table(found)).rows:
-        tables["cards"] = cards
-    if any(part.co_consumption is not None for part in found.modalities.values()):
-        tables["co_consumption"] = co_consumption_table(found)
-    return tables
 
 
 def _plots(found: Inspection) -> dict[str, str]:

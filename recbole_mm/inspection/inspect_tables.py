@@ -20,6 +20,22 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
+def tables_of(found: Inspection) -> dict[str, Table]:
+    """Return by section the tables of what there is."""
+    counts, tables = found.interactions, {}
+    if counts is not None and counts.n:
+        tables["interactions"] = counts_table(counts)
+    if found.splits:
+        tables["splits"] = splits_table(found.splits)
+    if found.modalities:
+        tables["modalities"] = files_table(found)
+    if (cards := cards_table(found)).rows:
+        tables["cards"] = cards
+    if any(part.co_consumption is not None for part in found.modalities.values()):
+        tables["co_consumption"] = co_consumption_table(found)
+    return tables
+
+
 def counts_summary(found: Counts) -> str:
     return (
         f"{number_of(len(found.per_user), 'user')}, {number_of(len(found.per_item), 'item')}, "

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge.histories import training_pairs
-from recbole_mm.recbole_bridge.top_items import ITEMS
+from recbole_mm.recbole_bridge.top_items import ITEMS, users_of_rows
 
 CONTENT, USERS = "data.content", "rec.users"  # in RecBole's data struct: features and histories, and the user of a row
 NUMBERS = 1 << 23  # of features, that are looked at together
@@ -178,10 +178,7 @@ def with_users(collect: Callable[..., None]) -> Callable[..., None]:
     def eval_batch_collect(self: Any, scores: Tensor, interaction: Any, rows: Tensor, items: Tensor) -> None:
         collect(self, scores, interaction, rows, items)
         if self.register.need(USERS):
-            users = interaction[self.config["USER_ID_FIELD"]].to(scores.device)
-            if len(users) != len(scores):  # a sampled evaluation has the candidates of one user after those of another
-                users = users.unique_consecutive()
-            self.data_struct.update_tensor(USERS, users)
+            self.data_struct.update_tensor(USERS, users_of_rows(interaction[self.config["USER_ID_FIELD"]], scores))
 
     return eval_batch_collect
 

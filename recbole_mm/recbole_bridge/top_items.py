@@ -61,6 +61,15 @@ def hits(top: Tensor, rows: Tensor, items: Tensor, n_items: int) -> tuple[Tensor
     return found.long(), torch.bincount(held_out // n_items, minlength=n)[:, None]
 
 
+def users_of_rows(users: Tensor, scores: Tensor) -> Tensor:
+    """Return the user of each row of scores (n, n_items), from the users of the interactions that were evaluated.
+
+    A sampled evaluation has the candidates of one user after those of another.
+    """
+    users = users.to(scores.device)
+    return users if len(users) == len(scores) else users.unique_consecutive()
+
+
 def appended(update: Any) -> Any:
     """Let rows be added to a tensor that has room for as many again; RecBole copies all rows for every batch."""
 

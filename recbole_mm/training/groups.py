@@ -19,7 +19,7 @@ from torch import Tensor
 
 from recbole_mm.base.metrics import unround
 from recbole_mm.recbole_bridge.histories import training_pairs
-from recbole_mm.recbole_bridge.top_items import TOPK
+from recbole_mm.recbole_bridge.top_items import TOPK, users_of_rows
 from recbole_mm.settings.execution import read_groups
 
 Groups = dict[str, list[dict[str, Any]]]  # "users" and "items" -> their groups, the least trained first
@@ -63,9 +63,7 @@ class GroupCollector(Collector):
 
         is_held_out = self.data_struct[TOPK][-n_rows:, :-1].bool()
         found = torch.where(is_held_out, self.group_of["items"][self.last_top] + 1, 0).to(torch.int8)  # 0: not held out
-        users = interaction[self.user_field].to(scores.device)
-        if len(users) != n_rows:  # a sampled evaluation has the candidates of one user after those of another
-            users = users.unique_consecutive()
+        users = users_of_rows(interaction[self.user_field], scores)
         self.data_struct.update_tensor(IDS, users)
         self.data_struct.update_tensor(USERS, self.group_of["users"][users])
         self.data_struct.update_tensor(FOUND, found)
