@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +151,32 @@ def test_no_setting_has_the_name_of_one_of_recboles() -> None:
 def test_settings_are_checked_for_every_model(key: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         configure(Request(model="BPR", settings={key: value}))
+
+
+FAULTS = """
+import resource, sys, torch
+from recbole_mm.recbole_bridge.engine import computing
+from recbole_mm.settings.execution import Engine
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.ones(16 << 20)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+before = faults()
+with computing(Engine()):
+    faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's memory")
+@pytest.mark.parametrize("given", [{}, {"MALLOC_MMAP_THRESHOLD_": "1048576"}])
+def test_freed_memory_is_kept_for_the_next_tensors_unless_the_environment_says_otherwise(given: dict[str, str]) -> None:
+    done = python("-c", FAULTS, env={**os.environ, **given})
+    assert not done.returncode, done.stderr
+    before, kept = map(int, done.stdout.split())
+    assert before > 100  # pages of 4 KiB, or of 2 MiB
+    assert kept > 100 if given else kept < 10

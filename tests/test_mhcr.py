@@ -112,7 +112,7 @@ class TestReleasedCode:
     def test_intermediates(self, case: Any, model: MHCR) -> None:
         out = model.forward()
         assert_same(out.content, case["mid/content_embeds"])
-        assert_same(out.side, case["mid/side_embeds"])
+        assert_same(model.side(out.fusing), case["mid/side_embeds"])
         assert_same(
             out.final[: len(model.user_embedding.weight)],
             case["mid/final_users"],
@@ -124,11 +124,11 @@ class TestReleasedCode:
             self.THROUGH_DEGREE_EPSILON,
         )
         assert_same(sum(out.hyper), case["mid/ghe_embs"], self.THROUGH_DEGREE_EPSILON)
-        queries = [model.query(modal) for modal in out.modal]
+        queries = [model.query(modal) for modal in out.fusing.modal]
         assert_same(torch.cat(queries, dim=1).softmax(1), case["mid/weight_common"])
         assert_same(model.gate(out.content), case["mid/gate_content_1"])
         for m, name in enumerate(self.MODALITIES):
-            assert_same(out.modal[m], case[f"mid/{name}_embeds"])
+            assert_same(out.fusing.modal[m], case[f"mid/{name}_embeds"])
             assert_same(queries[m], case[f"mid/att_common_{name}"])
             assert_same(out.hyper[m], case[f"mid/a{name[0]}_hyper_embs"], self.THROUGH_DEGREE_EPSILON)
             projected = model.projections[m](model.features[m])
@@ -148,13 +148,15 @@ class TestReleasedCode:
             ("users", users, slice(0, n_users)),
             ("items", items, slice(n_users, None)),
         ):
-            assert_same(losses.info_nce(out.side[nodes], out.content[nodes], 0.2), case[f"loss/cl_{name}"])
+            assert_same(
+                losses.info_nce(model.side(out.fusing.of(nodes)), out.content[nodes], 0.2), case[f"loss/cl_{name}"]
+            )
             anchors = [hyper[nodes] for hyper in out.hyper]
             total = len(nodes) * losses.cross_modal_contrast(anchors, out.hyper[1][side], 0.2)
             assert_same(total, case[f"loss/hc_{name}"], self.THROUGH_DEGREE_EPSILON)
         permutation = torch.randperm(len(out.final))
         for m, name in enumerate(self.MODALITIES):
-            rank = losses.rank_contrast(out.hyper[m], out.modal[m], permutation, 0.1)
+            rank = losses.rank_contrast(out.hyper[m], out.fusing.modal[m], permutation, 0.1)
             assert_same(rank, case[f"loss/ghc_{name}"], self.THROUGH_DEGREE_EPSILON)
 
     def test_loss_terms_gradients_and_running_statistics(
@@ -316,8 +318,9 @@ def test_the_readings_differ_in_the_middle_term_only() -> None:
     a, b = paper.forward(), released.forward()
     table = torch.cat([paper.user_embedding.weight, paper.item_embedding.weight])
     (last,) = paper.adjacency.propagate(table, [0, 0, 1])
-    assert torch.equal(a.side, b.side)
-    torch.testing.assert_close(a.final - a.side, b.final - last)
+    side = paper.side(a.fusing)
+    assert torch.equal(side, released.side(b.fusing))
+    torch.testing.assert_close(a.final - side, b.final - last)
     assert not torch.allclose(a.final, b.final)
 
 
@@ -349,7 +352,8 @@ def test_contrasts_on_distinct_nodes_equal_those_with_the_duplicates(
     ):
         n = len(nodes)
         assert len(nodes.unique()) < n
-        cosine = F.cosine_similarity(out.side[nodes, None], out.content[None, nodes], dim=2)  # (n, n)
+        sides = model.side(out.fusing)[nodes, None]
+        cosine = F.cosine_similarity(sides, out.content[None, nodes], dim=2)  # (n, n)
         cl = cl + F.cross_entropy(cosine / 0.2, torch.arange(n))
         against = out.hyper[0][nodes.unique() if negatives == "batch" else side]
         g = [G[nodes] for G in out.hyper]
@@ -457,7 +461,7 @@ def test_the_side_is_added_with_length_1() -> None:
     plain, added = small().eval(), small(side_weight=0.5).eval()
     added.load_state_dict(plain.state_dict())
     out = plain.forward()
-    torch.testing.assert_close(added.forward().final, out.final + 0.5 * F.normalize(out.side, dim=1))
+    torch.testing.assert_close(added.forward().final, out.final + 0.5 * F.normalize(plain.side(out.fusing), dim=1))
 
 
 @pytest.mark.parametrize(

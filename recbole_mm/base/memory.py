@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 MIB = 1 << 20
 STATUS = Path("/proc/self/status")  # on Linux
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's numbers of its options
 
 
 def peak_memory() -> dict[str, float]:
@@ -27,6 +29,17 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+def keep_freed() -> None:
+    """Let glibc keep freed memory for the next tensors, unless the environment says how it allocates.
+
+    Else each tensor of more than 32 MiB is mapped and cleared anew, in a tenth of the time of MHCR's step on Baby.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option is not None and not any(name.startswith("MALLOC_") for name in os.environ):
+        for option, size in (MMAP_THRESHOLD, 1 << 30), (TRIM_THRESHOLD, (1 << 31) - 1):
+            set_option(option, size)
 
 
 def _peak_ram() -> int:

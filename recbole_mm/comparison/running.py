@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any
@@ -13,10 +12,6 @@ from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.comparison.training import train_alone, train_run, write_error
 from recbole_mm.parallel.cluster import ray_running, room
 from recbole_mm.parallel.devices import devices_kept, devices_of_trial
-
-# To glibc: memory that is given back is kept for the next tensor. Else every large one is mapped and cleared anew, in
-# up to a third of a training's time.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}
 
 
 def in_processes(planned_runs: Sequence[PlannedRun], jobs: int) -> Iterator[PlannedRun]:
@@ -47,7 +42,6 @@ def in_processes(planned_runs: Sequence[PlannedRun], jobs: int) -> Iterator[Plan
 
 def _new_processes() -> Any:
     """Return what starts processes in which nothing was done before; where it can, imports are made once for all."""
-    os.environ.update({name: os.environ.get(name, value) for name, value in KEEP_MEMORY.items()})
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context: Any = multiprocessing.get_context("forkserver")

@@ -58,25 +58,31 @@ class _Propagate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, matrix: _Matrix, transpose: _Matrix, weights: Weights) -> tuple[Tensor, ...]:
         ctx.transpose, ctx.weights = transpose, weights
-        sums, power = [w[0] * x for w in weights], x
-        for layer in range(1, len(weights[0])):
-            power = matrix @ power
-            for total, w in zip(sums, weights, strict=True):
-                if w[layer]:
-                    total.add_(power, alpha=w[layer])
-        return tuple(sums)
+        sums: list[Tensor | None] = [None] * len(weights)
+        power = x
+        for layer in range(len(weights[0])):
+            if layer:
+                power = matrix @ power
+            sums = [_plus(total, power, w[layer]) for total, w in zip(sums, weights, strict=True)]
+        return tuple(torch.zeros_like(x) if total is None else total for total in sums)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
-        total = torch.zeros_like(grads[0])
+        total: Tensor | None = None
         for layer in reversed(range(len(ctx.weights[0]))):
             for grad, w in zip(grads, ctx.weights, strict=True):
-                if w[layer]:
-                    total.add_(grad, alpha=w[layer])
-            if layer:
+                total = _plus(total, grad, w[layer])
+            if layer and total is not None:
                 total = ctx.transpose @ total
-        return total, None, None, None
+        return torch.zeros_like(grads[0]) if total is None else total, None, None, None
+
+
+def _plus(total: Tensor | None, x: Tensor, weight: float) -> Tensor | None:
+    """Return `total + weight x`, in the place of the total; the first table that counts makes one."""
+    if not weight:
+        return total
+    return weight * x if total is None else total.add_(x, alpha=weight)
 
 
 class SparseGraph(nn.Module):

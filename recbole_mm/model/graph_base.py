@@ -84,7 +84,8 @@ class BipartiteRecommender(MultimodalRecommender):
         tuple of Tensor, each (batch, d)
         """
         user, item, other = self.rows(interaction)
-        u, i, j = F.embedding(user, users), F.embedding(item, items), F.embedding(other, items)
+        u = F.embedding(user, users)
+        i, j = F.embedding(torch.stack([item, other]), items)  # at once: each look-up has a gradient as large as items
         return self.ranked(item, u, i, j), (u, i, j)
 
     def ranked(self, item: Tensor, u: Tensor, i: Tensor, j: Tensor) -> dict[str, Tensor]:

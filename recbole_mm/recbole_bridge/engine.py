@@ -1,4 +1,4 @@
-"""How a run computes and never what: threads, denormal numbers, the optimizer's kernels, memory of an evaluation."""
+"""How a run computes and never what: threads, memory, denormal numbers, the optimizer's kernels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from recbole_mm.base.memory import keep_freed
 from recbole_mm.recbole_bridge.applying import Overlay
 from recbole_mm.settings.execution import Engine
 from recbole_mm.settings.parameters import read_config
@@ -23,11 +24,12 @@ def flushes_denormal() -> bool:
 
 @contextmanager
 def computing(engine: Engine) -> Iterator[None]:
-    """Use the engine's threads, and count denormal numbers as 0, within the block.
+    """Use the engine's threads, and count denormal numbers as 0, within the block; keep freed memory from then on.
 
     Adam's second moments become denormal numbers, which a CPU multiplies slowly. Threads that torch has started before
     keep them; it has none yet where it did nothing in parallel, such as at the start of the command line.
     """
+    keep_freed()
     before, flushed = torch.get_num_threads(), flushes_denormal()
     torch.set_flush_denormal(True)
     if engine.threads:

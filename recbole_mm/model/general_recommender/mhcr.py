@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.building import interaction_matrix
-from recbole_mm.model.base import BufferList, repeated_batch_norm
+from recbole_mm.model.base import BufferList, repeated_batch_norm, summed
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
@@ -67,12 +68,24 @@ RELEASED_FORM = MappingProxyType({
 })  # fmt: skip
 
 
+class Fusing(NamedTuple):
+    """What E_side is made from row by row, after all BatchNorms; N = U + I nodes, users first."""
+
+    modal: list[Tensor]  # E^m, each (N, d)
+    queries: list[Tensor]  # of the attention over modalities, before their tanh, each (N, d)
+    gate: Tensor  # of the content, before its sigmoid, (N, d)
+
+    def of(self, nodes: Tensor) -> Fusing:
+        """Return the rows of nodes (n,)."""
+        modal, queries = ([F.embedding(nodes, table) for table in tables] for tables in (self.modal, self.queries))
+        return Fusing(modal, queries, F.embedding(nodes, self.gate))
+
+
 class Forward(NamedTuple):
-    """What one pass computes; N = U + I nodes, users first."""
+    """What one pass computes."""
 
     content: Tensor  # (N, d)
-    side: Tensor  # (N, d)
-    modal: list[Tensor]  # E^m, each (N, d)
+    fusing: Fusing
     hyper: list[Tensor]  # G^m, each (N, d)
     final: Tensor  # (N, d)
 
@@ -139,13 +152,14 @@ class MHCR(GraphRecommender):
             projected, logits = self._features(m)
             modal += [self._modal_nodes(m, projected)] if self.has_modal else []
             hyper += [self.hypergraph(m, logits, items)] if self.has_hypergraph else []
-        side = self._fuse(content, modal) if self.has_modal else torch.zeros_like(content)
+        fusing = self._fusing(content, modal)
+        side = self.side(fusing) if p.reading == "paper" or p.side_weight else content
         final = content + (side if p.reading == "paper" else last)
         if p.side_weight:
-            final = final + p.side_weight * l2_normalize(side)
+            final = torch.add(final, l2_normalize(side), alpha=p.side_weight)
         if p.alpha:
-            final = final + p.alpha * l2_normalize(torch.stack(hyper).sum(0))
-        return Forward(content, side, modal, hyper, final)
+            final = torch.add(final, l2_normalize(summed(hyper)), alpha=p.alpha)
+        return Forward(content, fusing, hyper, final)
 
     def _features(self, m: int) -> tuple[Tensor, Tensor]:
         """F^m (I, d) and Z_I (I, hyper_num), both of which are linear in X^m, by one product; empty where not used."""
@@ -165,14 +179,23 @@ class MHCR(GraphRecommender):
         (items,) = item_graph.propagate(items, [0.0] * self.p.n_layers + [1.0])
         return torch.cat([self.user_mean(items), items])
 
-    def _fuse(self, content: Tensor, modal: list[Tensor]) -> Tensor:
-        """E_side: what the modalities share, and what each adds to it behind the content's gate."""
-        attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1)  # (N, M)
-        common = sum(a.unsqueeze(1) * E for a, E in zip(attention.unbind(1), modal, strict=True))
+    def _fusing(self, content: Tensor, modal: list[Tensor]) -> Fusing:
+        if not modal:
+            return Fusing([], [], content[:0])
         with repeated_batch_norm(self.gate, len(modal)):  # one call a modality in the released code
-            gate = self.gate(content)
-        separate = gate * (sum(modal) - len(modal) * common)  # the sum over modalities
-        return (separate + common) / (len(modal) + 1)
+            gate = self.gate[:-1](content)
+        return Fusing(modal, [self.query[:2](E) for E in modal], gate)
+
+    def side(self, fusing: Fusing) -> Tensor:
+        """E_side: what the modalities share, and what each adds to it behind the content's gate."""
+        modal, n = fusing.modal, len(fusing.modal)
+        common = summed([a * E for a, E in zip(self._attention(fusing), modal, strict=True)])
+        separate = fusing.gate.sigmoid() * (summed(modal) - n * common)  # the sum over modalities
+        return (separate + common) / (n + 1)
+
+    def _attention(self, fusing: Fusing) -> tuple[Tensor, ...]:
+        """Return what each modality weighs in what they share, each (n, 1)."""
+        return torch.cat([self.query[2:](query) for query in fusing.queries], dim=1).softmax(1).split(1, dim=1)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a term of weight 0 is not computed."""
@@ -185,20 +208,24 @@ class MHCR(GraphRecommender):
         # Contrasts see each node of the batch once, with how often it occurs: equal to repeating it, and cheaper.
         batch = [node.unique(return_counts=True) for node in (user, item + self.n_real_users)]
         if p.cl_loss:
-            users, items = (
-                losses.info_nce(F.embedding(node, out.side), F.embedding(node, out.content), 0.2, count)
-                for node, count in batch
-            )
-            terms["cl"] = p.cl_loss * (users + items)
+            terms["cl"] = p.cl_loss * self._content_contrast(out, batch)
         if p.hc_loss_weight:
             scale = len(user) if p.hc_reduction == "sum" else 1
             users, items = (self._hypergraph_contrast(out.hyper, node, count) for node, count in batch)
             terms["hc"] = p.hc_loss_weight * scale * (users + items)
         if p.ghc_weight:
             permutation = torch.randperm(len(out.final), device=out.final.device)
-            pairs = zip(out.hyper, out.modal, strict=True)
+            pairs = zip(out.hyper, out.fusing.modal, strict=True)
             terms["ghc"] = p.ghc_weight * sum(losses.rank_contrast(G, E, permutation, 0.1) for G, E in pairs)
         return terms
+
+    def _content_contrast(self, out: Forward, batch: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+        """Contrast E_side with E_content at the batch's users, and at its items."""
+        nodes, sizes = torch.cat([node for node, _ in batch]), [len(node) for node, _ in batch]
+        sides = self.side(out.fusing.of(nodes)).split(sizes)
+        contents = F.embedding(nodes, out.content).split(sizes)
+        each = zip(sides, contents, [count for _, count in batch], strict=True)
+        return summed([losses.info_nce(side, content, 0.2, count) for side, content, count in each])
 
     def _hypergraph_contrast(self, hyper: list[Tensor], node: Tensor, count: Tensor) -> Tensor:
         """Contrast nodes of one side across modalities with nodes of that side."""
@@ -214,28 +241,28 @@ class MHCR(GraphRecommender):
     def item_parts(self) -> dict[str, Tensor]:
         """Return what each modality adds behind the attention, the gate and the lengths that all of them have made."""
         p, out = self.p, self.forward()
-        content, side, *tables = (self.sides(table)[1] for table in (out.content, out.side, *out.modal, *out.hyper))
-        modal, hyper = tables[: len(out.modal)], tables[len(out.modal) :]
-        parts = [torch.zeros_like(content) for _ in self.modality_names]
-        if modal:
+        parts = [torch.zeros_like(self.item_embedding.weight) for _ in self.modality_names]
+        if self.has_modal:
+            items = out.fusing.of(torch.arange(self.n_real_users, len(out.final), device=out.final.device))
             weight: Any = float(p.reading == "paper")
             if p.side_weight:
-                weight = weight + p.side_weight / side.norm(dim=1, keepdim=True).clamp_min(1e-12)
-            parts = [weight * part for part in self._side_shares(content, modal)]
+                weight = weight + p.side_weight / self.side(items).norm(dim=1, keepdim=True).clamp_min(1e-12)
+            parts = [weight * part for part in self._side_shares(items)]
         if p.alpha:
-            parts = [part + p.alpha * more for part, more in zip(parts, shares_of_unit(hyper), strict=True)]
+            shares = shares_of_unit([self.sides(table)[1] for table in out.hyper])
+            parts = [part + p.alpha * share for part, share in zip(parts, shares, strict=True)]
         return dict(zip(self.modality_names, parts, strict=True))
 
-    def _side_shares(self, content: Tensor, modal: list[Tensor]) -> list[Tensor]:
-        """Return the terms of `_fuse` that have each E^m, whose sum is E_side."""
-        gate, n = self.gate(content), len(modal)
-        attention = torch.cat([self.query(E) for E in modal], dim=1).softmax(1).split(1, dim=1)  # each (I, 1)
-        return [(gate * (E - n * a * E) + a * E) / (n + 1) for a, E in zip(attention, modal, strict=True)]
+    def _side_shares(self, fusing: Fusing) -> list[Tensor]:
+        """Return the terms of `side` that have each E^m, whose sum is E_side."""
+        gate, n = fusing.gate.sigmoid(), len(fusing.modal)
+        attention = zip(self._attention(fusing), fusing.modal, strict=True)
+        return [(gate * (E - n * a * E) + a * E) / (n + 1) for a, E in attention]
 
     def parts(self) -> dict[str, Tensor]:
         """Return E^m and G^m of users and items beside what scores are made from."""
         out, parts = self.forward(), super().parts()
-        for what, nodes in (("modal nodes", out.modal), ("hypergraph", out.hyper)):
+        for what, nodes in (("modal nodes", out.fusing.modal), ("hypergraph", out.hyper)):
             for name, table in zip(self.modality_names, nodes, strict=False):  # none where the part is not computed
                 users, items = self.sides(table)
                 parts |= {f"{what} of {name}, users": users, f"{what} of {name}, items": items}

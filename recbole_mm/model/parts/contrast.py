@@ -35,7 +35,8 @@ class _Unit(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         out, scale = ctx.saved_tensors
-        return (grad - out * (grad * out).sum(1, keepdim=True)) * scale
+        along = (grad * out).sum(1, keepdim=True)
+        return torch.addcmul(grad, out, along, value=-1).mul_(scale)
 
 
 def negatives(which: int | str, nodes: Tensor, batch: Tensor) -> Tensor:

@@ -66,10 +66,10 @@ class Hypergraph(nn.Module):
             again = scale * (H_I.T @ H_I)  # (hyper_num, hyper_num)
             for _ in range(self.p.n_hyper_layer - 1):
                 edges = again @ edges
-        G_I = H_I @ edges
         mean = self.p.hyper_users == "mean"
-        G_U = self.item_mean(G_I) if mean else self.memberships(self.interactions(logits)) @ edges
-        return torch.cat([G - G.mean(0) for G in (G_U, G_I)] if self.p.hyper_centre else [G_U, G_I])
+        H_U = self.item_mean(H_I) if mean else self.memberships(self.interactions(logits))
+        H = [H_U - H_U.mean(0), H_I - H_I.mean(0)] if self.p.hyper_centre else [H_U, H_I]  # so G is centred, too
+        return torch.cat(H) @ edges
 
     def memberships(self, logits: Tensor) -> Tensor:
         """Return H (n, hyper_num), whose rows sum to 1 before dropout."""
