@@ -1,9 +1,10 @@
-"""Seconds and peak memory of `recbole-mm convert table` on generated interactions, as csv and as Parquet."""
+"""Seconds, peak memory and size of what `recbole-mm convert table` makes of generated interactions, by format."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ import pyarrow.csv
 import pyarrow.parquet
 from tabulate import tabulate
 
-from benchmarks.measuring import arguments, machine, new_process, seconds, told, workplace, write_results
+from benchmarks.measuring import MIB, arguments, machine, new_process, seconds, told, workplace, write_results
 from recbole_mm.base.memory import peak_memory
 from recbole_mm.commands.cli import main as command
+from recbole_mm.conversion.layouts import INTERACTION_FORMS
 
 FORMS = (".csv", ".parquet")
 ROWS_AT_A_TIME = 1_000_000
@@ -35,34 +37,42 @@ def write(file: Path, n: int) -> None:
             writer.write_batch(pa.RecordBatch.from_arrays(list(map(pa.array, columns)), schema=schema))
 
 
-def convert(file: str, out: str) -> tuple[float, float]:
-    """Return the seconds, and the peak of this process, which must be new, in MiB."""
-    took = seconds(lambda: command(["convert", "table", file, f"--out={out}"]))
-    return took, peak_memory()["ram"]
+def convert(file: str, out: str, made: str) -> tuple[float, float, float]:
+    """Return the seconds, those of the CPU, and the peak of this process, which must be new, in MiB."""
+    before = process_time()
+    took = seconds(lambda: command(["convert", "table", file, f"--out={out}", f"--format={made}"]))
+    return took, process_time() - before, peak_memory()["ram"]
 
 
 def bench(n: int, threads: int) -> dict[str, Any]:
-    """Return the machine, and by format the size of the file, the seconds and the memory."""
+    """Return the machine, and by format of the source and of what is made the sizes, the seconds and the memory."""
     found = []
     with workplace(threads) as folder:
         about = machine()
         for suffix in FORMS:
             file = Path(folder) / f"interactions{suffix}"
             write(file, n)
-            with new_process() as pool:
-                took, peak = pool.submit(convert, str(file), str(folder / f"converted{suffix[1:]}")).result()
-            found.append({"form": suffix, "mib": file.stat().st_size / 2**20, "seconds": took, "peak_mib": peak})
+            for made in INTERACTION_FORMS:
+                out = folder / f"{made}_of_{suffix[1:]}"
+                with new_process() as pool:
+                    took, cpu, peak = pool.submit(convert, str(file), str(out), made).result()
+                size = sum(one.stat().st_size for one in out.glob("*.inter*"))
+                found.append(
+                    {"form": suffix, "mib": file.stat().st_size / MIB, "made": made, "made_mib": size / MIB}
+                    | {"seconds": took, "cpu_seconds": cpu, "peak_mib": peak}
+                )
             file.unlink()
     return {"machine": about, "interactions": n, "files": found}
 
 
 def markdown(result: dict[str, Any]) -> str:
     rows = [
-        (one["form"], f"{one['mib']:,.0f}", f"{one['seconds']:.1f}", f"{one['peak_mib']:,.0f}")
+        (one["form"], f"{one['mib']:,.0f}", one["made"], f"{one['made_mib']:,.0f}", f"{one['seconds']:.1f}",
+         f"{one['cpu_seconds']:.1f}", f"{one['peak_mib']:,.0f}")
         for one in result["files"]
-    ]
+    ]  # fmt: skip
     about = f"{result['interactions']:,} interactions; {told(result['machine'])}."
-    headers = ("file", "its MiB", "seconds", "peak of the process, MiB")
+    headers = ("file", "its MiB", "made", "its MiB", "seconds", "CPU seconds", "peak of the process, MiB")
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}\n"
 
 

@@ -337,8 +337,9 @@ def test_converting_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(convert, "FORMS", (".parquet",))
     convert.main(["--interactions=20000", "--threads=1", f"--out={tmp_path}"])
     found = json.loads((tmp_path / "convert.json").read_text())["files"]
-    assert [one["form"] for one in found] == [".parquet"]
-    assert all(one["seconds"] > 0 and 50 < one["peak_mib"] < 2000 for one in found)
+    assert [(one["form"], one["made"]) for one in found] == [(".parquet", "text"), (".parquet", "parquet")]
+    assert all(one["seconds"] > 0 and one["cpu_seconds"] > 0 and 50 < one["peak_mib"] < 2000 for one in found)
+    assert found[1]["made_mib"] < found[0]["made_mib"]
 
 
 def test_sasrec_beside_that_of_another_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

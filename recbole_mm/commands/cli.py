@@ -21,6 +21,7 @@ COMMANDS = {
     "tune": "search settings with Ray Tune, chosen by validation",
     "compare": "compare models on datasets over seeds, and write the tables of a paper",
     "convert": "make a dataset for RecBole out of another layout",
+    "datasets": "list the datasets that convert knows, tell of one, or check its files",
     "inspect": "look through a dataset: statistics, plots and problems",
     "split": "write a cold-start split of a dataset",
     "features extract": "make features out of texts, images, videos or sound",
@@ -32,6 +33,7 @@ COMMANDS = {
     "export": "write what serving needs of a trained model: vectors, ids, seen items",
     "serve": "serve an exported model over HTTP",
 }
+WITHOUT_RECBOLE = {"datasets"}  # these answer at once, too
 
 
 def main(argv: Sequence[str] | None = None, loaded: Callable[[], object] = lambda: None) -> int:
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None, loaded: Callable[[], object] = lambd
     -------
     int
         0; 2 for a mistake in the input, and for files or memory that fail, said in one line; 130 after Ctrl-C; 141
-        where nobody reads the output any more; `inspect` and `compare` also give 1.
+        where nobody reads the output any more; `inspect`, `compare` and `datasets` also give 1.
     """
     try:
         code = _answer(list(sys.argv[1:] if argv is None else argv), loaded)
@@ -106,7 +108,8 @@ def _run(command: str, arguments: Arguments, loaded: Callable[[], object]) -> in
     # Threads that wait sleep: spinning ones slow down whatever else runs. OpenMP reads this when torch is loaded, in
     # this process and in those that it starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _plug_in()
+    if command not in WITHOUT_RECBOLE:
+        _plug_in()
     module = importlib.import_module(f"recbole_mm.commands.{command.replace(' ', '_')}")
     loaded()
     return int(module.main(arguments, _say))

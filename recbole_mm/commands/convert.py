@@ -25,7 +25,7 @@ def main(arguments: Arguments, say: Say) -> int:
     try:
         source = _read(known)
         with staged(known.out, known.overwrite, known.source) as folder:
-            written = write(source, folder, known.out.name)
+            written = write(source, folder, known.out.name, known.format)
     except OSError as error:
         raise InputError(f"{error.filename or known.out}: {error.strerror or error}") from error
     _say_written(written, known.out, say)

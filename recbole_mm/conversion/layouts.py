@@ -1,7 +1,8 @@
-"""The layouts that `recbole-mm convert` reads, in words, and the usual names of columns: what its help shows."""
+"""The layouts that `recbole-mm convert` reads, in words, the usual names of columns, and the forms that it writes."""
 
 from __future__ import annotations
 
+INTERACTION_FORMS = ("text", "parquet")  # in which interactions are written
 LAYOUT_KINDS = ("mmrec", "diffmm", "mmssl", "microlens", "table")
 
 MMREC = """\

@@ -11,14 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import yaml
 
 from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.conversion.feature_files import number_rows
-from recbole_mm.conversion.source import FIELDS, FeatureFile, Source
-
-_ATOMIC = pa.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+from recbole_mm.conversion.interaction_files import INTERACTION_FILES
+from recbole_mm.conversion.source import FeatureFile, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +31,19 @@ class Written:
     assumed: Sequence[str]
 
 
-def write(source: Source, folder: Path, name: str) -> Written:
-    """Write atomic files, features and `<name>.yaml` into an empty folder.
+def write(source: Source, folder: Path, name: str, form: str = "text") -> Written:
+    """Write interactions, items, features and `<name>.yaml` into an empty folder.
+
+    Parameters
+    ----------
+    source : Source
+        What is written.
+    folder : Path
+        Of the dataset.
+    name : str
+        Of the dataset.
+    form : str
+        Of the interactions, one of `INTERACTION_FILES`.
 
     Raises
     ------
@@ -43,7 +52,7 @@ def write(source: Source, folder: Path, name: str) -> Written:
         item that is known.
     """
     users, items = _Distinct(), _Distinct()
-    counts = _write_interactions(source, folder, name, users, items)
+    counts = _write_interactions(source, folder, name, form, {"user_id": users, "item_id": items})
     for part, count in counts.items():
         if not count:
             where, cure = (f" in the {part} part", ", or leave the split out") if part else ("", "")
@@ -83,20 +92,18 @@ class _Distinct:
         return self._known
 
 
-def _write_interactions(source: Source, folder: Path, name: str, users: _Distinct, items: _Distinct) -> dict[str, int]:
-    schema = pa.schema([(field, pa.string()) for field in source.fields])
-    header = "\t".join(f"{field}:{FIELDS[field]}" for field in source.fields)
+def _write_interactions(
+    source: Source, folder: Path, name: str, form: str, ids: Mapping[str, _Distinct]
+) -> dict[str, int]:
     counts = dict.fromkeys(source.parts, 0)
     with ExitStack() as stack:
-        writers = {}
-        for part in source.parts:
-            stream = stack.enter_context((folder / f"{name}{part and '.'}{part}.inter").open("wb"))
-            stream.write(f"{header}\n".encode())
-            writers[part] = stack.enter_context(pa.csv.CSVWriter(stream, schema, write_options=_ATOMIC))
+        paths = {part: folder / f"{name}{part and '.'}{part}.inter" for part in source.parts}
+        make = INTERACTION_FILES[form]
+        files = {part: stack.enter_context(make(path, source.fields)) for part, path in paths.items()}
         for part, batch in stack.enter_context(closing(source.interactions)):
-            users.add(batch["user_id"])
-            items.add(batch["item_id"])
-            writers[part].write_batch(batch)
+            for field, distinct in ids.items():
+                distinct.add(batch[field])
+            files[part].write(batch)
             counts[part] += len(batch)
     return counts
 

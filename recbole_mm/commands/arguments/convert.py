@@ -5,8 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recbole_mm.commands.parser import Parser
-from recbole_mm.conversion.layouts import LAYOUT_KINDS, MATRICES, MICROLENS, MMREC, TABLE, USUAL
+from recbole_mm.commands.parser import Parser, one_of
+from recbole_mm.conversion.layouts import (
+    INTERACTION_FORMS,
+    LAYOUT_KINDS,
+    MATRICES,
+    MICROLENS,
+    MMREC,
+    TABLE,
+    USUAL,
+)
 
 EPILOG = "\n\n".join(("kinds, and what they expect:", MMREC, MATRICES, MICROLENS, TABLE))
 
@@ -15,7 +23,7 @@ def parser() -> Parser:
     """Return the parser."""
     found = Parser(
         "convert",
-        "KIND SOURCE --out=dataset/NAME [--overwrite] [--user=COLUMN ...]",
+        "KIND SOURCE --out=dataset/NAME [--overwrite] [--format=FORM] [--user=COLUMN ...]",
         "Make a dataset for RecBole out of another layout.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -28,6 +36,10 @@ def parser() -> Parser:
     found.add_argument(
         "--overwrite", action="store_true", help="replace an existing dataset once the new one is complete"
     )
+    found.add_argument(
+        "--format", default=INTERACTION_FORMS[0], type=one_of(INTERACTION_FORMS), metavar="FORM",
+        help=f"how interactions are written: {', '.join(INTERACTION_FORMS)} (default: {INTERACTION_FORMS[0]})",
+    )  # fmt: skip
     for role, usual in USUAL.items():
         found.add_argument(
             f"--{role}", default="", metavar="COLUMN",
