@@ -29,7 +29,7 @@ def test_metrics_table_has_a_row_a_metric_and_blanks_what_is_missing() -> None:
     table = run_screen.metrics_table({"recall@10": 0.1, "ndcg@10": 0.25}, {"recall@10": 0.3, "mrr@10": 0.5})
     assert [line.split() for line in table.splitlines()] == [
         ["metric", "valid", "test"],
-        ["---------", "-------", "------"],
+        ["---------", "------", "------"],
         ["recall@10", "0.1000", "0.3000"],
         ["ndcg@10", "0.2500"],
         ["mrr@10", "0.5000"],

@@ -6,14 +6,12 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tabulate import tabulate
-
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.screen_tables import screen_width, text_table
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.conversion.known_datasets import KnownDataset, KnownFile, check_folder, known_dataset, known_datasets
 
-LINE_WIDTH = 80
 UNVERIFIED = "not verified"
 FAILS = ("missing", "differs")  # states of a file with which a folder is not the dataset's
 _LABEL = 14  # columns before what is told
@@ -41,8 +39,7 @@ def _say_all(say: Say) -> None:
          "-" if one.modalities is None else ", ".join(one.modalities), one.layout.replace("none", "-"))
         for one in known_datasets().values()
     ]  # fmt: skip
-    say(tabulate([heads, *rows], tablefmt="plain", maxcolwidths=[None] * 4 + [18, None], disable_numparse=True,
-                 colalign=("left", "right", "right", "right", "left", "left")))  # fmt: skip
+    say(text_table(heads, rows, right=(1, 2, 3)))
     say("\n- among numbers and modalities: not verified. Kinds are those of convert, and")
     say("real_data is benchmarks.real_data. Nothing is downloaded.")
     say("recbole-mm datasets NAME tells of one: its source, terms, files and command.")
@@ -53,7 +50,7 @@ def _count(number: int | None) -> str:
 
 
 def _say_dataset(dataset: KnownDataset, say: Say) -> None:
-    say("\n".join(textwrap.wrap(f"{dataset.name}: {dataset.about}", LINE_WIDTH)))
+    say("\n".join(textwrap.wrap(f"{dataset.name}: {dataset.about}", screen_width())))
     for label, lines in (
         ("users", [_told(dataset.users)]),
         ("items", [_told(dataset.items)]),
@@ -93,7 +90,7 @@ def _told_file(file: KnownFile) -> str:
 def _say_labelled(label: str, lines: Iterable[str], say: Say) -> None:
     for number, line in enumerate(lines):
         first = f"{'' if number else label:<{_LABEL}}"
-        say(textwrap.fill(line, LINE_WIDTH, initial_indent=first, subsequent_indent=" " * _LABEL,
+        say(textwrap.fill(line, screen_width(), initial_indent=first, subsequent_indent=" " * _LABEL,
                           break_long_words=False, break_on_hyphens=False))  # fmt: skip
 
 

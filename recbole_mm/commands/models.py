@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from recbole.utils import get_model
-from tabulate import tabulate
 
+from recbole_mm.base.screen_tables import screen_width, text_table
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.request import Request, build_config
@@ -28,7 +28,6 @@ MODEL_KINDS = {
 }
 # How many modalities a model of the pack needs, where it is not one or more.
 NEEDED = {"SEA": "two or more", "XSimGCL": "none, reads none", "CCL4Rec": "none, reads any"}
-WIDTH = 100  # of the lists of names, and of a column of words
 
 
 def main(arguments: Arguments, say: Say) -> int:
@@ -40,7 +39,7 @@ def main(arguments: Arguments, say: Say) -> int:
         return 0
     own = [(model, MODEL_KINDS[kind], needed(model), *_about(files[model])) for model, kind in MODELS.items()]
     say(f"Models of the pack ({len(own)}):")
-    say(tabulate(own, headers=("model", "kind", "modalities", "about", "paper"), maxcolwidths=[None] * 3 + [50, None]))
+    say(text_table(("model", "kind", "modalities", "about", "paper"), own))
     by_kind: dict[str, list[str]] = defaultdict(list)
     for model, file in files.items():
         if model not in MODELS:
@@ -48,7 +47,7 @@ def main(arguments: Arguments, say: Say) -> int:
     for folder, kind in MODEL_KINDS.items():
         names = sorted(by_kind[folder], key=str.lower)
         say(f"\nModels of RecBole, {kind} ({len(names)}):")
-        say(textwrap.fill(", ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  "))
+        say(textwrap.fill(", ".join(names), screen_width(), initial_indent="  ", subsequent_indent="  "))
     say("\nrecbole-mm models NAME tells of one and its parameters; a model of your own is --model=FILE:Class.")
     return 0
 
@@ -74,9 +73,7 @@ def _say_one(model: str, files: Mapping[str, Path], say: Say) -> None:
         say(f"{model}, {MODEL_KINDS[files[model].parent.name]}, of RecBole.")
     model_class = get_model(model)
     if declaration := getattr(model_class, "parameter_class", None):
-        say(tabulate(told_parameters(declaration), headers=("parameter", "value", "default", "meaning"),
-                     maxcolwidths=[None, 40, 30, 60], disable_numparse=True))  # fmt: skip
+        say(text_table(("parameter", "value", "default", "meaning"), told_parameters(declaration)))
     elif names := recbole_names()["properties"].get(model):
         given = build_config(Request(), model, DEFAULT_DATASET, None).internal_config_dict
-        say(tabulate([(name, repr(given.get(name))) for name in names], headers=("parameter", "default"),
-                     disable_numparse=True))  # fmt: skip
+        say(text_table(("parameter", "default"), [(name, repr(given.get(name))) for name in names]))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from recbole.utils import get_model
-from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.recbole_settings import SETTING_TABLE
@@ -25,7 +25,7 @@ def main(arguments: Arguments, say: Say) -> int:
         if not found:
             raise _unknown(name, rows)
         rows = found
-    say(tabulate(rows, headers=("setting", "value", "meaning"), maxcolwidths=[None, 50, 60], disable_numparse=True))
+    say(text_table(("setting", "value", "meaning"), rows))
     return 0
 
 

@@ -6,9 +6,9 @@ import shlex
 from pathlib import Path
 
 import recbole
-from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError, check_plain_name
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
 from recbole_mm.configuration.recbole_settings import SETTING_TABLE
@@ -46,7 +46,8 @@ def main(arguments: Arguments, say: Say) -> int:
     parts = assign(data, config, what, amount, shares=(known.valid, known.test), seed=known.seed)
     name = known.name or (what if what == "time" else f"{what}_{amount:g}".replace(".", "_"))
     settings = write_split(data, parts, name, config, known.overwrite)
-    say(tabulate(split_summary(data, parts), headers="keys"))
+    summary = split_summary(data, parts)
+    say(text_table(list(summary[0]), [list(row.values()) for row in summary]))
     if left_out := int((parts == LEFT_OUT).sum()):
         lack = "have no training interaction" if what == "time" else "have interacted with cold items alone"
         say(f"{left_out} interactions are left out: their users {lack}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tabulate import tabulate
-
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.inspection.found import Inspection
 from recbole_mm.inspection.inspect_tables import (
     Table,
@@ -37,8 +36,7 @@ def screen(found: Inspection) -> str:
 
 
 def _text(table: Table) -> str:
-    align = ("left", *("right",) * (len(table.header) - 1))
-    return tabulate(table.rows, table.header, tablefmt="simple", disable_numparse=True, colalign=align)
+    return text_table(table.header, table.rows, right=range(1, len(table.header)))
 
 
 def _problems(found: Inspection) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from recbole_mm.base.metrics import PRINTED
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.training.groups import group_title
 
 Line = Callable[[str], object]  # takes a line for the user
@@ -16,7 +15,7 @@ Line = Callable[[str], object]  # takes a line for the user
 def metrics_table(valid: Mapping[str, float], test: Mapping[str, float], digits: int = PRINTED) -> str:
     """Return a text table with a row a metric and the columns valid and test; a missing value is blank."""
     rows = [(metric, valid.get(metric), test.get(metric)) for metric in dict.fromkeys((*valid, *test))]
-    return tabulate(rows, headers=("metric", "valid", "test"), floatfmt=f".{digits}f")
+    return text_table(("metric", "valid", "test"), rows, digits=digits)
 
 
 def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric: str, digits: int = PRINTED) -> str:
@@ -38,8 +37,7 @@ def groups_table(groups: Mapping[str, Sequence[Mapping[str, Any]]], valid_metric
     for kind, each in groups.items():
         for group in each:
             rows.append((f"{kind}: {group_title(group)}", group["evaluated"], *map(group["metrics"].get, metrics)))
-    headers = ("test, by training interactions", "evaluated", *metrics)
-    return tabulate(rows, headers=headers, floatfmt=f".{digits}f")
+    return "test, by training interactions\n" + text_table(("group", "evaluated", *metrics), rows, digits=digits)
 
 
 def duration(seconds: float) -> str:

@@ -66,7 +66,7 @@ class RunTrainer(Resumable):
         self.history = [entry for entry in self.history if entry["epoch"] < done]
         pretrains = self.config["train_stage"] not in (None, "finetune")
         total = self.pretrain_epochs if pretrains else self.epochs
-        with tqdm(total=total, initial=done, desc="epochs", unit="epoch", dynamic_ncols=True) as self.bar:
+        with tqdm(total=total, initial=done, unit="epoch", dynamic_ncols=True) as self.bar:
             found = super().fit(*args, **kwargs)
         self._keep_last()
         return found

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from tabulate import tabulate
-
 from recbole_mm.base.errors import number_of
 from recbole_mm.base.metrics import sign
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.training.run_screen import Line
 from recbole_mm.tuning.results import numbered, status_of
 from recbole_mm.tuning.spec import SweepSpec
@@ -84,9 +83,7 @@ def table(trials: Sequence[Any], total: int, metric: str) -> str:
         "" if best is None else f"; best {metric} {better * best:.4f}"
     )
     names = ("trial", "status", "epoch", metric, *(trials[0].config if trials else ()))
-    formats = ["g", "", "g", ".4f", *("" for _ in names[4:])]
-    texts = [*range(4, len(names))]
-    return f"{head}\n{tabulate(rows[:SHOWN_ROWS], headers=names, floatfmt=formats, disable_numparse=texts)}"
+    return f"{head}\n{text_table(names, rows[:SHOWN_ROWS])}"
 
 
 def ending(trial: Any, number: int, total: int, metric: str) -> str:

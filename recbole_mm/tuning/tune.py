@@ -11,11 +11,11 @@ from time import perf_counter
 from typing import Any
 
 import yaml
-from tabulate import tabulate
 
 from recbole_mm.base.errors import InputError, Unfinished, number_of
 from recbole_mm.base.metrics import sign
 from recbole_mm.base.plain import to_json
+from recbole_mm.base.screen_tables import text_table
 from recbole_mm.configuration.request import Request
 from recbole_mm.data.identity import data_hash
 from recbole_mm.settings.space import Space
@@ -126,7 +126,7 @@ def finals_table(outcome: Mapping[str, Any]) -> str:
 
     seeds = f"seed{'s' if len(outcome['seeds']) > 1 else ''} {', '.join(map(str, outcome['seeds']))}"
     rows = [(metric, told(values), told(outcome["test"][metric])) for metric, values in outcome["valid"].items()]
-    return tabulate(rows, headers=(seeds, "valid", "test"), disable_numparse=True)
+    return text_table((seeds, "valid", "test"), rows)
 
 
 def _report(spec: SweepSpec, found: Sweep, store: Store, say: Line) -> None:
