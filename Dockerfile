@@ -2,7 +2,9 @@
 FROM python:3.11-slim
 WORKDIR /app
 COPY . .
-RUN pip install --no-cache-dir torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu \
+# --build-arg TORCH_INDEX=URL of torch's index for CPUs: else pip takes the build for GPUs, gigabytes.
+ARG TORCH_INDEX=
+RUN pip install --no-cache-dir torch==2.13.0 ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} \
     && pip install --no-cache-dir -c constraints.txt '.[serve,onnx]' \
     && pip install --no-cache-dir --no-deps recbole==1.2.1 \
     && useradd --create-home server
