@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 ARGS ?=
 
-.PHONY: run test quick coverage lint docs wheel-test bench clean
+.PHONY: run test quick coverage lint docs wheel-test versions bench clean
 
 run: $(VENV)/.installed
 	$(PY) run_recbole_mm.py --model=MHCR $(ARGS)
@@ -36,6 +36,12 @@ docs: $(VENV)/.docs
 # Wheel and sdist of what is committed, each in an empty environment, away from the checkout: ten minutes, and it fetches all.
 wheel-test:
 	PYTHON=$(PYTHON) packaging/wheel_test.sh
+
+# The tests beside other Pythons and dependencies, and a table of them; each pair fetches an environment of its own:
+# make versions PYTHONS="python3.10 python3.13" ARGS='--dependencies="tested newest oldest" --all'
+PYTHONS ?= $(PYTHON)
+versions:
+	$(PYTHON) packaging/versions.py --pythons="$(PYTHONS)" $(ARGS)
 
 # Times and memory beside RecBole's on the same data, in benchmarks/results; an hour on an otherwise idle machine.
 bench: $(VENV)/.installed

@@ -159,7 +159,8 @@ def test_the_libraries_stay_as_they_are() -> None:
     assert {"float", "int", "object", "str", "unicode", "float_"}.isdisjoint(vars(np))
     assert not hasattr(sp.dok_matrix, "_update")
     assert pd.read_csv.__module__.startswith("pandas")
-    assert pd.Series([[1, 2], [3]]).agg(len) in (2, [2, 1]) or int(pd.__version__.split(".")[0]) < 3
+    if int(pd.__version__.split(".")[0]) >= 3:
+        assert pd.Series([[1, 2], [3]]).agg(len) == 2
     assert (torch.load.__module__, torch.save.__module__) == ("torch.serialization", "torch.serialization")
     assert torch.LongTensor([1]).dtype == torch.int64
     assert os.path.exists(__file__)
