@@ -13,7 +13,8 @@ from recbole_mm.inspection import dataset_card
 from recbole_mm.inspection.inspect_tables import Table
 
 
-def test_a_card_has_what_the_screen_has(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_has_what_the_screen_has(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["inspect", "microvideo", f"--data_path={DATASETS}", "--card", "--out=page.html"]) == 0
     said, card = capsys.readouterr().out, Path("page.md").read_text(encoding="utf-8")
     assert "The card is page.md" in said

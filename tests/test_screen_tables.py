@@ -40,6 +40,16 @@ def test_headers_are_wrapped_before_texts_and_texts_at_words() -> None:
     )
 
 
+def test_a_word_is_broken_where_nothing_else_helps() -> None:
+    rows = [("a_rather_long_name", "some words beside it")]
+    whole = text_table(("name", "note"), rows, width=32)
+    assert [line.rstrip() for line in whole.splitlines()[2:]] == [
+        "a_rather_long_name  some words",
+        "                    beside it",
+    ]
+    assert text_table(("name", "note"), rows, width=27).splitlines()[2].rstrip() == "a_rather_long  some words"
+
+
 def test_a_table_without_rows_has_its_headers() -> None:
     assert text_table(("a", "bc"), []) == "a  bc\n-  --"
 

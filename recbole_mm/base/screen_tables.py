@@ -68,11 +68,18 @@ def _widths(headers: Sequence[str], cells: Sequence[Sequence[str]], numbers: set
     widths = [max(inner, len(header), 1) for inner, header in zip(content, headers, strict=True)]
     if sum(widths) <= room:
         return widths
-    words = [max(map(len, header.split()), default=1) for header in headers]
-    widths = [max(inner, word) for inner, word in zip(content, words, strict=True)]
-    while sum(widths) > room:
-        texts = [k for k in range(len(headers)) if k not in numbers and widths[k] > max(LEAST, words[k])]
-        if not texts:
-            break
-        widths[max(texts, key=widths.__getitem__)] -= 1
+    heads = [_longest_word([header]) for header in headers]
+    widths = [max(inner, head, 1) for inner, head in zip(content, heads, strict=True)]
+    texts = [k for k in range(len(headers)) if k not in numbers]
+    words = {k: _longest_word([row[k] for row in cells]) for k in texts}
+    for least in (words, dict.fromkeys(texts, LEAST)):  # words are broken where nothing else helps
+        while sum(widths) > room:
+            wide = [k for k in texts if widths[k] > max(LEAST, heads[k], least[k])]
+            if not wide:
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
+
+
+def _longest_word(texts: Sequence[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
