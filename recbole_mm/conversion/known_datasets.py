@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from recbole_mm.conversion.folders import files_in
 from recbole_mm.settings.names import properties_folder
 
 _NEAREST = 3  # names that a message about an unknown dataset has
-_BLOCK = 1 << 20  # bytes read at a time
 _SHOWN = 12  # digits of a checksum that is not the right one
 
 
@@ -155,15 +153,9 @@ def _compared(known: KnownFile, path: Path) -> FoundFile:
         return FoundFile(path.name, "differs", f"{size:,} bytes, not {known.size:,}")
     if not known.sha256:
         return FoundFile(path.name, "unmeasured", f"{size:,} bytes")
-    digest = _digest(path)
+    from recbole_mm.data.cache import Digests  # noqa: PLC0415 (numpy, which the rest does without)
+
+    digest = Digests().of(path).hex()
     if digest != known.sha256:
         return FoundFile(path.name, "differs", f"sha256 {digest[:_SHOWN]}..., not {known.sha256[:_SHOWN]}...")
     return FoundFile(path.name, "right")
-
-
-def _digest(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            found.update(block)
-    return found.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,11 +57,6 @@ def repeated_batch_norm(module: nn.Module, times: int) -> Iterator[None]:
             norm.momentum = momentum
             if norm.training and norm.num_batches_tracked is not None:
                 norm.num_batches_tracked += times - 1
-
-
-def summed(tables: Sequence[Tensor]) -> Tensor:
-    """Return the sum of one or more tensors of one shape; Python's own adds 0 first, a pass over a table more."""
-    return functools.reduce(torch.add, tables)
 
 
 def padded(table: Tensor) -> Tensor:

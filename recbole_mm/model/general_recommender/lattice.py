@@ -16,6 +16,7 @@ from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.item_shares import shares_of_unit
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.settings.parameters import parameter
 
 
@@ -95,7 +96,7 @@ class LATTICE(GraphRecommender):
         """Return users (U, d) and items (I, d)."""
         users, items = self.sides(self.propagated(self.p.n_ui_layers))
         each = self.item_layers(learned)
-        return users, items + l2_normalize(torch.stack(each).sum(0) if each else self.item_embedding.weight)
+        return users, items + l2_normalize(summed(each) if each else self.item_embedding.weight)
 
     def item_layers(self, learned: Sequence[Edges]) -> list[Tensor]:
         """Return what the last layer over the item graphs takes from each modality's, (I, d); none without layers."""
@@ -104,7 +105,7 @@ class LATTICE(GraphRecommender):
         for _layer in range(p.n_mm_layers):
             graphs = zip(alpha, self.raw_graphs, learned, strict=True)
             each = [a * (share * raw(h) + (1 - share) * (edges @ h)) for a, raw, edges in graphs]
-            h = torch.stack(each).sum(0)
+            h = summed(each)
         return each
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:

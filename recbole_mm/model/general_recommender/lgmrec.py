@@ -16,6 +16,7 @@ from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.item_shares import shares_of_unit
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.settings.parameters import parameter
 
 
@@ -65,14 +66,14 @@ class LGMRec(GraphRecommender):
         """Return the final nodes (N, d), and the users (U, d) and items (I, d) by the hypergraph of each modality."""
         p = self.p
         content = self.propagated(p.n_ui_layers)  # E_lge^id (N, d)
-        local = torch.stack([content, *(l2_normalize(self._modal_nodes(m)) for m in range(len(self.features)))]).sum(0)
+        local = summed([content, *(l2_normalize(self._modal_nodes(m)) for m in range(len(self.features)))])
         if not (p.alpha or self.contrasts):
             return local, []
         _, items = self.sides(content)
         hyper = [self._hypergraph_nodes(X @ V, items) for X, V in zip(self.features, self.hyperedges, strict=True)]
         if not p.alpha:
             return local, hyper
-        everything = torch.stack([torch.cat(both) for both in hyper]).sum(0)  # E_ghe (N, d)
+        everything = summed([torch.cat(both) for both in hyper])  # E_ghe (N, d)
         return local + p.alpha * l2_normalize(everything), hyper
 
     def _modal_nodes(self, m: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.settings.parameters import parameter
 
 
@@ -67,7 +68,7 @@ class MGCN(GraphRecommender):
         shared = (self.attention(each).softmax(1) * each).sum(1)
         specific = [prefers(behaviour) * (view - shared) for prefers, view in zip(self.preferences, modal, strict=True)]
         if self.p.fusion == "released":
-            return (shared + torch.stack(specific).sum(0)) / (len(modal) + 1)
+            return (shared + summed(specific)) / (len(modal) + 1)
         return shared + torch.stack(specific).mean(0)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:

@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.graphs.building import interaction_matrix
-from recbole_mm.model.base import BufferList, repeated_batch_norm, summed
+from recbole_mm.model.base import BufferList, repeated_batch_norm
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize, negatives
 from recbole_mm.model.parts.hypergraph import Hypergraph
 from recbole_mm.model.parts.item_shares import shares_of_unit
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.settings.parameters import parameter
 
 

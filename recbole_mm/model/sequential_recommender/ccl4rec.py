@@ -19,6 +19,7 @@ from recbole_mm.model.parts.contrast import l2_normalize
 from recbole_mm.model.parts.history_contrast import HistoryContrast
 from recbole_mm.model.parts.planted import plant
 from recbole_mm.model.parts.repeats import add_bias, of_prefixes, once, score
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.model.parts.trust import Trust, constant_space, planted_loss
 from recbole_mm.model.parts.views import ViewSource, influence, worth
 from recbole_mm.recbole_bridge.item_softmax import item_softmax
@@ -146,7 +147,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         """Return item vectors e_i (I, d) and the attention logits w^T tanh(W e_i + b) (I,)."""
         parts = [self.item_embedding.weight] if self.p.use_ids else []
         parts += [project(X) for project, X in zip(self.projections, self.features, strict=False)]
-        items = torch.stack(parts).sum(0)
+        items = summed(parts)
         return items, self.attention(items).squeeze(1) if self.p.item_attention else items.new_zeros(len(items))
 
     def item_parts(self) -> dict[str, Tensor]:
