@@ -69,12 +69,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     ):
         try:
             for _ in range(PATIENCE * 20):
-                if list(sweep.glob("trial_*_00001/checkpoint_000003/*")):
-                    break
+                if any(len(reported(trial)) >= 8 for trial in sweep.glob("trial_*_00001")):
+                    break  # the driver has been told of more than one checkpoint
                 assert driver.poll() is None, (folder / "said").read_text(encoding="utf-8")
                 Event().wait(0.05)
             else:
-                pytest.fail("the second trial made no checkpoint")
+                pytest.fail("the second trial did not come to its eighth epoch")
             family = psutil.Process(driver.pid).children(recursive=True)
             heard = [socket for process in family for socket in listening(process)]
         finally:
