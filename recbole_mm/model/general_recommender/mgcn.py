@@ -69,7 +69,7 @@ class MGCN(GraphRecommender):
         specific = [prefers(behaviour) * (view - shared) for prefers, view in zip(self.preferences, modal, strict=True)]
         if self.p.fusion == "released":
             return (shared + summed(specific)) / (len(modal) + 1)
-        return shared + torch.stack(specific).mean(0)
+        return shared + summed(specific) / len(specific)
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name; a contrast of weight 0 is not computed."""

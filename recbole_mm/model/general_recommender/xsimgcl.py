@@ -13,6 +13,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
 from recbole_mm.model.parts.contrast import l2_normalize
+from recbole_mm.model.parts.sums import summed
 from recbole_mm.settings.parameters import parameter
 
 
@@ -56,7 +57,7 @@ class XSimGCL(GraphRecommender):
             if eps:
                 h = h + eps * l2_normalize(torch.rand_like(h)) * h.detach().sign()
             each.append(h)
-        return torch.stack(each).mean(0), each[p.contrast_layer - 1]
+        return summed(each) / len(each), each[p.contrast_layer - 1]
 
     def losses(self, interaction: Any) -> dict[str, Tensor]:
         p, (final, layer) = self.p, self.forward(self.p.eps)
