@@ -168,6 +168,7 @@ def measured(python: str, dependencies: str, given: argparse.Namespace) -> Row:
         log.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="versions-") as folder:
             work = Path(folder)
+            work.chmod(0o755)  # tests that give up the rights of root read the checkout
             _copy(work / "source")
             steps = _steps(dependencies, given.torch, work / "source")
             code = _tested(python, steps, [*([] if given.all else QUICK), *given.tests], work, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,8 @@ def read_parquet(file: Path, field: str | None, folder: DatasetFolder) -> Featur
 
     def read() -> Blocks:
         first = 0
-        with intact(file, "Parquet"), pq.ParquetFile(file, buffer_size=BLOCK_VALUES, pre_buffer=False) as parquet:
-            for batch in parquet.iter_batches(max(1, BLOCK_VALUES // dim), columns=[field]):
-                lists = batch.column(0)
+        with intact(file, "Parquet"):
+            for lists in _lists(file, field, max(1, BLOCK_VALUES // dim)):
                 numbers = first + np.flatnonzero(lists.is_valid().to_numpy(zero_copy_only=False))
                 _check_lengths(file, lists, first, ids, dim)
                 values = lists.drop_null().flatten().to_numpy(zero_copy_only=False)
@@ -109,13 +109,24 @@ def _is_list(kind: Any) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
+def _lists(file: Path, field: str, n_rows: int) -> Iterator[Any]:
+    """Yield a list column in arrays of at most `n_rows`."""
+    with pq.ParquetFile(file, buffer_size=BLOCK_VALUES, pre_buffer=False) as parquet:
+        try:
+            for batch in parquet.iter_batches(n_rows, columns=[field]):
+                yield batch.column(0)
+        except pa.ArrowInvalid as error:
+            if "lists to be of size" not in str(error):
+                raise
+            raise InputError(
+                f"{file}: '{field}' has lists of a fixed size and rows without a list, which pyarrow before 26 cannot "
+                "read: update pyarrow, or save the column as lists of any size."
+            ) from error
+
+
 def _width(file: Path, field: str) -> int:
     """Return the length of the first list, 0 where there is none."""
-    with pq.ParquetFile(file, buffer_size=BLOCK_VALUES, pre_buffer=False) as parquet:
-        for batch in parquet.iter_batches(1, columns=[field]):
-            if batch.column(0)[0].is_valid:
-                return len(batch.column(0)[0])
-    return 0
+    return next((len(lists[0]) for lists in _lists(file, field, 1) if lists[0].is_valid), 0)
 
 
 def _check_lengths(file: Path, lists: Any, first: int, ids: list[str], dim: int) -> None:
