@@ -26,7 +26,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.parallel import processes
-from recbole_mm.parallel.process_group import ProcessGroup
+from recbole_mm.parallel.process_group import Placement, ProcessGroup, joined
 from recbole_mm.parallel.processes import Machines, placed_by_torchrun, together
 from recbole_mm.training.following import follow
 from recbole_mm.training.run import prepared_run, run
@@ -236,6 +236,20 @@ def test_what_cannot_be_shared_is_refused(tmp_path: Path) -> None:
 def test_a_process_that_ends_is_told(ends: Any, with_: Any, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said), two(ends, with_) as group:
         run(asked("BPR", tmp_path), group=group)
+
+
+def add_one(asked: Any, group: ProcessGroup) -> None:
+    group.add(torch.ones(1))
+
+
+def test_a_group_that_failed_does_not_keep_the_next_one_waiting(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="rank < size"),
+        joined(Placement(2, 2, 0, f"file://{tmp_path / 'store'}")),
+    ):
+        pass
+    with two(add_one, None) as group:
+        assert group.add(torch.ones(1)) == 2
 
 
 @contextmanager

@@ -123,8 +123,15 @@ def joined(placement: Placement) -> Iterator[ProcessGroup]:
     """Wait for the other processes, and be one of them within the block."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     alone = placement.address.startswith("file:") and sys.platform == "linux"
-    with _loopback() if alone else nullcontext():
-        dist.init_process_group(backend, init_method=placement.address, rank=placement.rank, world_size=placement.size)
+    try:
+        with _loopback() if alone else nullcontext():
+            dist.init_process_group(
+                backend, init_method=placement.address, rank=placement.rank, world_size=placement.size
+            )
+    except Exception:
+        world: Any = dist.distributed_c10d._world
+        world.group_count = 0  # by which torch names groups: the next one of this process would wait under another name
+        raise
     try:
         yield ProcessGroup(placement)
     finally:
