@@ -167,8 +167,7 @@ def faults():
 faults()
 before = faults()
 with computing(Engine()):
-    faults()
-print(before, faults())
+    print(before, min(faults() for _ in range(10)))  # the kernel moves pages, too: that only adds
 """
 
 
@@ -179,4 +178,4 @@ def test_freed_memory_is_kept_for_the_next_tensors_unless_the_environment_says_o
     assert not done.returncode, done.stderr
     before, kept = map(int, done.stdout.split())
     assert before > 100  # pages of 4 KiB, or of 2 MiB
-    assert kept > 100 if given else kept < max(10, before / 100)  # others of the process have pages, too
+    assert kept > 100 if given else kept < before / 100
