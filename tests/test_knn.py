@@ -56,6 +56,24 @@ def test_a_row_of_zeros_is_near_nothing_and_no_nan() -> None:
     assert (cosines[neighbours == 2] == 0).all()
 
 
+@pytest.mark.parametrize("method", ["exact", pytest.param("faiss", marks=faiss_only)])
+def test_a_row_comes_first_among_rows_that_are_equal_to_it(method: str) -> None:
+    X = features(90)
+    X[:30] = X[0]
+    neighbours, cosines = knn.nearest_items(X, 10, method)
+    assert neighbours[:, 0].tolist() == list(range(90))
+    assert all(len(set(row)) == 10 for row in neighbours[neighbours.min(axis=1) >= 0].tolist())
+    np.testing.assert_allclose(cosines[:, 0], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 3, 8, 15, 45])
+@faiss_only
+def test_faiss_looks_at_all_of_few_items(n: int) -> None:
+    found, expected = (knn.nearest_items(features(n), min(n, 3), method) for method in ("faiss", "exact"))
+    assert np.array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+
+
 def test_mixed_precision_finds_the_same() -> None:
     X = features(30)
     expected = knn.nearest_items(X, 5)

@@ -442,6 +442,19 @@ def test_users_are_the_mean_of_their_items_and_sides_are_centred() -> None:
         torch.testing.assert_close(C, torch.cat([users - users.mean(0), items - items.mean(0)]))
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 3e4])
+def test_a_constant_column_is_standardised_to_0_and_has_no_gradient(value: float) -> None:
+    table = torch.full((7, 2), value)
+    table[:, 1] = torch.arange(7)
+    table.requires_grad_()
+    result = hypergraph.standardised(table)
+    assert not result[:, 0].any()
+    result.square().sum().backward()
+    assert table.grad is not None
+    assert not table.grad[:, 0].any()
+    assert table.grad.isfinite().all()
+
+
 def test_logits_are_standardised_and_their_scale_is_learned() -> None:
     table = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
     torch.testing.assert_close(hypergraph.standardised(table), torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))

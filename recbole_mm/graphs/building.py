@@ -79,14 +79,15 @@ def knn_graph(
     k : int
         Neighbours a row, at least 1 and at most the number of items.
     mask : bool Tensor, shape (n_items,), optional
-        Real rows. The others are nobody's neighbour and keep only a self-loop of weight 1.
+        Real rows. The others, and rows of zeros, are nobody's neighbour and keep only a self-loop of weight 1.
     binary : bool
         Whether every edge weighs 1 instead of its cosine.
     method, keep
         Of `recbole_mm.graphs.nearest.nearest_items`.
     """
     n_items = features.shape[0]
-    real = np.arange(n_items) if mask is None else mask.cpu().numpy().nonzero()[0]  # (n_real,)
+    like_some = features.any(dim=1) if mask is None else features.any(dim=1) & mask.to(features.device)
+    real = like_some.cpu().numpy().nonzero()[0]  # (n_real,)
     rows = features if len(real) == n_items else features[torch.from_numpy(real).to(features.device)]
     neighbours, cosines = nearest_items(rows, min(k, len(real)), method, keep)  # (n_real, k)
     found = neighbours.ravel() >= 0  # an approximation may find fewer

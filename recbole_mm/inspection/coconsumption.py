@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -76,20 +77,13 @@ def co_consumption(features: Tensor, real: Tensor, train: Pairs, seed: int) -> C
     draw = np.random.default_rng(seed)
     queries = np.sort(draw.permutation(len(items))[:QUERIES])  # places in `items`
     compared = features[items]
-    near, _ = nearest_among(compared[queries], compared, k + 1)  # (queries, k + 1)
-    near = _without_itself(near, queries)
+    near, _ = nearest_among(compared[queries], compared, k + 1, torch.from_numpy(queries))
+    near = near[:, 1:]  # without itself: (queries, k)
     other = (queries[:, None] + draw.integers(1, len(items), near.shape)) % len(items)  # never the item itself
     users = _users_of_items(train, items)
     first = queries.repeat(k)
     shares = [float(share_a_user(users, first, second.ravel()).mean()) for second in (near, other)]
     return CoConsumption(len(items), k, len(first), shares[0], shares[1])
-
-
-def _without_itself(near: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Drop each query from its row of neighbours, or the last one where equal rows have displaced it."""
-    itself = near == queries[:, None]
-    itself[~itself.any(axis=1), -1] = True
-    return near[~itself].reshape(len(near), -1)
 
 
 def _users_of_items(train: Pairs, items: np.ndarray) -> sp.csr_matrix:

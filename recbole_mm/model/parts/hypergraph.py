@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from recbole_mm.base.randomness import gumbel
 from recbole_mm.graphs.products import SparseGraph
 
+ROUNDING = 1e-12  # of a column's mean square: what a constant column's variance is at most
+
 
 class Hypergraph(nn.Module):
     """Step 4 of MHCR, for each of several modalities.
@@ -83,4 +85,6 @@ class Hypergraph(nn.Module):
 def standardised(table: Tensor) -> Tensor:
     """Return a table (n, k) whose columns have mean 0 and standard deviation 1; a constant column is 0."""
     centred = table - table.mean(0)
-    return centred / centred.square().mean(0).sqrt().clamp_min(1e-12)
+    variance = centred.square().mean(0)
+    constant = variance <= ROUNDING * table.square().mean(0)  # and its gradient is 0
+    return (centred * variance.masked_fill(constant, 1).rsqrt()).masked_fill(constant, 0)
