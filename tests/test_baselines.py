@@ -12,6 +12,7 @@ import torch
 from model_contract import ModelContract, StandInConfig, StandInDataset, all_scores, batch_of
 from recbole.utils import get_model, init_seed
 from torch import Tensor
+from training import train
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.model.base import MultimodalRecommender
@@ -220,6 +221,11 @@ class TestBM3(ModelContract):
     divided = False
     settings: ClassVar[dict[str, Any]] = {"embedding_size": 16}
     cold_within = 240  # features train an item's embedding through its interactions: items without any come last
+
+
+def test_bm3_refuses_negatives_which_it_would_align() -> None:
+    with pytest.raises(InputError, match="--train_neg_sample_args=None"):
+        train("BM3", train_neg_sample_args={"distribution": "uniform", "sample_num": 1}, epochs=1)
 
 
 class TestFREEDOM(NewEpochs):

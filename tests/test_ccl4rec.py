@@ -77,6 +77,16 @@ def test_the_encoder_by_its_equations(data: tuple[Any, Any], trust_beta: float) 
     assert not attention[0, 3:].any()
 
 
+@pytest.mark.parametrize("changes", [{"use_ids": False}, {"use_modalities": False}, ALL])
+def test_items_of_any_parts_train_in_mixed_precision(data: tuple[Any, Any], changes: dict[str, Any]) -> None:
+    model = small(data, **changes)
+    with torch.autocast("cpu"):
+        loss = model.calculate_loss(data[1])
+    loss.backward()
+    torch.testing.assert_close(loss, small(data, **changes).calculate_loss(data[1]), rtol=0.05, atol=0)
+    assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)
+
+
 def test_what_follows_is_at_first_what_is_like(data: tuple[Any, Any]) -> None:
     """T starts at 0, and training moves it."""
     model, without = small(data), small(data, transition=False)
@@ -91,7 +101,8 @@ def test_trust_is_of_item_vectors_and_centred_modalities(data: tuple[Any, Any]) 
     model = small(data)
     items = padded(model.embeddings()[0])
     history = torch.tensor([[5, 9, 2, 11, 0, 0, 0, 0]])
-    X = [F.normalize(X - X.mean(0), dim=1)[history[0, :4] - 1][None] for X in model.features]
+    spaces = zip(model.features, model.masks, strict=True)
+    X = [(F.normalize(X - X[real].mean(0), dim=1) * real[:, None])[history[0, :4] - 1][None] for X, real in spaces]
     expected = model.trust(items[history[0, :4]][None], X, torch.ones(1, 4, dtype=torch.bool))
     torch.testing.assert_close(model.trust_logits(history, items)[:, :4], expected)
     assert len(small(data, trust_modalities=False).spaces) == 0

@@ -17,6 +17,7 @@ import recbole.trainer.trainer
 import torch
 import yaml
 from new_process import python
+from recbole.data.interaction import Interaction
 from recbole.model.general_recommender import BPR
 from recbole.model.layers import FeedForward
 from training import train
@@ -151,6 +152,22 @@ def test_no_setting_has_the_name_of_one_of_recboles() -> None:
 def test_settings_are_checked_for_every_model(key: str, value: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         configure(Request(model="BPR", settings={key: value}))
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_scores_that_are_kept_are_made_again_after_a_step(name: str) -> None:
+    run = train("VBPR", epochs=1, train_batch_size=1000)
+    model = run.model.eval()
+    batch = Interaction(
+        {model.USER_ID: torch.arange(1, 9), model.ITEM_ID: torch.arange(1, 9), model.NEG_ITEM_ID: torch.arange(2, 10)}
+    )
+    optimizer = getattr(recbole.trainer.trainer.optim, name)(model.parameters(), lr=0.1)
+    before = model.predict(batch)
+    model.calculate_loss(batch).backward()
+    optimizer.step()
+    found = model.predict(batch)
+    assert not torch.allclose(found, before)
+    torch.testing.assert_close(found, model.train().eval().predict(batch))
 
 
 FAULTS = """

@@ -229,6 +229,13 @@ def test_the_graph_of_the_largest_singular_values() -> None:
     assert not graph.state_dict()
 
 
+def test_the_largest_singular_value_of_one_user() -> None:
+    graph = LowRankAdjacency(sp.csr_array([[1.0, 0.0, 1.0, 1.0]]), 3)
+    expected = torch.zeros(5, 5, dtype=graph.left.dtype)
+    expected[0, [1, 3, 4]] = expected[[1, 3, 4], 0] = 3**-0.5
+    torch.testing.assert_close(dense_of(graph, 5), expected)
+
+
 def lgmrec(w: Weights, alpha: float, memberships: Any) -> tuple[Tensor, list[Tensor]]:
     """Return the final nodes, and those of each modality's hypergraph; `memberships` takes logits to rows of sum 1."""
     A = adjacency()

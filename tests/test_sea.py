@@ -430,6 +430,7 @@ class TestTrainer:
         assert sum(model.club.log_likelihood(x, y).item() for x, y in samples) > sum(before)
         assert all(torch.equal(dict(model.named_parameters())[name].grad, grad) for name, grad in others.items())
         assert not any(weight.requires_grad for weight in model.club.parameters())
+        assert all(weight.grad is None for weight in model.club.parameters()), "clipped with the model's own"
 
     def test_samples_serve_one_batch(self) -> None:
         model = small()

@@ -104,16 +104,47 @@ class TestAgreement:
         assert agreement(cosines(at(10)), others(everyone(1)), k=1).item() == 0
 
 
+def all_of(n: int) -> torch.Tensor:
+    return torch.ones(n, dtype=torch.bool)
+
+
 class TestTrust:
     def test_a_constant_space_is_centred_and_narrow(self) -> None:
         torch.manual_seed(0)
         narrow = torch.randn(30, 5) + 3
-        torch.testing.assert_close(constant_space(narrow), F.normalize(narrow - narrow.mean(0), dim=1))
+        torch.testing.assert_close(constant_space(narrow, all_of(30)), F.normalize(narrow - narrow.mean(0), dim=1))
         few = torch.randn(300, 10) @ torch.randn(10, 2 * WIDEST)  # ten directions, which wide rows keep
-        plain, found = F.normalize(few - few.mean(0), dim=1), constant_space(few)
+        plain, found = F.normalize(few - few.mean(0), dim=1), constant_space(few, all_of(300))
         assert found.shape == (300, WIDEST)
-        assert constant_space(few[:9]).shape == (9, 9)
+        assert constant_space(few[:9], all_of(9)).shape == (9, 9)
         torch.testing.assert_close(found @ found.T, plain @ plain.T, atol=1e-4, rtol=0)
+
+    @pytest.mark.parametrize("width", [5, 2 * WIDEST])
+    def test_rows_that_are_filled_in_are_not_read_and_are_0(self, width: int) -> None:
+        torch.manual_seed(0)
+        X, real = torch.randn(30, width), torch.arange(30) % 3 != 1
+        X[~real] = 7.0
+        found = constant_space(X, real)
+        assert not found[~real].any()
+        own = constant_space(X[real], all_of(20))
+        torch.testing.assert_close(found[real] @ found[real].T, own @ own.T, atol=1e-4, rtol=0)
+        assert constant_space(X, ~all_of(30)).shape[0] == 30
+
+    def test_a_behaviour_that_lacks_a_modality_is_not_compared_in_it(self) -> None:
+        """Those who have it are compared as if the others were not there, and these as if there were no modality."""
+        torch.manual_seed(0)
+        trust, real = Trust(3, n_constant=1, k=2), everyone(6)
+        constant = torch.randn(1, 6, 4)
+        constant[0, [1, 4]] = 0
+        has = [0, 2, 3, 5]
+        inputs = []
+        trust.learned.register_forward_pre_hook(lambda _, given: inputs.append(given[0][0]))
+        trust(torch.randn(1, 6, 3), [constant], real)
+        among = [others(everyone(4)), far(real)[:, has][:, :, has]]
+        s = torch.stack([SCALE * agreement(cosines(constant[:, has]), which, 2)[0] for which in among], dim=1)
+        columns = inputs[0].unflatten(1, (2, 2, 2))[:, :, 1]  # relative and not, of the modality
+        torch.testing.assert_close(columns[has], torch.stack([s - s.mean(0), s], dim=1))
+        assert not columns[[1, 4]].any()
 
     def test_the_logit_by_hand(self) -> None:
         torch.manual_seed(0)

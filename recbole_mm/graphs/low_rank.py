@@ -21,7 +21,7 @@ class LowRankAdjacency(nn.Module):
     interactions : scipy sparse array, shape (U, I)
         `R`, binary.
     rank : int
-        How many of the largest singular values count; at most all but one.
+        How many of the largest singular values count; at most all but one, if there are several.
     """
 
     left: Tensor  # P S^1/2 (U, rank)
@@ -31,8 +31,11 @@ class LowRankAdjacency(nn.Module):
         super().__init__()
         n_users, smaller = interactions.shape[0], min(interactions.shape)
         matrix = bipartite_adjacency(interactions)[:n_users, n_users:]  # R_hat
-        start = np.random.default_rng(0).standard_normal(smaller)  # the same factors each time
-        P, s, Q = svds(sp.csr_array(matrix), k=max(min(rank, smaller - 1), 1), v0=start)
+        if smaller == 1:
+            P, s, Q = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        else:
+            start = np.random.default_rng(0).standard_normal(smaller)  # the same factors each time
+            P, s, Q = svds(sp.csr_array(matrix), k=min(rank, smaller - 1), v0=start)
         for name, factor in (("left", P * np.sqrt(s)), ("right", Q.T * np.sqrt(s))):
             table = torch.from_numpy(np.ascontiguousarray(factor)).to(torch.get_default_dtype())
             self.register_buffer(name, table, persistent=False)

@@ -60,7 +60,19 @@ def fused_gelu(self: Any, x: Tensor) -> Tensor:
 def fused_adam(optim: Any) -> Any:
     """Return torch's optimizers with one kernel for all of Adam's arithmetic.
 
-    That kernel passes over the weights once, where torch's plain one makes a temporary array for every operation.
+    That kernel passes over the weights once, where torch's plain one makes a temporary array for every operation. It
+    does not count the weights as changed, which scores that are kept go by; so that is done here.
     """
-    fused = {name: functools.partial(getattr(torch.optim, name), fused=True) for name in ("Adam", "AdamW")}
-    return Overlay(optim, **fused)
+
+    def fused(kind: Any, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = kind(*args, fused=True, **kwargs)
+        optimizer.register_step_post_hook(_count_as_changed)
+        return optimizer
+
+    return Overlay(optim, **{name: functools.partial(fused, getattr(torch.optim, name)) for name in ("Adam", "AdamW")})
+
+
+def _count_as_changed(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            torch.autograd.graph.increment_version(weight)

@@ -9,6 +9,7 @@ from recbole.utils import InputType
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.model.base import BufferList
 from recbole_mm.model.graph_base import GraphParameters, GraphRecommender
 from recbole_mm.model.parts import losses
@@ -41,6 +42,11 @@ class BM3(GraphRecommender):
 
     def __init__(self, config: Any, dataset: Any) -> None:
         super().__init__(config, dataset)
+        if (config["train_neg_sample_args"] or {}).get("distribution", "none") != "none":
+            raise InputError(
+                "BM3 aligns users with items that they had, and would take drawn negatives for those: leave "
+                "train_neg_sample_args out, or set --train_neg_sample_args=None"
+            )
         d = self.p.embedding_size
         self.real = BufferList(self.masks)
         self.projections: Any = nn.ModuleList(nn.Linear(X.shape[1], d) for X in self.features)  # W_m, b_m

@@ -43,6 +43,7 @@ class SEATrainer(Resumable, Trainer):
             self.club_optimizer.zero_grad()
             (-torch.stack([club.log_likelihood(x, y) for x, y in samples]).sum()).backward()
             self.club_optimizer.step()
+        self.club_optimizer.zero_grad()  # RecBole clips the gradients of all parameters together
         club.requires_grad_(False)
 
     def extra_state(self) -> dict[str, Any]:

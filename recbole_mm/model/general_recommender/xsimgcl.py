@@ -35,7 +35,7 @@ class XSimGCL(GraphRecommender):
     Notes
     -----
     The final embedding is the mean of the layers 1 to L, without the layer 0, as in the paper: that of an item without
-    training interactions is 0, unless `cold_items` is `neighbours`.
+    training interactions is 0, unless `cold_items` is `neighbours` or `features`.
     Own reading: the contrast sees each user and item of a batch once, and the noise is in the BPR term too.
     """
 

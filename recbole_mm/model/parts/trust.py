@@ -64,12 +64,18 @@ def agreement(cosines: Tensor, among: Tensor, k: int) -> Tensor:
     return nearest.masked_fill(~found, 0.0).sum(1) / found.sum(1).clamp_min(1)
 
 
-def constant_space(X: Tensor) -> Tensor:
-    """Return features (n, d_m) for `agreement`: centred, in at most `WIDEST` principal directions, of length 1."""
-    centred = X - X.mean(0)
+def constant_space(X: Tensor, real: Tensor) -> Tensor:
+    """Return features (n, d_m) for `agreement`: centred, in at most `WIDEST` principal directions, of length 1.
+
+    Only `real` (n,) rows are read. The others are filled in, all with the same numbers, and are 0.
+    """
+    rows = X[real]
+    centred = rows - rows.mean(0)
     if X.shape[1] > WIDEST:
-        centred = centred @ torch.svd_lowrank(centred, q=min(WIDEST, len(X)))[2]
-    return l2_normalize(centred)
+        centred = centred @ torch.svd_lowrank(centred, q=min(WIDEST, len(rows)))[2]
+    space = X.new_zeros(len(X), centred.shape[1])
+    space[real] = l2_normalize(centred)
+    return space
 
 
 class Trust(nn.Module):
@@ -78,7 +84,8 @@ class Trust(nn.Module):
     The first space are the item vectors through a learned map; each further one is constant. In each a behaviour
     agrees more or less with the others of its history, and with those that are far away in it: a burst of another
     taste agrees with itself. The logit is the mean of all `s_j - mean_k s_k`, and what a small network learns of these
-    and of `s_j`, which is little at the start.
+    and of `s_j`, which is little at the start. A behaviour that a constant space lacks is not compared there, and both
+    numbers are 0.
 
     Parameters
     ----------
@@ -108,18 +115,21 @@ class Trust(nn.Module):
         items : Tensor, shape (B, L, width)
             The vectors of the behaviours.
         constant : sequence of Tensor, each (B, L, d_m)
-            The behaviours in the constant spaces.
+            The behaviours in the constant spaces; a row of 0 where a space lacks one.
         real : bool Tensor, shape (B, L)
             Which positions hold a behaviour.
         """
-        parts, each = (others(real), far(real)), []
-        for space in (self.space(items), *constant):
+        parts, found, relative = (others(real), far(real)), [], []
+        for number, space in enumerate((self.space(items), *constant)):
             unit = l2_normalize(space.flatten(0, 1)).view_as(space)
             cosines = unit @ unit.mT
-            each += [agreement(cosines, among, self.k) for among in parts]
-        found = SCALE * torch.stack(each, dim=2)  # (B, L, n)
-        relative = found - found.sum(1, keepdim=True) / real.sum(1).clamp_min(1)[:, None, None]
-        logits: Tensor = relative.mean(2) + self.learned(torch.cat([relative, found], dim=2)).squeeze(2)
+            held = real & (space != 0).any(2) if number else real  # (B, L)
+            for among in parts:
+                s = SCALE * agreement(cosines, among & held.unsqueeze(1) & held.unsqueeze(2), self.k)
+                found.append(s)
+                relative.append((s - s.sum(1, keepdim=True) / held.sum(1, keepdim=True).clamp_min(1)) * held)
+        learned = self.learned(torch.stack(relative + found, dim=2)).squeeze(2)  # of (B, L, n_found)
+        logits: Tensor = torch.stack(relative, dim=2).mean(2) + learned
         return logits
 
 

@@ -133,7 +133,8 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         self.contrasts = bool(p.cl_weight or p.hard_weight or p.over_weight)
         self.has_trust = bool(p.trust_beta or p.trust_weight or self.contrasts)
         if self.has_trust:
-            spaces = [padded(constant_space(X)) for X in (self.features if p.trust_modalities else ())]
+            modalities = zip(self.features, self.masks, strict=True) if p.trust_modalities else ()
+            spaces = [padded(constant_space(X, real)) for X, real in modalities]
             self.spaces = BufferList(spaces)  # by internal id
             self.trust = Trust(d, len(spaces), p.trust_k)
         if p.trust_beta:
@@ -147,7 +148,7 @@ class CCL4Rec(Multimodal, SequentialRecommender):
         """Return item vectors e_i (I, d) and the attention logits w^T tanh(W e_i + b) (I,)."""
         parts = [self.item_embedding.weight] if self.p.use_ids else []
         parts += [project(X) for project, X in zip(self.projections, self.features, strict=False)]
-        items = summed(parts)
+        items = summed(parts).to(self.recency.dtype)  # under mixed precision projections have another
         return items, self.attention(items).squeeze(1) if self.p.item_attention else items.new_zeros(len(items))
 
     def item_parts(self) -> dict[str, Tensor]:
