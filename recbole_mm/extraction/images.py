@@ -16,6 +16,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.data.cache import Digests
 from recbole_mm.extraction.encoder import Encoder, Provenance, Unreadable, content_hash, optional
 from recbole_mm.extraction.kinds import FITS
+from recbole_mm.extraction.rgb import rgb_of
 from recbole_mm.extraction.timm_library import timm_library
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -29,7 +30,7 @@ class Images(Encoder):
     Attributes
     ----------
     prepare : callable
-        From a PIL image to the tensor (3, height, width) that the network sees.
+        From a PIL image in mode RGB to the tensor (3, height, width) that the network sees.
     seen : str
         One of `FITS`: the square in the middle of an image, or all of it scaled to a square.
     """
@@ -47,7 +48,7 @@ class Images(Encoder):
     def read(self, source: Any) -> Tensor:
         try:
             with Image.open(source) as image:
-                return self.prepare(image.convert("RGB"))
+                return self.prepare(rgb_of(image))
         except Exception as error:  # broken bytes fail in many ways
             raise Unreadable(f"cannot be read as an image ({' '.join(str(error).split())[:120]})") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import yaml
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replace_text
 from recbole_mm.data.atomic import as_list, in_both_forms, is_parquet, written_form
+from recbole_mm.data.features import check_spec
 from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
 from recbole_mm.data.parquet_checks import all_ids_in_parquet
 from recbole_mm.settings.names import dataset_yaml, properties_folder
+from recbole_mm.settings.value_kinds import Codec, as_shown
 
 CARRIED = Path(recbole.__file__).parent / "dataset_example"  # datasets that RecBole reads from there, and nowhere else
 
@@ -29,19 +31,22 @@ def find_dataset(data_path: str, name: str) -> DatasetFolder:
     Raises
     ------
     InputError
-        There is no such folder, or neither items nor interactions in it.
+        There is no such folder, neither items nor interactions in it, or an encoding that Python does not know.
     """
     path = CARRIED / name if (CARRIED / name).is_dir() else Path(data_path) / name
     if not path.is_dir():
         raise InputError(f"{path} does not exist: give the name of a dataset in --data_path")
-    told = _told(properties_folder() / "dataset" / f"{name}.yaml") | _told(dataset_yaml(name, data_path))
+    settings = dataset_yaml(name, data_path)
+    told = _told(properties_folder() / "dataset" / f"{name}.yaml") | _told(settings)
+    encoding = told.get("encoding") or "utf-8"
+    Codec().check(f"{settings}: encoding", encoding)
     folder = DatasetFolder(
         path=path,
         name=name,
         item_field=told.get("ITEM_ID_FIELD") or "item_id",
         field_separator=told.get("field_separator") or "\t",
         seq_separator=told.get("seq_separator") or " ",
-        encoding=told.get("encoding") or "utf-8",
+        encoding=encoding,
     )
     if folder.item_file.is_file():
         return folder
@@ -59,16 +64,62 @@ def add_modality(file: Path, name: str, features: Path, absolute: bool = False) 
         Whether the features lie elsewhere than the dataset, and their paths are written in full.
     """
     spec = modality_spec(features, absolute)
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    found = yaml.safe_load(text) or {}
-    described = found.get("modalities") or {}
-    if described.get(name) == spec:
+    described = modality_specs(file)
+    if spec.items() <= described.get(name, {}).items():
         return True
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
     if "#" in text or name in described:
         return False
-    found["modalities"] = described | {name: spec}
+    found = _told(file) | {"modalities": described | {name: spec}}
     replace_text(file, yaml.safe_dump(found, default_flow_style=None, sort_keys=False, allow_unicode=True, width=1000))
     return True
+
+
+def modality_specs(file: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the modalities that ``<dataset>.yaml`` describes.
+
+    Raises
+    ------
+    InputError
+        A description that no dataset could be read by.
+    """
+    described = _told(file).get("modalities") or {}
+    if not isinstance(described, dict):
+        raise InputError(
+            f"{file}: modalities is {as_shown(described)}: it must name each with its features, such as "
+            "{image: {file: image.npy}}"
+        )
+    for name, spec in described.items():
+        try:
+            check_spec(name, spec)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from error
+    return described
+
+
+def check_free(file: Path, name: str, features: Path, folder: Path) -> None:
+    """Refuse to write features that ``<dataset>.yaml`` describes as another modality, or as files of other features.
+
+    Parameters
+    ----------
+    folder : Path
+        Relative files in the yaml are relative to it.
+
+    Raises
+    ------
+    InputError
+        It describes them so; or see `modality_specs`.
+    """
+    own = {features.resolve(), features.with_suffix(".ids").resolve()}
+    for other, spec in modality_specs(file).items():
+        named = {(folder / spec[key]).resolve() for key in ("file", "ids") if key in spec}
+        taken = sorted(path.name for path in named & own)
+        if taken and not (other == name and named <= own):
+            told = ", ".join(f"{key}: {value}" for key, value in spec.items())
+            raise InputError(
+                f"{file}: modality '{other}' is {{{told}}}, and {' and '.join(taken)} would be replaced: choose "
+                "another --modality, or remove its entry"
+            )
 
 
 def modality_spec(features: Path, absolute: bool) -> dict[str, str]:

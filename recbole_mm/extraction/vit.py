@@ -17,6 +17,7 @@ from recbole_mm.base.errors import InputError
 from recbole_mm.base.files import replaced
 from recbole_mm.extraction.encoder import Provenance, content_hash
 from recbole_mm.extraction.images import Images, load
+from recbole_mm.extraction.rgb import rgb_of
 from recbole_mm.extraction.timm_library import timm_library
 
 METADATA = "recbole_mm"  # of the description in the file's metadata
@@ -112,8 +113,8 @@ def tokens_of(network: Any, pixels: Tensor, last: int = 1) -> tuple[Tensor, list
 
 
 def whole_image(image: Any, side: int) -> np.ndarray:
-    """Return a PIL image scaled to a square, nothing cut off, (side, side, 3) of uint8."""
-    return np.array(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+    """Return a PIL image as `rgb_of` has it, scaled to a square, nothing cut off, (side, side, 3) of uint8."""
+    return np.array(rgb_of(image).resize((side, side), Image.Resampling.BICUBIC))
 
 
 class Vit(Images):
