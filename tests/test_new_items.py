@@ -124,6 +124,30 @@ def test_an_item_with_the_features_of_a_known_one_is_beside_it(trained: Any, cat
     assert "bare" not in set(lists["item_id"])
 
 
+def test_a_history_is_read_without_its_new_items_which_are_not_recommended_again(
+    trained: Any, catalogue: Any, workplace: Path
+) -> None:
+    place, _ = catalogue
+    known = open_source(Path(trained("CCL4Rec")), "cpu").item_ids[:3].tolist()
+    had, other = (place / "new.ids").read_text(encoding="utf-8").split()[:2]
+    histories = {"plain": known, "mixed": [known[0], had, *known[1:], had], "new": [had]}
+    rows = [(user, item, time) for user, items in histories.items() for time, item in enumerate(items)]
+    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_csv("histories.csv", index=False)
+    asked: dict[str, Any] = {
+        "new_items": {"": place / "new.npy"}, "new_item_ids": place / "new.ids", "k": 2000, "device": "cpu",
+        "histories": "histories.csv",
+    }  # fmt: skip
+    lists = dict(iter(recommend(trained("CCL4Rec"), **asked).groupby("user_id")))
+    assert lists.keys() == {"plain", "mixed"}  # a history of new items alone tells the model nothing
+    scores = {user: rows.set_index("item_id")["score"] for user, rows in lists.items()}
+    pd.testing.assert_series_equal(scores["mixed"], scores["plain"].drop(had), check_exact=False, rtol=1e-4)
+    assert other in scores["mixed"]
+    again = recommend(trained("CCL4Rec"), include_seen=True, **asked)
+    assert had in set(again.loc[again["user_id"] == "mixed", "item_id"])
+    told = recommend(trained("CCL4Rec"), out="lists.csv", **asked)
+    assert told.unknown_users == ["new"]
+
+
 @pytest.mark.parametrize(
     ("model", "files", "message"),
     [

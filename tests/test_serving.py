@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,9 +30,10 @@ import recbole_mm
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
 from recbole_mm.configuration.request import Request
+from recbole_mm.serving import export as exporting
 from recbole_mm.serving.export import export
 from recbole_mm.serving.export_card import ExportCard
-from recbole_mm.serving.exported_folder import exported_folder
+from recbole_mm.serving.exported_folder import ExportedFolder, exported_folder
 from recbole_mm.serving.reasons import reasons_of
 from recbole_mm.serving.recommend import recommend
 from recbole_mm.serving.scorer import Scorer
@@ -233,6 +235,120 @@ def test_histories_of_new_users(trained: Any, exported: Any, workplace: Path) ->
         recommend(trained("BPR"), histories="histories.csv", device="cpu")
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_an_export_leaves_nothing_of_the_one_before(trained: Any, exported: Any, workplace: Path) -> None:
+    """A folder that was opened before keeps its own encoder, and one without an encoder uses none that lies there."""
+    pytest.importorskip("onnxscript")
+    out = workplace / "out"
+    shutil.copytree(exported("SASRec")[0], out)
+    for name in ("items.faiss", "users.parquet", "items.parquet"):
+        (out / name).write_bytes(b"of the model before")
+    before, history = exported_folder(out), UserItems.of_lists([[0, 1, 2]])
+    expected = before.history_scores(history, np.array([0]))
+    encoder = (out / "encoder.onnx").read_bytes()
+    export(trained_model(trained("GRU4Rec"), "cpu"), out)
+    arrays = {f"{name}.npy" for name in ("users", "items", "seen_starts", "seen_items")}
+    assert contents(out).keys() == arrays | {"users.ids", "items.ids", "export.json"}
+    assert torch.equal(before.history_scores(history, np.array([0])), expected)
+    (out / "encoder.onnx").write_bytes(encoder)
+    with pytest.raises(InputError, match="out: has no encoder of histories; export again with --onnx"):
+        exported_folder(out).history_scores(history, np.array([0]))
+
+
+def failing(*_: object) -> None:
+    raise InputError("cannot be written as ONNX")
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "message"),
+    [("BPR", "index", "faiss is not installed"), ("SASRec", "onnx", "cannot be written as ONNX")],
+)
+def test_an_export_that_fails_leaves_the_one_before(
+    model: str, asked: str, message: str, trained: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = trained_model(trained(model), "cpu"), workplace / "out"
+    export(source, out, parquet=True)
+    before = contents(out)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(exporting, "write_onnx", failing)
+    monkeypatch.setattr(exporting, "check_onnx_libraries", lambda: None)
+    with pytest.raises(InputError, match=message):
+        export(source, out, **{asked: True})
+    assert contents(out) == before
+
+
+def test_a_missing_library_is_named_before_the_folder_is_made(
+    trained: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for library, model, asked in (("faiss", "BPR", "index"), ("onnxscript", "SASRec", "onnx")):
+        monkeypatch.setitem(sys.modules, library, None)
+        with pytest.raises(InputError, match=f"{library} "):
+            export(trained_model(trained(model), "cpu"), workplace / "out", **{asked: True})
+        assert not (workplace / "out").exists()
+
+
+@pytest.mark.parametrize("left", ["items.npy", ".partial/items.npy"])
+def test_an_export_that_was_interrupted_is_called_incomplete(
+    left: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out", left).parent.mkdir(parents=True)
+    Path("out", left).write_bytes(b"")
+    for name in ("recommend", "serve"):
+        assert cli.main([name, "out"]) == 2
+        assert "out: an incomplete export, without export.json: wait for" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_is_refused(
+    exported: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = workplace / "out"
+    shutil.copytree(exported("SASRec")[0], out)
+    load = np.load
+
+    def late(file: Path, **settings: Any) -> Any:
+        card = json.loads((out / "export.json").read_text(encoding="utf-8"))
+        (out / "export.json").write_text(json.dumps(card | {"made": "later"}), encoding="utf-8")
+        return load(file, **settings)
+
+    monkeypatch.setattr(np, "load", late)
+    with pytest.raises(InputError, match="out: was exported again while it was read: try again"):
+        exported_folder(out)
+
+
+def test_histories_are_in_the_order_of_the_datasets_own_time(workplace: Path) -> None:
+    pytest.importorskip("onnxscript")
+    folder = workplace / "data" / NAME
+    shutil.copytree(DATASETS / NAME, folder)
+    for name in (f"{NAME}.inter", f"{NAME}.yaml"):
+        text = (folder / name).read_text(encoding="utf-8")
+        (folder / name).write_text(text.replace("timestamp", "time", 1), encoding="utf-8")
+    settings = {"data_path": "data", "epochs": 1, "show_progress": False, "TIME_FIELD": "time",
+                "MAX_ITEM_LIST_LENGTH": 8}  # fmt: skip
+    run = recbole_mm.run(Request("GRU4Rec", NAME, settings=settings))["folder"]
+    assert export(trained_model(Path(run), "cpu"), workplace / "out", onnx=True).time_field == "time"
+    events = pd.DataFrame({"user_id": "new", "item_id": [f"v{row}" for row in range(1, 7)], "time": range(6)})
+    events.to_csv("sorted.csv", index=False)
+    events.iloc[::-1].to_csv("shuffled.csv", index=False)
+    events.iloc[::-1].drop(columns="time").to_csv("without.csv", index=False)
+    for source in (run, "out"):
+        expected, shuffled, without = (
+            recommend(source, k=20, histories=f"{name}.csv", device="cpu") for name in ("sorted", "shuffled", "without")
+        )
+        pd.testing.assert_frame_equal(shuffled, expected)
+        assert not np.allclose(without["score"], expected["score"])  # the order is read at all
+
+
+def test_an_export_that_tells_no_time_has_recboles(exported: Any, workplace: Path) -> None:
+    shutil.copytree(exported("SASRec")[0], workplace / "out")
+    card = json.loads(Path("out/export.json").read_text(encoding="utf-8"))
+    del card["time_field"]
+    Path("out/export.json").write_text(json.dumps(card), encoding="utf-8")
+    assert exported_folder(workplace / "out").time_field == "timestamp"
+
+
 @given(st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=8), st.data())
 def test_items_of_users_are_those_of_their_lists(lists: list[list[int]], data: st.DataObject) -> None:
     events = [(user, item) for user, items in enumerate(lists) for item in items]
@@ -306,7 +422,16 @@ def test_the_service_answers(address: str, trained: Any) -> None:
         ("/recommend", None, 422, "user: Field required"),
         ("/similar?item=nothing", None, 404, "unknown item 'nothing'"),
         ("/recommend", b'{"history": []}', 422, "history: "),
-        ("/recommend", b"{", 422, ""),
+        ("/recommend", b"{", 422, "the body is no valid JSON, from byte 1 on: Expecting property name"),
+        (
+            "/recommend",
+            '{"history": ["\u00e4", v1'.encode(),
+            422,
+            "the body is no valid JSON, from byte 19 on: Expecting",
+        ),
+        ("/recommend", b'{"history": ["\xed\xa0\x80"', 422, "the body is no valid JSON, from byte 18 on: Expecting"),
+        ("/recommend", b'{"history": ["\\ud800"], "k": 2}', 422, "history.0: an id that is no text in utf-8"),
+        ("/recommend", b'{"history": ["v1", "\\ud800"]}', 422, "history.1: an id that is no text in utf-8"),
         ("/recommend", b'{"history": ["?"]}', 404, "no item of the history is known, such as '?'"),
         ("/recommend", b" " * (1 << 17), 413, "the body is larger than"),
     ],
@@ -316,6 +441,16 @@ def test_the_service_refuses_in_one_line(address: str, path: str, body: bytes | 
     assert found == status
     assert answer["error"].startswith(line)
     assert "\n" not in answer["error"]
+
+
+def test_an_error_of_the_service_is_json(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ExportedFolder, "history_scores", broken)
+    body = b'{"history": ["v1"]}'
+    assert asked(f"{address}/recommend", body) == (500, {"error": "an error of the service: its log has more"})
+    assert 'recbole_mm_requests_total{path="/recommend",status="500"}' in asked(f"{address}/metrics")[1]
 
 
 def test_a_body_whose_length_is_not_told_is_limited_too(address: str) -> None:
@@ -364,6 +499,28 @@ def test_mistakes_are_one_line(
     told = capsys.readouterr().err.splitlines()
     assert message in told[-1]
     assert not any(line.startswith("Traceback") for line in told)
+
+
+@pytest.mark.parametrize("words", [["recommend", "FOLDER"], ["export", "FOLDER", "--out=out"]])
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("gpu", "unknown device 'gpu': it must be cpu, cuda or, for the second GPU, cuda:1"),
+        ("cuda", "device is cuda, but torch finds no such GPU: set device to cpu, or install a torch for your GPU"),
+        ("cuda:99", "device is cuda:99, but torch finds no such GPU: set device to cpu"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    words: list[str], device: str, message: str, trained: Any, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    asked_for = [str(trained("BPR")) if word == "FOLDER" else word for word in words]
+    capsys.readouterr()
+    assert cli.main([*asked_for, f"--device={device}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not Path("out").exists()
 
 
 def test_a_damaged_folder_is_refused(trained: Any, workplace: Path) -> None:

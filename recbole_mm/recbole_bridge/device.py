@@ -67,6 +67,22 @@ def without_gpu(config: Any) -> str:
     return f"{settings}: torch finds no such GPU on this machine: training on the CPU"
 
 
+def found_device(text: str) -> torch.device:
+    """Return a device by its name.
+
+    Raises
+    ------
+    InputError
+        There is none of that name, or torch does not find it.
+    """
+    kind, index = _device(text)
+    if kind == "cuda" and (index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"device is {text}, but torch finds no such GPU: set device to cpu, or install a torch for your GPU"
+        )
+    return torch.device(text)
+
+
 def _device(text: str) -> tuple[str, int | None]:
     match = DEVICE.fullmatch(text)
     if match is None:

@@ -31,13 +31,16 @@ def read_ids(option: str, file: Path) -> list[str]:
     return found
 
 
-def read_histories(
-    file: Path, user_field: str, item_field: str, items: RowsById, time_field: str
-) -> tuple[np.ndarray, UserItems, int]:
+def read_histories(file: Path, fields: tuple[str, str, str], items: RowsById) -> tuple[np.ndarray, UserItems, int]:
     """Return the users of a table of interactions, their histories, and how many interactions are with unknown items.
 
     The table is ``.csv``, ``.parquet``, or of columns between tabs, such as ``.inter``, with a column each for user and
     item, and for the time where the rows are not in its order.
+
+    Parameters
+    ----------
+    fields : tuple of str
+        The columns of the user, of the item and of the time.
 
     Raises
     ------
@@ -54,6 +57,7 @@ def read_histories(
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"--histories={file}: cannot be read as a table ({reason})") from error
     table.columns = [str(name).partition(":")[0] for name in table.columns]
+    user_field, item_field, time_field = fields
     for name in (user_field, item_field):
         if name not in table:
             raise InputError(f"--histories={file}: no column {name} but {', '.join(map(str, table.columns))}")

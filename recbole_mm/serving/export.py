@@ -15,14 +15,14 @@ import pyarrow.parquet
 
 from recbole_mm.base.environment import environment
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import folder_lock, replace_text, replaced
 from recbole_mm.base.plain import to_json
 from recbole_mm.data.cache import Digests
 from recbole_mm.serving.export_card import CARD, FORMAT, ExportCard
-from recbole_mm.serving.onnx_encoder import write_onnx
+from recbole_mm.serving.export_files import INDEX, replaced_export
+from recbole_mm.serving.onnx_encoder import check_onnx_libraries, write_onnx
 from recbole_mm.serving.onnx_users import ONNX
 from recbole_mm.serving.trained_model import TrainedModel
-from recbole_mm.serving.vector_index import INDEX, write_index
+from recbole_mm.serving.vector_index import faiss_library, write_index
 from recbole_mm.serving.vectors import Vectors, vectors_of
 
 
@@ -31,7 +31,7 @@ def export(
 ) -> ExportCard:
     """Write the vectors of a model, and what is needed to recommend with them, into a folder.
 
-    The card is written last: a folder without it is not complete.
+    They take the place of an earlier export at the end; an error leaves that as it was.
 
     Parameters
     ----------
@@ -49,16 +49,20 @@ def export(
     """
     if onnx and not trained.sequential:
         raise InputError(f"--onnx: {trained.config['model']} has no encoder of histories: leave it out")
+    if index:
+        faiss_library()
+    if onnx:
+        check_onnx_libraries()
     vectors = vectors_of(trained)
-    with folder_lock(out):
-        (out / CARD).unlink(missing_ok=True)
-        _write(trained, vectors, out, parquet)
+    with replaced_export(out) as partial:
+        _write(trained, vectors, partial, parquet)
         found = {
-            "index": write_index(vectors, out / INDEX) if index else {},
-            "onnx": write_onnx(trained, out / ONNX) if onnx else {},
+            "index": write_index(vectors, partial / INDEX) if index else {},
+            "onnx": write_onnx(trained, partial / ONNX) if onnx else {},
         }
         card = _card(trained, vectors, found)
-        replace_text(out / CARD, json.dumps(to_json(asdict(card)), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(to_json(asdict(card)), indent=2, ensure_ascii=False) + "\n"
+        (partial / CARD).write_text(text, encoding="utf-8", newline="")
     return card
 
 
@@ -68,10 +72,9 @@ def _write(trained: TrainedModel, vectors: Vectors, out: Path, parquet: bool) ->
         "seen_items": trained.seen.items,
     }  # fmt: skip
     for name, values in arrays.items():
-        with replaced(out / f"{name}.npy") as partial, partial.open("wb") as stream:
-            np.save(stream, values, allow_pickle=False)
+        np.save(out / f"{name}.npy", values, allow_pickle=False)
     for name, ids in (("users", trained.user_ids), ("items", trained.item_ids)):
-        replace_text(out / f"{name}.ids", "".join(f"{one}\n" for one in ids))
+        (out / f"{name}.ids").write_text("".join(f"{one}\n" for one in ids), encoding="utf-8", newline="")
     if not parquet:
         return
     for name, field_name, ids in (
@@ -79,8 +82,8 @@ def _write(trained: TrainedModel, vectors: Vectors, out: Path, parquet: bool) ->
     ):  # fmt: skip
         table = arrays[name]
         rows = pa.FixedSizeListArray.from_arrays(pa.array(table.ravel()), table.shape[1])
-        with replaced(out / f"{name}.parquet") as partial:
-            pyarrow.parquet.write_table(pa.table({field_name: pa.array(ids.tolist()), "vector": rows}), partial)
+        table_of_ids = pa.table({field_name: pa.array(ids.tolist()), "vector": rows})
+        pyarrow.parquet.write_table(table_of_ids, out / f"{name}.parquet")
 
 
 def _card(trained: TrainedModel, vectors: Vectors, found: Mapping[str, Mapping[str, Any]]) -> ExportCard:
@@ -88,7 +91,7 @@ def _card(trained: TrainedModel, vectors: Vectors, found: Mapping[str, Mapping[s
     expected = config.expected or {}
     return ExportCard(
         format=FORMAT, model=config["model"], dataset=config["dataset"],
-        user_field=trained.user_field, item_field=trained.item_field,
+        user_field=trained.user_field, item_field=trained.item_field, time_field=trained.time_field,
         users=len(vectors.users), items=len(vectors.items), dim=vectors.items.shape[1],
         interactions=len(trained.seen.items), sequential=trained.sequential,
         length=config["MAX_ITEM_LIST_LENGTH"] if trained.sequential else 0, checked=vectors.checked,

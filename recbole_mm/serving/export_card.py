@@ -18,7 +18,7 @@ class ExportCard:
     ----------
     format : int
         Of the folder.
-    model, dataset, user_field, item_field : str
+    model, dataset, user_field, item_field, time_field : str
     users, items, dim, interactions : int
     sequential : bool
         Whether a user is a history; `length` is its longest.
@@ -50,6 +50,7 @@ class ExportCard:
     checkpoint_sha256: str
     data_hash: str
     made: str
+    time_field: str = "timestamp"  # of exports that do not tell
     metrics: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)

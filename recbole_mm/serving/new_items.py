@@ -51,6 +51,7 @@ class WithNewItems:
         trained = self.trained
         self.name, self.at_once, self.sequential = trained.name, trained.at_once, trained.sequential
         self.user_field, self.item_field = trained.user_field, trained.item_field
+        self.time_field, self.trained_items = trained.time_field, len(trained.item_ids)
         self.user_ids, self.item_ids = trained.user_ids, np.concatenate([trained.item_ids, self.new_ids])
         self.seen = trained.seen
         vectors = vectors_of(trained)
@@ -72,7 +73,8 @@ class WithNewItems:
         return self._of(self.users[torch.from_numpy(users)])
 
     def history_scores(self, histories: UserItems, rows: np.ndarray) -> Tensor:
-        made = self.encoder(histories, rows)
+        known = histories.of_users(rows).among_first(self.trained_items)
+        made = self.encoder(known, np.arange(len(known)))
         return self._of(torch.nn.functional.pad(made, (0, self.items.shape[1] - made.shape[1]), value=1.0))
 
     @cached_property

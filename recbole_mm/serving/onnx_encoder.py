@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import replaced
 from recbole_mm.extraction.encoder import optional
 from recbole_mm.serving.onnx_users import INSTALL_ONNX, ONNX, OnnxEncoder
 from recbole_mm.serving.trained_model import TrainedModel
@@ -36,6 +35,18 @@ class _Encoder(nn.Module):
         return made
 
 
+def check_onnx_libraries() -> None:
+    """Refuse to write an encoder where a library for it is missing.
+
+    Raises
+    ------
+    InputError
+        It is not installed, or cannot be imported.
+    """
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        optional(library, INSTALL_ONNX)
+
+
 def write_onnx(trained: TrainedModel, file: Path) -> dict[str, Any]:
     """Write the encoder, ask it and the model for the same users, and return how far apart they are.
 
@@ -45,10 +56,8 @@ def write_onnx(trained: TrainedModel, file: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        The libraries are missing, or the model cannot be written, or answers otherwise.
+        The model cannot be written, or the encoder answers otherwise.
     """
-    for library in ("onnx", "onnxscript", "onnxruntime"):
-        optional(library, INSTALL_ONNX)
     longest = trained.config["MAX_ITEM_LIST_LENGTH"]
     example = torch.zeros(2, longest, dtype=torch.int64)
     example[:, 0] = 1
@@ -66,12 +75,10 @@ def write_onnx(trained: TrainedModel, file: Path) -> dict[str, Any]:
             f"--onnx: {trained.config['model']} cannot be written as ONNX ({reason}): leave it out"
         ) from error
     assert program is not None
-    with replaced(file) as partial:
-        program.save(str(partial))
+    program.save(str(file))
     logging.getLogger("torch.onnx").setLevel(logging.WARNING)
     difference = _difference(trained, file)
     if difference > EXACT:
-        file.unlink()
         raise InputError(f"--onnx: the encoder differs from the model by {difference:.2g}: leave it out")
     return {"file": ONNX, "difference": difference, "histories": min(CHECKED_HISTORIES, len(trained.user_ids))}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.serving.export_card import CARD
+from recbole_mm.serving.export_files import is_incomplete
 from recbole_mm.serving.exported_folder import exported_folder
 from recbole_mm.serving.scorer import Scorer
 
@@ -26,7 +27,7 @@ def open_source(
     """
     if bool(new_items) != bool(new_item_ids):
         raise InputError("new items need both: --new-items and --new-item-ids")
-    if (place / CARD).exists():
+    if (place / CARD).exists() or is_incomplete(place):
         if new_items:
             raise InputError(f"{place} has no features to compare new items with: recommend them from the checkpoint")
         return exported_folder(place)

@@ -175,26 +175,22 @@ def _after_histories(scorer: Scorer, request: ListRequest, told: Recommended, am
         raise InputError(
             f"{scorer.name} knows its users by their ids: leave histories out, or train a sequential model"
         )
+    fields = scorer.user_field, scorer.item_field, scorer.time_field
     names, histories, told.unknown_interactions = read_histories(
-        Path(request.histories or ""), scorer.user_field, scorer.item_field, RowsById(scorer.item_ids), "timestamp"
+        Path(request.histories or ""), fields, RowsById(scorer.item_ids)
     )
     wanted = np.ones(len(names), dtype=bool)
     if not (isinstance(request.users, str) and request.users == "all"):
         asked = _ids("--users", request.users)
         wanted = np.isin(names, asked)
         told.unknown_users = [name for name in asked if name not in set(names.tolist())]
-    without = np.diff(histories.starts) == 0
+    without = np.diff(histories.among_first(scorer.trained_items).starts) == 0
     told.unknown_users += names[wanted & without].tolist()
     rows = np.flatnonzero(wanted & ~without)
-    names, histories = names[rows], _only(histories, rows)
+    names, histories = names[rows], histories.of_users(rows)
     hide = None if request.include_seen else histories
     lists = lists_after(scorer, histories, request.k, hide=hide, among=among)
     return Asked(names, histories, len(names), lists)
-
-
-def _only(histories: UserItems, rows: np.ndarray) -> UserItems:
-    place, items = histories.pairs(rows)
-    return UserItems.of(place, items, len(rows))
 
 
 def popular(scorer: Scorer, n_users: int, k: int, among: np.ndarray | None) -> UserLists:

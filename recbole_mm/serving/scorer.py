@@ -21,8 +21,10 @@ class Scorer(Protocol):
         Of the model and the dataset, for messages.
     user_ids, item_ids : array of str
         Of each row.
-    user_field, item_field : str
-        The names of their columns.
+    user_field, item_field, time_field : str
+        The names of their columns, and of the one that interactions are ordered by.
+    trained_items : int
+        The first items, which the model was trained with. A history is read as far as it is of them.
     seen : UserItems
         All interactions of the data that the model was trained for.
     at_once : int
@@ -36,6 +38,8 @@ class Scorer(Protocol):
     item_ids: np.ndarray
     user_field: str
     item_field: str
+    time_field: str
+    trained_items: int
     seen: UserItems
     at_once: int
     sequential: bool

@@ -13,7 +13,8 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from recbole_mm.base.errors import InputError
@@ -26,10 +27,21 @@ from recbole_mm.serving.user_lists import UserLists, lists_after, lists_of
 LONGEST_HISTORY = 1_000  # items
 
 
+def _encodable(name: str) -> str:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PydanticCustomError("id", "an id that is no text in utf-8: leave it out") from error
+    return name
+
+
+Id = Annotated[str, AfterValidator(_encodable)]
+
+
 class HistoryRequest(BaseModel):
     """Lists after a history: ids of items in the order of time."""
 
-    history: Annotated[list[str], Field(min_length=1, max_length=LONGEST_HISTORY)]
+    history: Annotated[list[Id], Field(min_length=1, max_length=LONGEST_HISTORY)]
     k: Annotated[int, Field(ge=1)] = 20
     include_seen: bool = False
 
@@ -114,8 +126,11 @@ def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: object, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return refusal(422, f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}")
+        return refusal(422, _invalid(error))
+
+    @app.exception_handler(Exception)
+    async def failed(_: object, error: Exception) -> JSONResponse:
+        return refusal(500, "an error of the service: its log has more")
 
     @app.get("/recommend")
     def recommend(
@@ -142,3 +157,12 @@ def service_of(folder: ExportedFolder, most: int = 200) -> FastAPI:
         return Response(generate_latest(counts.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def _invalid(error: RequestValidationError) -> str:
+    """Return the first mistake of a request, and where it is."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        byte = len(error.body[: first["loc"][1]].encode("utf-8", "surrogatepass"))
+        return f"the body is no valid JSON, from byte {byte} on: {first['ctx']['error']}"
+    return f"{'.'.join(map(str, first['loc'][1:])) or 'body'}: {first['msg']}"

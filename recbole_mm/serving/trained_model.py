@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.recbole_bridge import checkpoint
+from recbole_mm.recbole_bridge.device import found_device
 from recbole_mm.recbole_bridge.full_sort import HELD_AT_ONCE, MOST_USERS, bytes_of_a_user
 from recbole_mm.recbole_bridge.histories import part_and_time
 from recbole_mm.serving.user_items import UserItems
@@ -37,8 +38,10 @@ class TrainedModel:
 
     def __post_init__(self) -> None:
         self.user_field, self.item_field = self.dataset.uid_field, self.dataset.iid_field
+        self.time_field = self.dataset.time_field or ""
         fields = self.user_field, self.item_field
         self.user_ids, self.item_ids = (np.asarray(self.dataset.field2id_token[name][1:], str) for name in fields)
+        self.trained_items = len(self.item_ids)
         self.sequential = self.config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         self.name = f"{self.config['model']} on {self.config['dataset']}"
         self.device = self.config["device"]
@@ -126,14 +129,15 @@ def trained_model(place: Path, device: str = "") -> TrainedModel:
     Raises
     ------
     InputError
-        A file that cannot be read, data that are not those of the checkpoint, or a model without a ranking.
+        A device that torch does not find, a file that cannot be read, data that are not those of the checkpoint, or a
+        model without a ranking.
     """
     file = checkpoint_file(place)
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    state = checkpoint.load_trained(file, map_location="cpu" if on_cpu else None)
+    asked = found_device(device) if device else None
+    state = checkpoint.load_trained(file, map_location=asked or (None if torch.cuda.is_available() else "cpu"))
     config = state["config"]
-    if device:
-        config["device"] = torch.device(device)
+    if asked:
+        config["device"] = asked
     if config["MODEL_TYPE"] == ModelType.DECISIONTREE:
         raise InputError(f"{file}: {config['model']} ranks no items: recommend with another model")
     seen: list[UserItems] = []

@@ -40,6 +40,17 @@ class UserItems:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
+    def of_users(self, users: np.ndarray) -> UserItems:
+        """Return those of some users, as rows from 0."""
+        place, items = self.pairs(users)
+        return UserItems.of(place, items, len(users))
+
+    def among_first(self, n_items: int) -> UserItems:
+        """Return the interactions with the first items of all."""
+        place, items = self.pairs(np.arange(len(self)))
+        kept = items < n_items
+        return UserItems.of(place[kept], items[kept], len(self))
+
     def pairs(self, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return, for rows of users, where each is among them and an item of theirs, one pair an interaction."""
         lengths = np.diff(self.starts)[users]

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.base.files import replaced
+from recbole_mm.serving.export_files import INDEX
 from recbole_mm.serving.vectors import Vectors
 
-INDEX = "items.faiss"
 NEIGHBOURS, BUILT_WITH, ASKED_WITH = 32, 200, 128  # of an item in the graph; candidates looked at
 ASKED, K = 1_000, 20  # users and list length for which the recall is measured
 
@@ -42,7 +41,6 @@ def write_index(vectors: Vectors, file: Path) -> dict[str, Any]:
     near = index.search(asked, k)[1]
     exact = np.argpartition(-(asked @ vectors.items.T), k - 1, axis=1)[:, :k]
     found = sum(len(np.intersect1d(a, b)) for a, b in zip(near, exact, strict=True)) / exact.size
-    with replaced(file) as partial:
-        faiss.write_index(index, str(partial))
+    faiss.write_index(index, str(file))
     kind = f"HNSW, {NEIGHBOURS} neighbours, inner product, efSearch {ASKED_WITH}"
     return {"file": INDEX, "kind": kind, f"recall@{k}": found, "users": len(some)}

@@ -17,5 +17,5 @@ def parser() -> Parser:
     found.add_argument("--index", action="store_true", help="and an index of the items by faiss, with its recall")
     found.add_argument("--onnx", action="store_true", help="and the encoder of histories, of a sequential model")
     found.add_argument("--parquet", action="store_true", help="and the vectors as Parquet, too")
-    found.add_argument("--device", default="", metavar="DEVICE", help="cpu or cuda (default: the checkpoint's)")
+    found.add_argument("--device", default="", metavar="DEVICE", help="cpu, cuda or cuda:N (default: the checkpoint's)")
     return found

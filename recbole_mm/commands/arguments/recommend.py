@@ -41,5 +41,5 @@ def parser() -> Parser:
     found.add_argument(
         "--out", metavar="FILE", help="a .parquet, .csv or .jsonl file (default: columns in the terminal)"
     )
-    found.add_argument("--device", default="", metavar="DEVICE", help="cpu or cuda (default: the checkpoint's)")
+    found.add_argument("--device", default="", metavar="DEVICE", help="cpu, cuda or cuda:N (default: the checkpoint's)")
     return found
