@@ -74,6 +74,22 @@ def test_the_caption_says_how_settings_were_found() -> None:
     )
 
 
+def test_the_caption_claims_no_default_of_what_is_given_for_all() -> None:
+    two = {"embedding_size": 8, "learning_rate": 0.05}
+    assert settings_told(Tuning(0, {"MHCR": "settings given"}, two)) == (
+        "Every model is trained with embedding_size 8 and learning_rate 0.05 for all, and default settings otherwise, "
+        "but for MHCR (settings given)."
+    )
+    assert settings_told(Tuning(0, {}, two | {"clip_grad_norm": {"max_norm": 5}})) == (
+        "Every model is trained with embedding_size 8, learning_rate 0.05 and clip_grad_norm {'max_norm': 5} for all, "
+        "and default settings otherwise."
+    )
+    assert settings_told(Tuning(8, {"Pop": "no search space, not tuned"}, {"embedding_size": 8})) == (
+        "Every model is tuned by 8 trials each on validation, with embedding_size 8 for all, but for Pop (no search "
+        "space, not tuned)."
+    )
+
+
 def test_a_control_of_the_best_baseline_stands_beside_what_is_compared_with_it() -> None:
     found = benchmark(
         entry("VBPR", values("ndcg@10", 0.5), baseline=True),

@@ -74,7 +74,7 @@ def test_the_best_trial_is_what_the_seeds_are_trained_with(tuned: SimpleNamespac
         assert choice["trial"] == scores.index(max(scores)) + 1
         assert choice["valid"] == {"mrr@10": max(scores)}
         content = yaml.safe_load(stem.with_suffix(".yaml").read_text(encoding="utf-8"))
-        assert content == {"model": choice["row"], "dataset": "microvideo", **choice["settings"]}
+        assert content == {"model": choice["row"], "dataset": "microvideo", "epochs": 2, **choice["settings"]}
         runs = [run for run in told["runs"] if run["row"].partition(",")[0] == choice["row"]]
         assert {(run["row"], run["seed"]) for run in runs} >= {(choice["row"], 2020), (choice["row"], 2021)}
         for run in runs:

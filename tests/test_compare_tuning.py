@@ -19,9 +19,11 @@ from recbole_mm.comparison.rows import PlannedRow, planned_rows
 from recbole_mm.comparison.searches import Search, planned_search
 from recbole_mm.comparison.training import write_error
 from recbole_mm.comparison.tuned import TunedRow, tuned_row, tuning_of, write_tuned
-from recbole_mm.configuration.request import Request
+from recbole_mm.configuration.request import Request, build_config, check_command
+from recbole_mm.configuration.valid_names import PLACE
 from recbole_mm.recbole_bridge.models import register_model
 from recbole_mm.settings.space_files import model_space
+from recbole_mm.training.result_files import resolved_config
 from recbole_mm.training.run import run
 
 # isort: split
@@ -29,6 +31,7 @@ from recbole.model.general_recommender import BPR
 
 SETTINGS = {"data_path": str(DATASETS), "use_gpu": False, "epochs": 2, "train_batch_size": "2048"}
 COMMON = Request(settings=SETTINGS)
+GIVEN = {"epochs": 2, "train_batch_size": 2048}  # by these, of no place
 OWN = {"learning_rate": 0.001, "embedding_size": 64, "weight_decay": 0.0}  # what RecBole has for BPR
 
 
@@ -96,8 +99,29 @@ def test_what_a_file_or_the_command_gives_is_not_searched(tmp_path: Path) -> Non
             "Pop": "no search space, not tuned",
             "BPR, fixed": "all settings given, not tuned",
         },
+        {"train_batch_size": 2048},
     )
-    assert tuning_of(rows, [], 0) == Tuning(0, {"BPR": "settings given", "BPR, fixed": "settings given"})
+    given = {"BPR": "settings given", "BPR, fixed": "settings given"}
+    assert tuning_of(rows, [], 0) == Tuning(0, given, {"train_batch_size": 2048})
+
+
+def test_the_caption_names_what_is_given_for_all_models(bpr: ConfiguredRows, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text("embedding_size: 16\nlearning_rate: 1e-2\nmetrics: [NDCG]\nstopping_step: 3\n")
+    settings = {**SETTINGS, "embedding_size": "8", "valid_metric": "NDCG@10", "seed": "1", "threads": "1"}
+    told = tuning_of(replace(bpr, common=Request(config_files=[f"{tmp_path}/all.yaml"], settings=settings)), [], 0)
+    assert told.for_all == {"embedding_size": 8, "learning_rate": 0.01, "train_batch_size": 2048}
+    plain = {name: value for name, value in SETTINGS.items() if name != "train_batch_size"}
+    assert tuning_of(replace(bpr, common=Request(settings=plain)), [], 0) == Tuning()
+
+
+def test_a_row_s_own_file_wins_over_one_of_all_rows(tmp_path: Path) -> None:
+    for name, rate in (("all", 0.01), ("mine", 0.02)):
+        (tmp_path / f"{name}.yaml").write_text(f"learning_rate: {rate}\nembedding_size: 16\n")
+    settings = {**SETTINGS, "embedding_size": "8"}
+    common = Request(config_files=[f"{tmp_path}/all.yaml"], settings=settings)
+    rows = configured_rows(planned_rows(["BPR"], [f"BPR={tmp_path}/mine.yaml"], [], None), "microvideo", common, (),
+                           quiet)  # fmt: skip
+    assert search(rows, 3, tmp_path).given == ("learning_rate",)  # the command line wins over both
 
 
 class Declared(BPR):
@@ -171,8 +195,35 @@ def test_the_files_have_every_trial_and_the_chosen_settings(bpr: ConfiguredRows,
     text = (tmp_path / "tuned" / "microvideo" / "BPR.yaml").read_text(encoding="utf-8")
     assert text.startswith("# BPR: trial 2 of 4, seed 2020, MRR@10 0.1235 in validation\n")
     chosen = yaml.safe_load(text)
-    assert chosen == {"model": "BPR", "dataset": "microvideo", **tuned.search.trials[1].searched}
+    assert chosen == {"model": "BPR", "dataset": "microvideo", **GIVEN, **tuned.search.trials[1].searched}
     assert planned_rows(["BPR"], [f"BPR={tmp_path}/tuned/microvideo/BPR.yaml"], [], None)[0].files
+
+
+@pytest.mark.parametrize("scores", [(0.3, 0.1), (0.1, 0.3)])
+@pytest.mark.parametrize("models", ["BPR", "BPR,SASRec"])
+def test_the_chosen_settings_alone_give_the_chosen_trial(models: str, scores: Any, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text("learner: sgd\nclip_grad_norm: {max_norm: 5}\nweight_decay: 0.1\nseed: 7\n")
+    (tmp_path / "mine.yaml").write_text(
+        "model: BPR\nembedding_size: 128\nweight_decay: 1e-4\n"
+        "train_neg_sample_args: {distribution: popularity, sample_num: 2, alpha: 1.0, dynamic: false, candidate_num: 0}"
+    )
+    common = Request(config_files=[f"{tmp_path}/all.yaml"], settings={**SETTINGS, "topk": "[5, 10]"})
+    planned = planned_rows(models.split(","), [f"BPR, wide={tmp_path}/mine.yaml"], [], None)
+    rows = configured_rows(planned, "microvideo", common, (), quiet)
+    tuned = ended(search(rows, 2, tmp_path, row=-1), *scores)
+    write_tuned(tmp_path, tuned)
+    (file,) = tmp_path.glob("tuned/microvideo/BPR_wide-*.yaml")
+    alone = Request(config_files=[str(file)], settings={"data_path": str(DATASETS)})
+    assert tuned.best is not None
+    found, trial = (resolved(request) for request in (alone, tuned.best.trial.run.request))
+    assert found == trial
+    assert (found["embedding_size"], found["train_batch_size"], found["learner"]) == (128, 2048, "sgd")
+
+
+def resolved(request: Request) -> dict[str, Any]:
+    """Return all settings of a request but those of place and the seed."""
+    config = resolved_config(build_config(request, *check_command(request)))
+    return {name: value for name, value in config.items() if name not in PLACE | {"seed"}}
 
 
 def test_rows_of_any_name_have_files_of_their_own(bpr: ConfiguredRows, tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ SPACE = {
         (Domain("quniform", (0.0, 0.5, 0.1)), 0.51, 0.3),
         (Domain("quniform", (0.0, 0.5, 0.1)), 0.999, 0.5),
         (Domain("quniform", (16, 64, 16)), 0.999, 64),
-        (Domain("quniform", (0.1, 0.2, 1.0)), 0.5, 0.1),  # no multiple between
     ],
 )
 def test_the_value_at_a_share(domain: Domain, share: float, value: Any) -> None:

@@ -17,6 +17,7 @@ from recbole.utils import get_model
 import recbole_mm  # noqa: F401 (its models)
 from recbole_mm.base.errors import InputError
 from recbole_mm.configuration.valid_names import known_keys, recbole_folder
+from recbole_mm.settings.drawing import value_at
 from recbole_mm.settings.names import properties_folder
 from recbole_mm.settings.parameters import defaults, read_parameters
 from recbole_mm.settings.space import Domain
@@ -208,6 +209,10 @@ def test_what_looks_like_code_in_yaml_is_a_word() -> None:
         ("x: {uniform: [1, 1]}", "mine.yaml, x: uniform needs low below high, not [1, 1]"),
         ("x: {loguniform: [0, 1]}", "mine.yaml, x: loguniform needs low above 0, not [0, 1]"),
         ("x: {quniform: [0, 1, 0]}", "mine.yaml, x: quniform needs a step above 0, not [0, 1, 0]"),
+        ("x: {quniform: [0.001, 0.004, 0.005]}", "mine.yaml, x: quniform needs a multiple of step from low to high, "
+         "not [0.001, 0.004, 0.005]"),
+        ("x: {quniform: [1.0, 1.0e+300, 1.0e-300]}", "mine.yaml, x: quniform needs a multiple of step from low to "
+         "high, not [1.0, 1e+300, 1e-300]"),
         ("x: {randint: [1, 2.5]}", "mine.yaml, x: randint needs whole numbers, not [1, 2.5]"),
         ("x: {uniform: [false, true]}", "mine.yaml, x: invalid number False"),
         ("x: {uniform: [0, .inf]}", "mine.yaml, x: invalid number inf"),
@@ -269,6 +274,27 @@ def test_sampled_and_gridded() -> None:
     assert (rate.lower, rate.upper) == (1e-4, 1e-2)
     with pytest.raises(InputError, match=r"^--search=grid: lr is uniform, which has no grid: write it as choice"):
         Domain("uniform", (0.0, 1.0)).grid("lr")
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ((0.001, 0.02, 0.005), [0.005, 0.01, 0.015, 0.02]),
+        ((0.0, 0.55, 0.1), [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        ((0.3, 0.7, 0.1), [0.3, 0.4, 0.5, 0.6, 0.7]),  # 0.3 / 0.1 is below 3, and 7 * 0.1 above 0.7
+        ((0.006, 0.014, 0.005), [0.01]),
+        ((-0.05, 0.25, 0.1), [0.0, 0.1, 0.2]),
+        ((1, 10, 3), [3, 6, 9]),
+        ((1, 3, 1), [1, 2, 3]),
+    ],
+)
+def test_multiples_of_a_step_lie_within_the_ends(values: Any, found: list[Any]) -> None:
+    domain = space_of(f"x: {{quniform: {list(values)}}}")["x"]
+    assert domain.described() == {"quniform": list(values)}
+    assert domain.ends() == (found[0], found[-1])
+    sampled = ray_domain(domain).sample(size=500, random_state=1)
+    assert sorted({round(value, 12) for value in sampled}) == found
+    assert {value_at(domain, share / 500) for share in range(500)} == set(found)
 
 
 def test_default_spaces() -> None:

@@ -90,6 +90,15 @@ def test_trials_csv() -> None:
     )
 
 
+def test_epochs_that_were_not_validated_count_as_trained() -> None:
+    every_second = tuple(one for one in epochs(0.1, 0.1, 0.2, 0.3) if one["epoch"] % 2)
+    found = sweep(Trial("t", {"layers": 2}, "finished", "", every_second))
+    (row,) = csv.DictReader(io.StringIO(trials_csv(found), newline=""))
+    assert (row["best_epoch"], row["epochs_trained"], row["seconds"]) == ("3", "4", "3.0")
+    cells = "".join(f"<td>{cell}</td>" for cell in ("t", "finished", "0.3000", "3", "4", "3.0 s", "2"))
+    assert f"<tr>{cells}</tr>" in sweep_html(found)
+
+
 def test_trials_csv_comes_back() -> None:
     text = 'a "b",\n c'
     assert next(csv.DictReader(io.StringIO(trials_csv(sweep(trial("t", x=text))), newline="")))["x"] == text

@@ -124,10 +124,30 @@ def test_a_trial_on_another_machine_needs_no_files(session: Session) -> None:
     assert here == elsewhere
 
 
-def test_epochs_without_validation_are_not_reported(session: Session) -> None:
-    spec = spec_of("LightGCN", eval_step=2)
-    trial.train_trial({}, spec, load_shared(spec))
-    assert [(one["epoch"], one["finished"]) for one in session.reports] == [(2, False), (2, True)]
+def test_epochs_without_validation_are_reported_with_the_next(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    histories: list[Any] = []
+    build = trial.build_trainer
+
+    def built(*arguments: Any) -> Any:
+        trainer = build(*arguments)
+        histories.append(trainer)
+        return trainer
+
+    monkeypatch.setattr(trial, "build_trainer", built)
+    spec = spec_of("LightGCN", every=1, eval_step=2, epochs=5)
+    shared = load_shared(spec)
+    trial.train_trial({}, spec, shared)
+    assert [(one["epoch"], one["finished"]) for one in session.reports] == [(2, False), (4, False), (4, True)]
+    seconds = [one["seconds"] for one in histories[-1].history]
+    each = [seconds[0] + seconds[1], seconds[2] + seconds[3]]
+    assert [one["seconds"] for one in session.reports] == [*each, each[1]]
+
+    session.reports, session.checkpoint = [], session.checkpoints[1]
+    (Path(session.checkpoint.path) / trial.REPORTED).write_text("2")  # Ray did not note the second report
+    trial.train_trial({}, spec, shared)
+    assert [(one["epoch"], one["seconds"]) for one in session.reports] == [(4, each[1])] * 2
 
 
 def test_a_training_without_any_validation_is_refused(session: Session) -> None:

@@ -110,10 +110,13 @@ class Tuning:
         By which each row was tuned, 0 where none was.
     exceptions : mapping
         Rows of which something else is to be said, and what.
+    for_all : mapping
+        Settings of models, or of their training, that are given for all rows.
     """
 
     trials: int = 0
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    for_all: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

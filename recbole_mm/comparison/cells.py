@@ -150,13 +150,23 @@ def _settings(benchmark: Benchmark) -> list[str]:
     """Return what is said of the settings with which the rows were trained."""
     tuning = benchmark.tuning
     others = "; ".join(f"{_named(label)} ({exception})" for label, exception in tuning.exceptions.items())
+    but = f", but for {others}" if others else ""
+    for_all = _listed([f"{name} {value}" for name, value in tuning.for_all.items()])
     if not tuning.trials:
-        return [f"Every model is trained with default settings{f', but for {others}' if others else ''}."]
+        settings = f"{for_all} for all, and default settings otherwise" if for_all else "default settings"
+        return [f"Every model is trained with {settings}{but}."]
     trials = f"{tuning.trials} trial{'s' if tuning.trials > 1 else ''}"
-    lines = [f"Every model is tuned by {trials} each on validation{f', but for {others}' if others else ''}."]
+    given = f", with {for_all} for all" if for_all else ""
+    lines = [f"Every model is tuned by {trials} each on validation{given}{but}."]
     if any(entry.ablation_of for entry in benchmark.entries):
         lines.append("A variant has the tuned settings of its model, and its own change.")
     return lines
+
+
+def _listed(words: list[str]) -> str:
+    """Return words with commas between them and an `and` before the last."""
+    *before, last = words or [""]
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 def _comparisons(n: int) -> str:

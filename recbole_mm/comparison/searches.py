@@ -10,9 +10,10 @@ from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison.configured import ConfiguredRows
-from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.comparison.planned_runs import PlannedRun, own_files
 from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.together import SHARED
+from recbole_mm.configuration.request import read_yaml
 from recbole_mm.configuration.valid_names import check_keys, data_keys
 from recbole_mm.settings.drawing import draws
 from recbole_mm.settings.space import Space
@@ -45,16 +46,20 @@ class Search:
 
     Attributes
     ----------
+    settings : mapping
+        All that is given for the row, in files, on the command line and by the comparison.
     trials : tuple of PlannedTrial
         None where there is nothing to search.
     reason : str
         Why there is nothing to search, else empty.
     given : tuple of str
-        Settings of the space that files of the row itself give, and that are therefore not searched.
+        Settings of the space that files of the row itself give, and that are therefore not searched; without those
+        that are given for all rows.
     """
 
     row: PlannedRow
     dataset: str
+    settings: Mapping[str, Any]
     trials: tuple[PlannedTrial, ...] = ()
     reason: str = ""
     given: tuple[str, ...] = ()
@@ -84,17 +89,20 @@ def planned_search(rows: ConfiguredRows, row: PlannedRow, n_trials: int, **where
     space = _space(row)
     given = rows.given(row)
     left = {name: domain for name, domain in space.items() if name not in given}
-    if not left:
-        return Search(row, rows.dataset, reason=ALL_GIVEN if space else NO_SPACE)
     config = rows.asked[row.label][1]
+    settings = dict(config.external_config_dict)
+    if not left:
+        return Search(row, rows.dataset, settings, reason=ALL_GIVEN if space else NO_SPACE)
     own = {name: config[name] for name in left}
     drawn = draws(left, n_trials - 1, f"{rows.first_seed} {row.model}", own)
     trials = [
         PlannedTrial(values, values or own, rows.planned(row, values, seed=rows.first_seed, trial=number, **where))
         for number, values in enumerate([{}, *drawn], start=1)
     ]
-    own_alone = given - rows.given(PlannedRow(row.label, row.model))
-    return Search(row, rows.dataset, tuple(trials), given=tuple(name for name in space if name in own_alone))
+    in_files = {name for file in own_files(row, rows.dataset) for name in read_yaml(file)}
+    own_alone = in_files - {*(rows.common.settings or {})}  # which win over files
+    named = tuple(name for name in space if name in own_alone)
+    return Search(row, rows.dataset, settings, tuple(trials), given=named)
 
 
 def _space(row: PlannedRow) -> Space:

@@ -22,7 +22,9 @@ from recbole_mm.comparison.benchmark import NOT_TRAINED, Tuning
 from recbole_mm.comparison.configured import ConfiguredRows
 from recbole_mm.comparison.planned_runs import own_files
 from recbole_mm.comparison.searches import PlannedTrial, Search
+from recbole_mm.comparison.settings_for_all import settings_for_all
 from recbole_mm.comparison.training import read_run
+from recbole_mm.configuration.valid_names import PLACE
 
 FOLDER = "tuned"
 
@@ -116,11 +118,12 @@ def tuning_of(rows: ConfiguredRows, tuned: Sequence[TunedRow], n_trials: int) ->
     else:
         models = [row for row in rows.rows if not row.ablation_of]
         told = {row.label: "settings given" if own_files(row, rows.dataset) else "" for row in models}
-    return Tuning(n_trials, {label: exception for label, exception in told.items() if exception})
+    exceptions = {label: exception for label, exception in told.items() if exception}
+    return Tuning(n_trials, exceptions, settings_for_all(rows.common))
 
 
 def write_tuned(out: Path, tuned: TunedRow) -> None:
-    """Write `tuned/DATASET/ROW.csv`, all trials, and, once a trial is chosen, `ROW.yaml` with its settings."""
+    """Write `tuned/DATASET/ROW.csv`, all trials, and, once a trial is chosen, `ROW.yaml` with all its settings."""
     if not tuned.tried:
         return
     search, best = tuned.search, tuned.best
@@ -128,15 +131,21 @@ def write_tuned(out: Path, tuned: TunedRow) -> None:
     replace_text(stem.with_name(f"{stem.name}.csv"), tried_csv(tuned))
     if best is None or any(one.error == NOT_TRAINED for one in tuned.tried):
         return
-    request = best.trial.run.request
-    head = {"model": search.row.model, "dataset": search.dataset}
-    if source := (request.settings or {}).get("model_source"):
-        head["model_source"] = source
-    known = {name: value for name, value in best.trial.searched.items() if value is not None}
     about = f"# {search.row.label}: trial {best.trial.run.trial} of {len(tuned.tried)}, seed {best.trial.run.seed}, "
     about += f"{spelled(tuned.valid_metric)} {best.score:.4f} in validation\n"
-    text = yaml.safe_dump(to_json(head | known), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(to_json(_settings_of(search, best.trial)), sort_keys=False, allow_unicode=True)
     replace_text(stem.with_name(f"{stem.name}.yaml"), about + text)
+
+
+def _settings_of(search: Search, trial: PlannedTrial) -> dict[str, Any]:
+    """Return all settings of a trial, given and searched, but those of place and the seed."""
+    found = {"model": search.row.model, "dataset": search.dataset}
+    if source := (trial.run.request.settings or {}).get("model_source"):
+        found["model_source"] = source
+    apart = PLACE | {"model", "dataset", "seed"}
+    found |= {name: value for name, value in search.settings.items() if name not in apart}
+    # What the first trial has found unset stays so.
+    return found | {name: value for name, value in trial.searched.items() if value is not None or name in trial.values}
 
 
 def _file_name(label: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
-from recbole_mm.settings.space import Domain, Space
+from recbole_mm.settings.space import Domain, Space, factors, multiple
 
 DIGITS_DRAWN = 4  # of a drawn number: what is written is what was tried
 PATIENCE = 1000  # draws without anything new after which a space counts as used up
@@ -50,22 +50,14 @@ def value_at(domain: Domain, share: float) -> Any:
     """Return the value that lies at a share, from 0 to below 1, of a domain."""
     if domain.kind == "choice":
         return domain.values[int(share * len(domain.values))]
-    low, high, *step = domain.values
+    if domain.kind == "quniform":
+        first, last = factors(*domain.values)
+        return multiple(first + int(share * (last - first + 1)), domain.values[2])
+    low, high = domain.values
     if domain.kind == "randint":
         return low + int(share * (high - low + 1))
-    if domain.kind == "quniform":
-        return _multiple(low, high, step[0], share)
     if domain.kind == "loguniform":
         value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
     else:
         value = low + share * (high - low)
     return min(max(float(f"{value:.{DIGITS_DRAWN}g}"), low), high)
-
-
-def _multiple(low: Any, high: Any, step: Any, share: float) -> Any:
-    """Return a multiple of a step from low to high, a whole number where all three are; low where there is none."""
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    if last < first:
-        return low
-    value = (first + int(share * (last - first + 1))) * step
-    return value if isinstance(step, int) else float(f"{value:.12g}")

@@ -9,6 +9,8 @@ from typing import Any
 
 from recbole_mm.base.errors import InputError, nearest
 
+_SLACK = 1e-9  # steps, by which a rounded quotient may miss a whole number: 0.3 / 0.1 is below 3
+
 _EXPONENT = re.compile(r"[+-]?\d+[eE][+-]?\d+")  # text to yaml, a number to people
 
 DISTRIBUTIONS = {"choice": "values", "uniform": "low, high", "loguniform": "low, high", "quniform": "low, high, step",
@@ -23,8 +25,8 @@ class Domain:
     ----------
     kind : str
         ``choice``: one of the values. ``uniform``, ``loguniform``: a number between low and high, even in itself or in
-        its logarithm. ``quniform``: the same as the first, rounded to a multiple of the step, and a whole number where
-        all three are. ``randint``: a whole number from low to high, both included.
+        its logarithm. ``quniform``: a multiple of the step from low to high, and a whole number where all three are.
+        ``randint``: a whole number from low to high, both included.
     values : tuple
         The values, or low, high and step.
     """
@@ -33,7 +35,9 @@ class Domain:
     values: tuple[Any, ...]
 
     def ends(self) -> tuple[Any, ...]:
-        """Return all values of a choice, else low and high."""
+        """Return all values of a choice, else the smallest value and the largest."""
+        if self.kind == "quniform":
+            return tuple(multiple(factor, self.values[2]) for factor in factors(*self.values))
         return self.values if self.kind == "choice" else self.values[:2]
 
     def described(self) -> dict[str, list[Any]]:
@@ -86,11 +90,34 @@ def domain(where: str, kind: str, values: Any) -> Domain:
         raise InputError(f"{where}: loguniform needs low above 0, not {text_of(list(values))}")
     if kind == "quniform" and not numbers[2] > 0:
         raise InputError(f"{where}: quniform needs a step above 0, not {text_of(list(values))}")
+    if kind == "quniform" and not _has_multiple(*numbers):
+        raise InputError(f"{where}: quniform needs a multiple of step from low to high, not {text_of(list(values))}")
     whole = all(one == int(one) for one in numbers)
     if kind == "randint" and not whole:
         raise InputError(f"{where}: randint needs whole numbers, not {text_of(list(values))}")
     kept = int if whole and kind in ("randint", "quniform") else float
     return Domain(kind, tuple(map(kept, numbers)))
+
+
+def _has_multiple(low: float, high: float, step: float) -> bool:
+    try:
+        first, last = factors(low, high, step)
+    except OverflowError:  # a step so small that no number counts them
+        return False
+    return first <= last
+
+
+def factors(low: float, high: float, step: float) -> tuple[int, int]:
+    """Return the smallest and the largest whole number whose product with a step lies from low to high.
+
+    Where there is none, the first is above the second.
+    """
+    return math.ceil(low / step - _SLACK), math.floor(high / step + _SLACK)
+
+
+def multiple(factor: int, step: float) -> float:
+    """Return a multiple of a step, a whole number where the step is one; 3 times 0.1 is 0.3."""
+    return factor * step if isinstance(step, int) else float(f"{factor * step:.12g}")
 
 
 def finite_number(where: str, value: Any) -> float:

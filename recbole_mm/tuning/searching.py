@@ -75,11 +75,15 @@ def ray_domain(domain: Domain) -> Any:
 
     if domain.kind == "choice":
         return tune.choice(list(domain.values))
+    low, high = domain.ends()
     if domain.kind == "randint":
-        return tune.randint(domain.values[0], domain.values[1] + 1)
-    if domain.kind == "quniform" and isinstance(domain.values[0], int):
-        return tune.qrandint(*domain.values)
-    return getattr(tune, domain.kind)(*domain.values)
+        return tune.randint(low, high + 1)
+    if domain.kind == "quniform":
+        step = domain.values[2]
+        if isinstance(step, int):  # by 1, Ray's qrandint leaves the upper end out
+            return tune.randint(low, high + 1) if step == 1 else tune.qrandint(low, high, step)
+        return tune.quniform(low, high, step)
+    return getattr(tune, domain.kind)(low, high)
 
 
 def searcher(options: SweepOptions, seed: int, first: Sequence[Values]) -> Any:

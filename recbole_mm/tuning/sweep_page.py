@@ -50,7 +50,7 @@ def sweep_summary(sweep: Sweep) -> str:
 def _row(sweep: Sweep, trial: Trial) -> list[str]:
     score, epoch = trial.best_score(sweep.valid_metric), trial.best_epoch(sweep.valid_metric)
     values = [shown(trial.params[name]) if name in trial.params else "" for name in sweep.settings]
-    spent = str(len(trial.epochs)), duration(trial.seconds)
+    spent = str(trial.n_epochs), duration(trial.seconds)
     return [trial.name, trial.status, f"{score:.4f}", str(epoch), *spent, *values]
 
 

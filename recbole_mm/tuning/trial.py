@@ -1,10 +1,10 @@
-"""One trial of a sweep: a training that reports its validation after every epoch, and resumes where it stopped."""
+"""One trial of a sweep: a training that reports every validation, and resumes where it stopped."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +45,16 @@ def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> N
         init_seed(config["seed"], config["reproducibility"])
         train, valid = (prepare(config) if data_keys() & set(values) else shared).loaders(config)
         trainer = build_trainer(config, build_model(config, train))
-        missed = _resumed(trainer, tune.get_checkpoint())
-        if missed is None:
+        n_reported = _resumed(trainer, tune.get_checkpoint())
+        if n_reported is None:
             data_checks.check_scores(trainer, valid)
-        for entry in missed or ():
-            if entry["valid"] is not None:
-                tune.report(_told(entry, config))
+        else:
+            for place in range(n_reported, len(trainer.history)):
+                if trainer.history[place]["valid"] is not None:
+                    tune.report(_told(trainer.history[: place + 1], config))
 
         def report(epoch: int, score: float) -> None:
-            told = _told(trainer.history[-1], config)
+            told = _told(trainer.history, config)
             if sum(one["valid"] is not None for one in trainer.history) % spec.options.checkpoint_every:
                 tune.report(told)
                 return
@@ -62,21 +63,29 @@ def train_trial(values: Mapping[str, Any], spec: SweepSpec, shared: Shared) -> N
                 tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
 
         trainer.fit(train, valid, saved=False, show_progress=False, callback_fn=report)
-        validated = [one for one in trainer.history if one["valid"] is not None]
+        validated = _validated(trainer.history)
         if not validated:
             raise InputError(f"{spec.model} was trained without a validation: there is nothing to choose by")
-        tune.report(_told(validated[-1], config) | {"finished": True})  # else a scheduler has stopped it
+        last = trainer.history[: validated[-1] + 1]
+        tune.report(_told(last, config) | {"finished": True})  # else a scheduler has stopped it
 
 
-def _told(entry: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Return what is reported of an epoch of the trainer's history."""
+def _validated(history: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the places of the epochs with a validation."""
+    return [place for place, entry in enumerate(history) if entry["valid"] is not None]
+
+
+def _told(history: Sequence[Mapping[str, Any]], config: Config) -> dict[str, Any]:
+    """Return what is reported of the last epoch of a history; its seconds are those since the validation before."""
+    entry, before = history[-1], _validated(history[:-1])
+    seconds = sum(one["seconds"] for one in history[before[-1] + 1 if before else 0 :])
     told = {"epoch": entry["epoch"] + 1, "score": entry["valid_score"], "train_loss": entry["train_loss"]}
     told |= {f"valid_{metric}": value for metric, value in (entry["valid"] or {}).items()}
-    return told | {"seconds": entry["seconds"], "gpu": config["gpu_id"], "finished": False}
+    return told | {"seconds": seconds, "gpu": config["gpu_id"], "finished": False}
 
 
-def _resumed(trainer: Any, checkpoint: Any) -> list[dict[str, Any]] | None:
-    """Take up a checkpoint, and return the epochs of its history that have not been reported.
+def _resumed(trainer: Any, checkpoint: Any) -> int | None:
+    """Take up a checkpoint, and return how many epochs of its history have been reported.
 
     None where there is none: one that Ray had replaced when the sweep was killed is gone, and the trial begins anew.
     """
@@ -88,8 +97,7 @@ def _resumed(trainer: Any, checkpoint: Any) -> list[dict[str, Any]] | None:
             return None
         trainer.resume_checkpoint(state)
         trainer.history = json.loads(history.read_text(encoding="utf-8"))
-        n_reported = int(reported.read_text(encoding="utf-8")) if reported.is_file() else len(trainer.history)
-        return list(trainer.history[n_reported:])
+        return int(reported.read_text(encoding="utf-8")) if reported.is_file() else len(trainer.history)
 
 
 def _save(trainer: Any, epoch: int, folder: Path) -> None:

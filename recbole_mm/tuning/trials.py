@@ -29,8 +29,8 @@ class Trial:
     error : str
         What a failed trial ended with, else empty.
     epochs : tuple of mappings
-        `epoch`, `seconds`, `train_loss`, `valid_score` and `valid`, its metrics; `valid_score` is None for an epoch
-        without validation.
+        Those that were reported: `epoch`, from 0; `seconds`, of all training since the one before; `train_loss`;
+        `valid_score` and `valid`, its metrics. `valid_score` is None where validation gave no number.
     """
 
     name: str
@@ -38,6 +38,11 @@ class Trial:
     status: str
     error: str
     epochs: tuple[Epoch, ...]
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs trained, up to the last that was reported."""
+        return max((int(epoch["epoch"]) + 1 for epoch in self.epochs), default=0)
 
     @property
     def seconds(self) -> float:
@@ -117,6 +122,6 @@ def trials_csv(sweep: Sweep) -> str:
     for trial in sweep.trials:
         values = (str(trial.params[name]) if name in trial.params else "" for name in settings)
         best = trial.best_score(sweep.valid_metric), trial.best_epoch(sweep.valid_metric)
-        spent = len(trial.epochs), round(trial.seconds, 3)
+        spent = trial.n_epochs, round(trial.seconds, 3)
         rows.writerow((trial.name, trial.status, *best, *spent, *values, one_line(trial.error)))
     return stream.getvalue()

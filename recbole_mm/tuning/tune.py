@@ -141,7 +141,7 @@ def _report(spec: SweepSpec, found: Sweep, store: Store, say: Line) -> None:
         raise InputError(f"no trial has a score{reason}; trials.csv in {store.address} has all errors")
     best = {"model": spec.model, "dataset": spec.dataset, **spec.settings, **found.best.params}
     if found.best.status != "finished":
-        best["epochs"] = found.best.epochs[-1]["epoch"] + 1  # as many as the score comes from
+        best["epochs"] = found.best.n_epochs  # as many as the score comes from
     store.write(BEST, yaml.safe_dump(to_json(best), sort_keys=False, allow_unicode=True))
     say(f"trials.csv, sweep.html and best.yaml are in {store.address}")
 
