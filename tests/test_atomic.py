@@ -378,6 +378,31 @@ def test_an_interval_of_numbers_is_checked_and_a_list_of_words_is_not(tmp_path: 
     check_files(config)
 
 
+@pytest.mark.parametrize("value", ["1", 1, None, [1, "2"], [["1"]], {"1": "2"}])
+def test_values_of_a_token_that_are_no_list_of_texts_are_refused(tmp_path: Path, value: Any) -> None:
+    config = folder(tmp_path, {"inter": INTER}, val_interval={"user_id": value})
+    assert refusal(config) == (
+        f"val_interval.user_id is {value!r}: it must be a list of the texts to keep, such as ['a', '7']"
+    )
+
+
+@pytest.mark.parametrize("quote", ["", '"'])  # read by columns, and line by line
+@pytest.mark.parametrize(("suffix", "field", "other"), [("item", "item_id", "5"), ("user", "user_id", "1")])
+def test_an_id_that_is_there_twice_is_refused(
+    tmp_path: Path, quote: str, suffix: str, field: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recbole_mm.data.by_columns.KNOWN_ROWS", 1)
+    monkeypatch.setattr("recbole_mm.data.by_columns.BLOCK_BYTES", 60)
+    rows = "".join(f"{number}\tx\n" for number in range(100, 160))
+    text = f"{field}:token\tclass:token\n{quote}{other}{quote}\ty\n{rows}"
+    config = folder(tmp_path, {"inter": INTER, suffix: text})
+    check_files(config)
+    (tmp_path / "ml" / f"ml.{suffix}").write_text(f"{text}150\tz\n", encoding="utf-8")
+    assert (
+        refusal(config) == f"DIR/ml.{suffix}, line 63: {field} '150' stands in an earlier line, too: keep one of them"
+    )
+
+
 @pytest.mark.parametrize("value", ["0.1 x 0.3", "NA 1"])
 def test_text_in_a_float_list_is_refused(tmp_path: Path, value: str) -> None:
     files = {"inter": INTER, "item": f"item_id:token\tx:float_seq\n5\t1 2\n6\t{value}\n"}
@@ -396,6 +421,10 @@ def test_another_encoding_is_refused(tmp_path: Path) -> None:
     assert refusal(config) == ("DIR/ml.inter: not valid utf-8 (invalid continuation byte): set encoding to what it is")
     config["encoding"] = "latin-1"
     check_files(config)
+    config["encoding"] = "utf-16"  # which is refused for want of a byte-order mark
+    assert refusal(config) == (
+        "DIR/ml.inter: not valid utf-16 (UTF-16 stream does not start with BOM): set encoding to what it is"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,13 @@ def test_binary_file_in_place_of_text(folder: DatasetFolder) -> None:
     (folder.path / "toy.x").write_bytes(b"PK\x03\x04\xff\xfe\n")
     with pytest.raises(InputError, match=r"toy.x: not valid utf-8.*\.npy, .npz, .safetensors or .parquet"):
         read_features("x", {"file": "toy.x"}, folder)
+
+
+def test_ids_in_another_encoding(folder: DatasetFolder) -> None:
+    write(folder, "x.npy", ROWS)
+    write(folder, "x.ids", "a\nb\nc\n")
+    with pytest.raises(InputError, match=r"x.ids: not valid utf-16 \(UTF-16 stream does not start with BOM\)"):
+        read_features("x", {"file": "x.npy", "ids": "x.ids"}, replace(folder, encoding="utf-16"))
 
 
 @pytest.mark.parametrize(

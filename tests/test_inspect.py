@@ -252,9 +252,16 @@ def test_splits_that_come_with_the_data(toy: Toy) -> None:
     assert not found.errors
     lines = texts(found, is_error=False).splitlines()
     expected = [
-        ["toy.train.inter: 1 of 81 interactions repeat", "'u0' with item 'i0' in line 82"],
-        ["toy.valid.inter: 1 of 21 users of the valid split (9.1% of its interactions)", "group_by: user"],
-        ["toy.valid.inter: 1 of 17 items of the valid split (4.5% of its interactions)", "only features can rank"],
+        ["toy.train.inter: 1 of 81 interactions repeat", "'u0' with item 'i0' in line 82: remove these lines, unless"],
+        [
+            "toy.valid.inter: 1 of 21 users of the valid split (9.1% of its interactions)",
+            "Remove them from this split, or split by user: recbole-mm split toy --min-history=1.",
+        ],
+        [
+            "toy.valid.inter: 1 of 17 items of the valid split (4.5% of its interactions)",
+            "only features can rank",
+            "else remove them from this split.",
+        ],
         [
             "toy.test.inter: 1 of 21 interactions of the test split are in the training split",
             "'u3' with item 'i9' in line ",
@@ -264,6 +271,16 @@ def test_splits_that_come_with_the_data(toy: Toy) -> None:
         assert any(all(word in line for word in words) for line in lines), (words, lines)
     assert [line for line in lines if "earlier than the last training interaction: " in line]
     assert len(lines) == 5
+    assert not [line for line in lines if "inter_num_interval" in line or "group_by" in line]  # of no effect here
+
+
+def test_one_time_for_all_in_splits_that_come_with_the_data(toy: Toy) -> None:
+    pairs = interactions()
+    for part, some in {"train": pairs[:80], "valid": pairs[80:100], "test": pairs[100:]}.items():
+        (toy / f"toy.{part}.inter").write_text(HEADER + "".join(f"{user}\t{item}\t7\n" for user, item in some))
+    found = texts(look("--benchmark_filename=['train', 'valid', 'test']"), is_error=False)
+    assert "Write real times, or leave timestamp out of load_col." in found
+    assert "eval_args" not in found
 
 
 def test_short_histories_under_leave_one_out(toy: Toy) -> None:
@@ -284,6 +301,15 @@ def bad_line(toy: Toy) -> None:
 
 def blank_id(toy: Toy) -> None:
     (toy / "toy.inter").write_text((toy / "toy.inter").read_text() + "u1 \ti1\t900\n")
+
+
+def item_twice(toy: Toy) -> None:
+    (toy / "toy.item").write_text((toy / "toy.item").read_text().replace("i0\n", "i0\ni0\n"))
+
+
+def item_and_row_twice(toy: Toy) -> None:
+    item_twice(toy)
+    np.save(toy / "image.npy", array(toy, "image.npy")[[0, *range(N_ITEMS)]])
 
 
 def no_time(toy: Toy) -> None:
@@ -343,6 +369,8 @@ def all_warnings(toy: Toy) -> None:
         (all_warnings, [], False),
         (bad_line, [], True),
         (blank_id, [], True),
+        (item_twice, [], True),
+        (item_and_row_twice, [], True),
         (no_time, [], True),
         (packed_items, [], True),
         (stop_the_clock, [], False),

@@ -191,6 +191,12 @@ def test_the_hash_of_a_dataset_is_of_the_content(tmp_path: Path) -> None:
     assert first == data_hash(create_dataset(asked(tmp_path))) != other
 
 
+def as_strings(texts: list[bytes]) -> Any:
+    """Return a column of strings of these bytes, which need not be UTF-8."""
+    return pa.Array.from_buffers(pa.string(), len(texts), pa.array(texts, pa.binary()).buffers())
+
+
+LATIN = [b"a", "\xfc".encode("latin-1")]
 LINE = "user_id:token\titem_id:token\nu1\t7\n"
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"item_id": [1]}, "DIR/toy.inter.parquet: no column 'user_id'; the columns are item_id."),
@@ -208,6 +214,16 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"user_id": ["a", "b "], "item_id": [1, 2]}, "DIR/toy.inter.parquet, row 2: user_id 'b ' has blanks around it: r"),
     ({"user_id": ["a", "b\tc"], "item_id": [1, 2]}, r"DIR/toy.inter.parquet, row 2: user_id 'b\tc' has a control char"),
     ({"user_id": ["a"], "item_id": [1], "place": ["x\0y"]}, r"DIR/toy.inter.parquet, row 1: place 'x\x00y' has a cont"),
+    ({"user_id": LATIN, "item_id": [1, 2]}, r"DIR/toy.inter.parquet, row 2: b'\xfc' in user_id is not valid UTF-8: w"),
+    ({"user_id": as_strings(LATIN), "item_id": [1, 2]}, r"DIR/toy.inter.parquet, row 2: b'\xfc' in user_id is not va"),
+    (
+        {"user_id": pa.array(LATIN).dictionary_encode(), "item_id": [1, 2]},
+        r"DIR/toy.inter.parquet, row 2: b'\xfc' in user_id is not valid UTF-8: write the column as text",
+    ),
+    (
+        {"user_id": [1, 2], "item_id": [1, 2], "place": LATIN},
+        r"DIR/toy.inter.parquet, row 2: b'\xfc' in place is not valid UTF-8: write the column as text",
+    ),
     ({"user_id": [[1]], "item_id": [1]}, "DIR/toy.inter.parquet: 'user_id' is of type list<element: int64>, and only "),
     ({"user_id": [1], "item_id": [1], "tags": [["a"]]}, "DIR/toy.inter.parquet: 'tags' is of type list<element: strin"),
     ({"user_id": [1], "item_id": [1], "tags:token_seq": ["a b"]}, "DIR/toy.inter.parquet: 'tags:token_seq' is of type"),

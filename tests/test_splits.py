@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recbole.data.dataset import Dataset
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands.cli import main
+from recbole_mm.configuration.request import Request, configure
 from recbole_mm.data.coldstart import LEFT_OUT, TEST, TRAIN, VALID, cold, warm, without_cold
+from recbole_mm.training.build import load_dataset
 
 PARTS = ["train", "valid", "test"]
 NO_FEATURES = '"q ""x"""'  # an item
@@ -39,7 +44,8 @@ def toy(tmp_path: Path) -> Path:
 
 
 def split(*arguments: str) -> int:
-    return main(["split", "toy", "--data_path=.", *arguments])
+    where = [] if any(word.startswith("--data_path=") for word in arguments) else ["--data_path=."]
+    return main(["split", "toy", *where, *arguments])
 
 
 def written(folder: Path, name: str) -> dict[str, list[tuple[str, ...]]]:
@@ -234,6 +240,70 @@ def test_a_split_is_not_overwritten_unasked(toy: Path, capsys: pytest.CaptureFix
     assert written(toy, "min_history_2") == before
     assert split("--min-history=2", "--test=0.4", "--overwrite") == 0
     assert written(toy, "min_history_2") != before
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("name", ["toy", "mine"])
+def test_other_settings_are_never_overwritten(
+    toy: Path, name: str, overwrite: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (toy / "mine.yaml").write_text("benchmark_filename: [mine.train, mine.valid, mine.test]\nepochs: 3\n")
+    before = {path.name: path.read_bytes() for path in toy.iterdir()}
+    assert split("--min-history=2", f"--name={name}", *overwrite) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"{name}.yaml is kept for other settings than a split: give another --name")
+    assert {path.name: path.read_bytes() for path in toy.iterdir()} == before
+
+
+def test_a_split_never_has_the_name_of_its_dataset(toy: Path) -> None:
+    (toy / "toy.yaml").unlink()
+    assert split("--min-history=2", "--name=toy", "--overwrite") == 2
+    assert not (toy / "toy.yaml").exists()
+
+
+def test_an_item_without_a_list_in_parquet_has_no_features(toy: Path) -> None:
+    ids = [f"i{number}" for number in range(40)]
+    lines = [f"u{user}\t{item}\t{user + place}" for place, item in enumerate(ids) for user in range(6)]
+    (toy / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]))
+    table = {"item_id": ids, "x": [[1.0, 2.0] if number < 10 else None for number in range(40)]}
+    pq.write_table(pa.table(table), toy / "image.parquet")
+    (toy / "toy.yaml").write_text("load_col:\nmodalities: {image: {file: image.parquet}}\n")
+    assert split("--cold-items=0.9", "--valid=0", "--test=0") == 0
+    parts = written(toy, "cold_items_0_9")
+    cold = {row[1] for part in ("valid", "test") for row in parts[part]} - {row[1] for row in parts["train"]}
+    assert len(cold) == 9
+    assert cold <= set(ids[:10])
+
+
+@pytest.mark.parametrize("form", ["text", "quoted", "parquet", "split"])
+def test_features_of_items_that_are_left_out_are_accepted(toy: Path, form: str) -> None:
+    """The item `rare` is that of a user without a training interaction, and there is no `.item` file."""
+    quote = '"' if form == "quoted" else ""  # which is read line by line
+    rows = [(f"u{user}", f"i{(user + place) % 9}", 10 * place + user) for user in range(9) for place in range(6)]
+    rows.append(("late", f"{quote}rare{quote}", 100))
+    lines = [f"{user}\t{item}\t{time}" for user, item, time in rows]
+    (toy / "toy.inter").write_text("\n".join(["user_id:token\titem_id:token\ttimestamp:float", *lines]))
+    if form == "parquet":
+        users, items, times = map(list, zip(*rows, strict=True))
+        pq.write_table(pa.table({"user_id": users, "item_id": items, "timestamp": times}), toy / "toy.inter.parquet")
+        (toy / "toy.inter").unlink()
+    (toy / "toy.broken.inter").write_bytes(b"\xff\n")  # is not loaded
+    np.save(toy / "image.npy", np.eye(10))
+    (toy / "image.ids").write_text("".join(f"i{number}\n" for number in range(9)) + "rare\n")
+    assert split("--time", "--name=first") == 0
+    used = "first"
+    if form == "split":  # of a split whose parts are all that there is
+        (toy / "toy.inter").rename(toy / "toy.whole.inter")
+        keys = yaml.safe_load((toy / "toy.yaml").read_text())
+        (toy / "toy.yaml").write_text(yaml.safe_dump(keys | {"benchmark_filename": ["whole"]}))
+        assert split("--time", "--name=second") == 0
+        used = "second"
+    request = Request("MHCR", "toy", [str(toy / f"{used}.yaml")], {"data_path": "."})
+    dataset = load_dataset(configure(request))
+    assert int(dataset.modality_mask("image").sum()) == 9
+    (toy / "image.ids").write_text("".join(f"i{number}\n" for number in range(9)) + "other\n")
+    with pytest.raises(InputError, match="1 of 10 item ids are not in the dataset: 'other'"):
+        load_dataset(configure(request))
 
 
 def test_recbole_s_own_files_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

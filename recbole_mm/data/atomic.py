@@ -43,7 +43,7 @@ def read_rows(
     ------
     InputError
         On quotes that pandas cannot read.
-    OSError, UnicodeDecodeError
+    OSError, UnicodeError
         The file cannot be read.
     """
     digests = Digests() if digests is None else digests

@@ -74,6 +74,7 @@ def check_columns(
     numbers: Mapping[str, str | None],
     time: str,
     times: set[float],
+    unique: str = "",
 ) -> tuple[int, dict[str, Any]] | None:
     """Read the rows of a file behind its header; return their number and ids, None where there may be a mistake.
 
@@ -93,6 +94,8 @@ def check_columns(
         The field of times, empty where it is not loaded.
     times : set
         Two of them are added, one where all are the same.
+    unique : str
+        The field of ids that may stand there only once, empty where there is none. All of its ids are kept.
     """
     known: dict[str, list[Any]] = {field: [] for field in ids}
     n_rows = 0
@@ -106,7 +109,7 @@ def check_columns(
             ):
                 return None
             for field, found in known.items():
-                if n_rows < KNOWN_ROWS:
+                if n_rows < KNOWN_ROWS or field == unique:
                     found.append(batch.column(field))
             n_rows += batch.num_rows
     except pa.ArrowException:
@@ -115,7 +118,10 @@ def check_columns(
         give_back()
     if not n_rows or not file.plain:
         return None  # the end of the file may be read after its last rows
-    return n_rows, {field: pc.unique(pa.chunked_array(found, type=pa.string())) for field, found in known.items()}
+    distinct = {field: pc.unique(pa.chunked_array(found, type=pa.string())) for field, found in known.items()}
+    if unique and len(distinct[unique]) < n_rows:
+        return None
+    return n_rows, distinct
 
 
 def batches_of(

@@ -20,6 +20,7 @@ from recbole_mm.data.align import MISSING_MODALITY, align
 from recbole_mm.data.features import NORMALIZE, check_choice, feature_files, read_features
 from recbole_mm.data.folder import DatasetFolder, folder_of
 from recbole_mm.data.identity import identity_of, keep_features
+from recbole_mm.data.left_out import items_left_out
 from recbole_mm.data.shuffling import shuffled_origins
 
 
@@ -160,6 +161,7 @@ class MultimodalDataset(Dataset):
 
     def _load_modality(self, name: str, spec: Mapping[str, Any], known: set[str], folder: DatasetFolder) -> _Modality:
         table = read_features(name, spec, folder)
+        known.update(items_left_out(self.config, set(table.ids) - known))
         normalize = spec.get("normalize", self._setting("normalize", "l2", NORMALIZE))
         missing = self._setting("missing_modality", "mean", MISSING_MODALITY)
         tokens = self.field2id_token[self.iid_field]

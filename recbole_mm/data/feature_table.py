@@ -45,6 +45,10 @@ class FeatureTable:
 
         return cls(source, ids, rows.shape[1], read)
 
+    def present(self) -> set[str]:
+        """Return the ids of the rows that are there; the numbers are read, but not checked."""
+        return {self.ids[row] for rows, _ in self.read() for row in rows}
+
     def blocks(self) -> Blocks:
         """Yield row numbers (n,) and their values as float32 (n, dim).
 

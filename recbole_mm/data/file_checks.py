@@ -36,9 +36,10 @@ def check_files(config: Any) -> None:
     InputError
         One line naming the file and, where there is one, the line, the field and the value: a missing file, a
         header without types or with another separator, a missing column, a row with more or fewer fields
-        than the header, an id that pandas reads as missing or that has blanks around it, text among numbers, a time
-        that is missing, no rows, one and the same time where interactions are taken in their order, or ids of a
-        `.user` or `.item` file that never occur in the `.inter` file.
+        than the header, an id that pandas reads as missing or that has blanks around it, one that a `.user` or
+        `.item` file has twice, text among numbers, a time that is missing, no rows, one and the same time where
+        interactions are taken in their order, or ids of a `.user` or `.item` file that never occur in the `.inter`
+        file.
     """
     for mistake in mistakes_in_files(config):
         raise mistake
@@ -56,8 +57,9 @@ def mistakes_in_files(config: Any) -> Iterator[InputError]:
             found = check_parquet(path, config) if is_parquet(path) else check_file(path, config)
         except InputError as error:
             yield error
-        except UnicodeDecodeError as error:
-            yield InputError(f"{path}: not valid {error.encoding} ({error.reason}): set encoding to what it is")
+        except UnicodeError as error:  # of UTF-16 without a byte-order mark it is no UnicodeDecodeError
+            encoding, reason = config["encoding"] or "utf-8", getattr(error, "reason", error)
+            yield InputError(f"{path}: not valid {encoding} ({reason}): set encoding to what it is")
         else:
             suffix = atomic_suffix(path)
             interactions += [found] if suffix == "inter" else []

@@ -98,9 +98,10 @@ def errors_named(file: Path, encoding: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error}).") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:  # of UTF-16 without a byte-order mark it is no UnicodeDecodeError
+        reason = getattr(error, "reason", error)
         raise InputError(
-            f"{file}: not valid {encoding} ({error.reason}). Features in binary form must be a .npy, "
+            f"{file}: not valid {encoding} ({reason}). Features in binary form must be a .npy, "
             ".npz, .safetensors or .parquet file; text in another encoding needs `encoding:`."
         ) from error
 

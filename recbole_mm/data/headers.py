@@ -91,9 +91,17 @@ def check_loaded(path: Path, columns: Columns, config: Any) -> set[str]:
         _check_column(path, field, columns, f"no column for unload_col.{suffix},")
     loaded = {field for field in asked if field in columns} - left_out
     for field, value in (config["val_interval"] or {}).items():
-        if field in loaded and columns[field].startswith("float"):
-            check_interval(f"val_interval.{field}", value)
+        if field in loaded:
+            _check_kept_values(f"val_interval.{field}", value, columns[field])
     return loaded
+
+
+def _check_kept_values(name: str, value: Any, kind: str) -> None:
+    """Refuse what no value of a field can be in: numbers are kept by intervals, tokens by a list of them."""
+    if kind.startswith("float"):
+        check_interval(name, value)
+    elif not (isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)):
+        raise InputError(f"{name} is {value!r}: it must be a list of the texts to keep, such as ['a', '7']")
 
 
 def _needed_fields(suffix: str, config: Any) -> list[str]:

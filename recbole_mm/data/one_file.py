@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.data.atomic import ID_FIELDS, MISSING, Columns, Row, read_rows
+from recbole_mm.data.atomic import ID_FIELDS, MISSING, Columns, Row, atomic_suffix, read_rows
 from recbole_mm.data.by_columns import check_columns, plain_file
 from recbole_mm.data.cache import digests_of, state_of
 from recbole_mm.data.headers import check_header, check_loaded
@@ -43,7 +43,7 @@ def check_file(path: Path, config: Any) -> Content:
     ------
     InputError
         Naming the line, the field and the value.
-    UnicodeDecodeError
+    UnicodeError
         Another encoding.
     """
     separator, encoding = config["field_separator"] or "\t", config["encoding"] or "utf-8"
@@ -55,7 +55,16 @@ def check_file(path: Path, config: Any) -> Content:
             loaded = check_loaded(path, columns, config)
             ids, numbers, time = _fields(path, columns, loaded, config)
             times: set[float] = set()
-            found = check_columns(file, columns, separator, ids=ids, numbers=numbers, time=time, times=times)
+            found = check_columns(
+                file,
+                columns,
+                separator,
+                ids=ids,
+                numbers=numbers,
+                time=time,
+                times=times,
+                unique=_unique_field(path, config),
+            )
             if found is not None:
                 digests_of(config).known[state] = file.sha.digest()
                 return Content(found[1], times, found[0])
@@ -70,7 +79,7 @@ def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[s
     ids, numbers, time = _fields(path, columns, loaded, config)
     id_cells = [(places[field], field, ids[field]) for field in ids]
     number_cells = [(places[field], field, numbers[field]) for field in numbers]
-    time_place = places.get(time)
+    time_place, unique = places.get(time), _unique_field(path, config)
     times: set[float] = set()
     n_rows = 0
     for line, cells in rows:
@@ -78,10 +87,8 @@ def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[s
         if len(cells) != len(columns):
             raise InputError(f"{path}, line {line}: {len(cells)} fields, but the header has {len(columns)}")
         for place, field, known in id_cells:
-            if cells[place] not in known:
-                if mistake := mistake_in_id(cells[place]):
-                    raise InputError(f"{path}, line {line}: {field} {mistake}")
-                known.add(cells[place])
+            if field == unique or cells[place] not in known:
+                _add_id(f"{path}, line {line}: {field}", cells[place], known)
         for place, field, separator in number_cells:
             _check_numbers(path, line, field, cells[place], separator)
         if time_place is not None:
@@ -91,6 +98,21 @@ def _check_rows(path: Path, rows: Iterator[Row], columns: Columns, loaded: set[s
     if not n_rows:
         raise InputError(f"{path}: has a header but no rows")
     return Content({field: pa.array(sorted(known)) for field, known in ids.items()}, times, n_rows)
+
+
+def _add_id(where: str, text: str, known: set[str]) -> None:
+    """Add an id that is new; refuse one that is none, or that is known."""
+    if mistake := mistake_in_id(text):
+        raise InputError(f"{where} {mistake}")
+    if text in known:
+        raise InputError(f"{where} '{text}' stands in an earlier line, too: keep one of them")
+    known.add(text)
+
+
+def _unique_field(path: Path, config: Any) -> str:
+    """Return the field whose ids a file of users or items has once each, empty for other files."""
+    fields = {"user": config["USER_ID_FIELD"], "item": config["ITEM_ID_FIELD"]}
+    return fields.get(atomic_suffix(path)) or ""
 
 
 def _fields(

@@ -113,10 +113,36 @@ def atomic_types(columns: dict[str, ParquetColumn]) -> Columns:
 
 
 def column_batches(path: Path, column: ParquetColumn) -> Iterator[Any]:
-    """Yield the values of a column as Arrow's arrays, in the order of the rows."""
+    """Yield the values of a column as Arrow's arrays, in the order of the rows; texts are valid UTF-8."""
+    start = 0
     with readable_parquet(path), pq.ParquetFile(path, buffer_size=READ_AHEAD) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=[column.name], use_threads=False):
-            yield batch[column.name]
+            values = batch[column.name]
+            if _is_text(values.type):
+                _check_encoding(path, column, start, values)
+            yield values
+            start += len(values)
+
+
+def _check_encoding(path: Path, column: ParquetColumn, start: int, values: Any) -> None:
+    """Refuse texts, or bytes that are read as texts, of another encoding than UTF-8."""
+    encoded = kinds_of.is_dictionary(values.type)
+    if _is_utf_8(values.dictionary if encoded else values):
+        return
+    values = values.dictionary_decode() if encoded else values
+    for row in range(len(values)):
+        if not _is_utf_8(values.slice(row, 1)):
+            found = values.slice(row, 1).cast(pa.binary())[0].as_py()
+            where = row_of(path, start, row)
+            raise InputError(f"{where}: {found!r} in {column.name} is not valid UTF-8: write the column as text")
+
+
+def _is_utf_8(values: Any) -> bool:
+    try:
+        values.cast(pa.string()).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def texts_in(values: Any) -> Any:

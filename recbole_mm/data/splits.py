@@ -100,9 +100,9 @@ def _cold(what: str, ids: np.ndarray, candidates: Sequence[int], *rest: Any) -> 
 
 
 def _items_with_features(config: Any) -> set[str]:
-    """Return the items that have a row in any modality; none where the dataset has no modalities."""
+    """Return the items that have features in any modality; none where the dataset has no modalities."""
     folder, specs = folder_of(config), config["modalities"] or {}
-    return {item for name, spec in specs.items() for item in read_features(name, spec, folder).ids}
+    return {item for name, spec in specs.items() for item in read_features(name, spec, folder).present()}
 
 
 def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, overwrite: bool = False) -> Path:
@@ -115,11 +115,11 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     data, parts
         What `read_interactions` and `assign` returned.
     name : str
-        Of the split.
+        Of the split; not that of the dataset, whose yaml would be replaced.
     config : Config
         Of the dataset.
     overwrite : bool
-        Replace files of this name.
+        Replace files of a split of this name.
 
     Returns
     -------
@@ -129,10 +129,12 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     Raises
     ------
     InputError
-        There is such a split already.
+        There is such a split already, or the name is taken by other settings.
     """
     folder, as_parquet = Path(config["data_path"]), is_parquet(data.files[0])
-    settings = folder / f"{name}.yaml"
+    settings, chosen = folder / f"{name}.yaml", {"benchmark_filename": [f"{name}.{part}" for part in SPLIT_NAMES]}
+    if name == config["dataset"] or not _is_free(settings, chosen):
+        raise InputError(f"{settings} is kept for other settings than a split: give another --name")
     texts = [folder / f"{config['dataset']}.{name}.{part}.inter" for part in SPLIT_NAMES]
     tables = [path.with_name(f"{path.name}{PARQUET}") for path in texts]
     targets, others = (tables, texts) if as_parquet else (texts, tables)
@@ -141,11 +143,8 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
         raise InputError(
             f"{folder} has {', '.join(there)} already: give --overwrite to replace them, or another --name"
         )
-    names = [f"{name}.{part}" for part in SPLIT_NAMES]
     with ExitStack() as stack:  # what is entered first takes its place last
-        stack.enter_context(replaced(settings)).write_text(
-            yaml.safe_dump({"benchmark_filename": names}), encoding="utf-8"
-        )
+        stack.enter_context(replaced(settings)).write_text(yaml.safe_dump(chosen), encoding="utf-8")
         partial = [stack.enter_context(replaced(target)) for target in targets]
         if as_parquet:
             write_parquet_parts(data, parts, partial)
@@ -154,6 +153,16 @@ def write_split(data: Interactions, parts: np.ndarray, name: str, config: Any, o
     for path in others:
         path.unlink(missing_ok=True)
     return settings
+
+
+def _is_free(settings: Path, chosen: dict[str, list[str]]) -> bool:
+    """Tell whether a yaml is not there, or is one that a split of this name wrote."""
+    if not settings.exists():
+        return True
+    try:
+        return bool(yaml.safe_load(settings.read_text(encoding="utf-8")) == chosen)
+    except (OSError, UnicodeError, yaml.YAMLError):
+        return False
 
 
 def _write_lines(data: Interactions, parts: np.ndarray, targets: Sequence[Path], encoding: str) -> None:

@@ -60,10 +60,10 @@ def look_at_interactions(
     files = [str(path) for path in interaction_files(config)]
     own_splits = config["benchmark_filename"] is not None
     for file, pairs in zip(files, splits.values() if own_splits else [whole], strict=False):
-        found.problems.warn(suspicions.about_repeats(file, pairs, names))
+        found.problems.warn(suspicions.about_repeats(file, own_splits, pairs, names))
     if dataset.time_field in dataset.inter_feat:
         times = np.asarray(dataset.inter_feat[dataset.time_field])
-        found.problems.warn(suspicions.about_times(files[0], dataset.time_field, times))
+        found.problems.warn(suspicions.about_times(files[0], own_splits, dataset.time_field, times))
     if not own_splits:
         rows = rows_in_file(config, Path(files[0]))
         found.problems.warn(suspicions.about_filtered(files[0], rows, counts.n))
@@ -73,7 +73,7 @@ def look_at_interactions(
     for place, split in list(enumerate(found.splits))[1:]:
         file = files[place] if own_splits else files[0]
         found.problems.warn(suspicions.about_leaks(file, split.name, splits["train"], splits[split.name], names))
-        found.problems.warn(suspicions.about_cold(file, split))
+        found.problems.warn(suspicions.about_cold(file, own_splits, config["dataset"], split))
 
 
 def look_at_order(dataset: str, times: Mapping[str, UserTimes], found: Inspection) -> None:

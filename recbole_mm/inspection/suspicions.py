@@ -1,4 +1,7 @@
-"""What training would put up with and is probably wrong: each a sentence with the place, an example and the cure."""
+"""What training would put up with and is probably wrong: each a sentence with the place, an example and the cure.
+
+RecBole's filters and `eval_args` change nothing where the data come split: there the cure is another one.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,13 @@ class Names:
         return f"user '{user}' with item '{item}' in {self.place_of(file, user, item)}"
 
 
-def about_repeats(where: str, pairs: Pairs, names: Names) -> Iterator[str]:
+def about_repeats(where: str, come_split: bool, pairs: Pairs, names: Names) -> Iterator[str]:
     places = repeated(pairs)
     if len(places):
+        cure = "remove these lines" if come_split else "set rm_dup_inter: first"
         yield (
             f"{where}: {len(places)} of {len(pairs)} interactions repeat an earlier one of the same user and item, "
-            f"such as {names.pair(where, pairs, places[0])}: set rm_dup_inter: first, unless they are to count again."
+            f"such as {names.pair(where, pairs, places[0])}: {cure}, unless they are to count again."
         )
 
 
@@ -61,11 +65,13 @@ def about_leaks(where: str, split: str, train: Pairs, held_out: Pairs, names: Na
         )
 
 
-def about_times(where: str, field: str, times: np.ndarray) -> Iterator[str]:
+def about_times(where: str, come_split: bool, field: str, times: np.ndarray) -> Iterator[str]:
     if len(times) > 1 and (times == times[0]).all():
+        cure = "use a split without them (eval_args.order: RO) and no sequential model"
+        cure = f"leave {field} out of load_col" if come_split else cure
         yield (
             f"{where}: all {len(times)} interactions have the {field} {times[0]:g}: nothing can be ordered by time. "
-            "Write real times, or use a split without them (eval_args.order: RO) and no sequential model."
+            f"Write real times, or {cure}."
         )
 
 
@@ -94,19 +100,22 @@ def about_short_histories(where: str, counts: Counts, needed: int, names: Names)
         )
 
 
-def about_cold(where: str, split: SplitCounts) -> Iterator[str]:
+def about_cold(where: str, come_split: bool, dataset: str, split: SplitCounts) -> Iterator[str]:
     if split.cold_users:
+        cure = "Split by user (eval_args.group_by: user), or set user_inter_num_interval"
+        if come_split:
+            cure = f"Remove them from this split, or split by user: recbole-mm split {dataset} --min-history=1"
         yield (
             f"{where}: {split.cold_users} of {split.users} users of the {split.name} split "
             f"({split.cold_user_share:.1%} of its interactions) have no training interaction: their scores "
-            "are those of untrained embeddings. Split by user (eval_args.group_by: user), or set "
-            "user_inter_num_interval."
+            f"are those of untrained embeddings. {cure}."
         )
     if split.cold_items:
+        cure = "remove them from this split" if come_split else "set item_inter_num_interval"
         yield (
             f"{where}: {split.cold_items} of {split.items} items of the {split.name} split "
             f"({split.cold_item_share:.1%} of its interactions) have no training interaction: only features "
-            "can rank them. Fine where that is the question; else set item_inter_num_interval."
+            f"can rank them. Fine where that is the question; else {cure}."
         )
 
 
