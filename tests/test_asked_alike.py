@@ -14,8 +14,9 @@ from recbole.utils import init_seed
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.comparison import together
+from recbole_mm.comparison.configured import configured_rows
 from recbole_mm.comparison.planned_runs import configure_row, planned_run
-from recbole_mm.comparison.rows import PlannedRow
+from recbole_mm.comparison.rows import PlannedRow, planned_rows
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike, refuse_other
 from recbole_mm.configuration import request
 from recbole_mm.configuration.request import Request, configure
@@ -181,6 +182,31 @@ def test_what_cannot_be_compared_is_refused_with_the_reason() -> None:
     configs = {"BPR": config("BPR"), "MHCR": config("MHCR", topk=[5, 10])}
     with pytest.raises(InputError, match=r"BPR and MHCR cannot be compared: topk is \[10\] for one and \[5, 10\]"):
         check_alike(configs)
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("SASRec", f"dataset: tiktok\neval_args: {MIXED['eval_args']}\n"),  # does not count here
+        ("SASRec", f"dataset: microvideo\neval_args: {MIXED['eval_args']}\n"),
+        ("BPR", "exclude_seen: true\n"),
+        ("SASRec", "ask_users_once: true\n"),
+    ],
+)
+def test_a_file_of_one_row_leaves_the_shared_protocol_to_the_others(label: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    rows = planned_rows(["BPR", "SASRec"], [f"{label}={tmp_path}/own.yaml"], [], None)
+    planned = configured_rows(rows, "microvideo", Request(settings=SMALL), (), print)
+    for _, made in planned.asked.values():
+        assert (made["eval_args"]["split"], made["eval_args"]["order"]) == ({"LS": "valid_and_test"}, "TO")
+        assert made["exclude_seen"] is made["ask_users_once"] is True
+
+
+def test_a_file_of_one_row_that_asks_otherwise_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("exclude_seen: false\n")
+    rows = planned_rows(["BPR", "SASRec"], [f"SASRec={tmp_path}/own.yaml"], [], None)
+    with pytest.raises(InputError, match="exclude_seen is false: SASRec would rank seen items"):
+        configured_rows(rows, "microvideo", Request(settings=SMALL), (), print)
 
 
 def test_a_split_that_comes_with_the_data_serves_both_kinds(tmp_path: Any) -> None:

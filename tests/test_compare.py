@@ -196,6 +196,38 @@ def test_a_damaged_run_is_named_and_nothing_is_lost(
     assert (folder / "BPR.pth").is_file()
 
 
+def test_an_empty_error_is_of_a_run_that_has_not_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def on_a_full_disk(planned_runs: Any, jobs: int) -> Any:
+        for planned in planned_runs:
+            planned.folder.mkdir(parents=True)
+            (planned.folder / "error.txt").touch()
+            yield planned
+
+    monkeypatch.setattr(comparing, "in_processes", on_a_full_disk)
+    assert cli.main([*ALONE, "--epochs=1", "--out=out"]) == 1
+    assert not cells(tmp_path / "out")
+    monkeypatch.setattr(comparing, "in_processes", in_this_process)
+    assert cli.main([*ALONE, "--epochs=1", "--out=out"]) == 0
+    assert len(cells(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize(("given", "seeds"), [([], [2020, 2021]), (["--seed=7"], [7, 8])])
+def test_a_seed_in_a_file_of_one_row_does_not_count(
+    given: list[str], seeds: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained = []
+
+    def none(planned_runs: Any, jobs: int) -> Any:
+        trained.extend((planned.row.label, planned.request.settings["seed"]) for planned in planned_runs)
+        return iter(())
+
+    monkeypatch.setattr(comparing, "in_processes", none)
+    (tmp_path / "own.yaml").write_text("model: BPR\nseed: 2021\n")
+    arguments = ["compare", *DATA, "--models=BPR,Pop", "--settings=BPR=own.yaml", "--num-seeds=2", *given]
+    assert cli.main(arguments) == 1
+    assert trained == [(model, seed) for seed in seeds for model in ("BPR", "Pop")]
+
+
 def test_several_data_sets_and_nothing_that_finished(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -300,7 +332,8 @@ def test_processes_end_with_the_iteration(tmp_path: Path) -> None:
 def test_mistakes_are_one_line_before_any_training(
     arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["compare", *DATA, *arguments]) == 2
+    data = DATA[1:] if any(one.startswith("--datasets=") for one in arguments) else DATA
+    assert cli.main(["compare", *data, *arguments]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert words in line
     assert not (tmp_path / "saved").exists()

@@ -13,11 +13,16 @@ from model_contract import DATASETS
 from recbole.utils import get_model
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.commands.arguments.compare import parser
 from recbole_mm.comparison.benchmark import Entry, Run
+from recbole_mm.comparison.compare import compare
 from recbole_mm.comparison.compare_progress import Progress
+from recbole_mm.comparison.configured import configured_rows
 from recbole_mm.comparison.differences import best_baseline, differences, entry_pairs
+from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.comparison.planned_runs import PlannedRun, configure_row, planned_run
 from recbole_mm.comparison.rows import PlannedRow, planned_rows
+from recbole_mm.comparison.training import write_error
 from recbole_mm.configuration.request import Request
 from recbole_mm.settings.parameters import read_parameters
 
@@ -46,7 +51,7 @@ def test_rows_are_models_with_their_ablations_under_them() -> None:
     ]
     assert [row.label for row in rows if row.baseline] == ["BPR", "LightGCN"]
     assert {row.ablation_of for row in rows} == {"", "SEA", "CCL4Rec"}
-    assert [row.label for row in planned_rows(["BPR", "SEA"], [], [], ["SEA"]) if row.baseline] == ["SEA"]
+    assert [row.label for row in planned_rows(["BPR", "SEA"], [], [], "SEA") if row.baseline] == ["SEA"]
 
 
 def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Path) -> None:
@@ -69,10 +74,11 @@ def test_settings_of_a_model_of_a_data_set_and_of_a_row_of_its_own(tmp_path: Pat
     [
         ((["MHCR", "MHCR"], [], [], None), "--models names MHCR twice"),
         ((["MHCR"], [], ["SEA", "SEA"], None), "--ablations names SEA twice"),
-        ((["MHCR"], [], [], ["MHCR", "MHCR"]), "--baselines names MHCR twice"),
+        ((["MHCR"], [], [], "MHCR,MHCR"), "--baselines names MHCR twice"),
         ((["MHCRR"], [], [], None), "unknown model 'MHCRR'"),
         ((["BPR"], [], ["BPR"], None), "BPR declares none"),
-        ((["MHCR"], [], [], ["BPR"]), "--baselines: BPR is not in the comparison"),
+        ((["MHCR"], [], [], "BPR"), "--baselines: BPR is not in the comparison"),
+        ((["MHCR"], [], [], "MHCR, published"), "--baselines: published is not in the comparison"),
         ((["MHCR"], ["a.yaml"], [], None), "write NAME=FILE"),
         ((["MHCR"], ["SEA=nowhere.yaml"], [], None), "nowhere.yaml"),
     ],
@@ -94,6 +100,61 @@ def test_a_file_is_of_its_model(tmp_path: Path) -> None:
     row = PlannedRow("MHCR", "MHCR", files=(f"{tmp_path}/none.yaml",))
     with pytest.raises(InputError, match=r"MHCR on microvideo: .*unknown setting 'ureg'"):
         configure_row(row, "microvideo", COMMON)
+
+
+@pytest.mark.parametrize(
+    ("given", "baselines"),
+    [
+        ("BPR, published", ["BPR, published"]),
+        ("BPR, published,BPR", ["BPR", "BPR, published"]),
+        (" Pop , BPR, published ,", ["Pop", "BPR, published"]),
+        ("BPR,Pop", ["BPR", "Pop"]),
+        ("", []),
+    ],
+)
+def test_a_baseline_may_have_commas_in_its_name(given: str, baselines: list[str], tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("model: BPR\nembedding_size: 16\n")
+    words = ["--models=BPR,Pop,SEA", f"--settings=BPR, published={tmp_path}/own.yaml", f"--baselines={given}"]
+    options = parser().read(words).options
+    rows = planned_rows(options.models, options.settings, options.ablations, options.baselines)
+    assert [row.label for row in rows if row.baseline] == baselines
+
+
+def test_a_file_of_no_dataset_of_the_comparison_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("model: BPR\ndataset: tiktok\n")
+    rows = planned_rows(["Pop"], [f"BPR, published={tmp_path}/own.yaml"], [], None)
+    with pytest.raises(InputError, match=r"own.yaml of BPR, published is for the dataset tiktok, .*: add tiktok there"):
+        compare(rows, ["microvideo", "ml-100k"], COMMON, CompareOptions(), print, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_row_of_its_own_is_left_out_where_none_of_its_files_counts(tmp_path: Path) -> None:
+    for dataset in ("tiktok", "microvideo"):
+        (tmp_path / f"{dataset}.yaml").write_text(f"model: SASRec\ndataset: {dataset}\nhidden_size: 32\n")
+    other, here = (f"{tmp_path}/{dataset}.yaml" for dataset in ("tiktok", "microvideo"))
+    files = [f"A={other}", f"B={other}", f"B={here}", f"SASRec={other}"]
+    said: list[str] = []
+    planned = configured_rows(planned_rows([], files, [], None), "microvideo", COMMON, (), said.append)
+    assert [row.label for row in planned.rows] == ["B", "SASRec"]
+    assert {label: config["hidden_size"] for label, (_, config) in planned.asked.items()} == {"B": 32, "SASRec": 64}
+    assert said[0].endswith("; without A, of which no file counts there")
+    rows = planned_rows(["BPR"], files[:1], [], None)
+    alone = configured_rows(rows, "microvideo", COMMON, (), said.append)
+    assert alone.config["eval_args"]["split"] == {"RS": [0.8, 0.1, 0.1]}  # no sequential model stands beside BPR
+    with pytest.raises(InputError, match="no row stands on microvideo"):
+        configured_rows(rows[1:], "microvideo", COMMON, (), said.append)
+
+
+def test_a_full_disk_leaves_no_empty_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        path.touch()
+        raise OSError("No space left on device")
+
+    planned = PlannedRun(PlannedRow("BPR", "BPR"), "microvideo", 2020, Request(), tmp_path / "run")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_error(planned, "the training loss is nan")
+    assert not list(planned.folder.iterdir())
 
 
 @pytest.mark.parametrize("model", ["MHCR", "SEA", "CCL4Rec"])

@@ -17,7 +17,7 @@ from recbole_mm.comparison.compare_progress import Progress
 from recbole_mm.comparison.configured import ConfiguredRows, configured_rows
 from recbole_mm.comparison.options import CompareOptions
 from recbole_mm.comparison.output import write_outputs
-from recbole_mm.comparison.planned_runs import PlannedRun
+from recbole_mm.comparison.planned_runs import PlannedRun, check_own_files
 from recbole_mm.comparison.rows import PlannedRow, check_once
 from recbole_mm.comparison.running import in_processes, in_ray
 from recbole_mm.comparison.searches import Search, planned_search
@@ -73,12 +73,13 @@ def compare(
     check_once("datasets", datasets)
     if not datasets:
         raise InputError("nothing to compare on: name datasets, such as --datasets=ml-100k")
+    check_own_files(rows, datasets)
     out = out.resolve()
     threads = options.cpus if ray is not None else max(1, torch.get_num_threads() // options.jobs)
     where: dict[str, Any] = {"out": out, "threads": threads}
     with devices_kept():
         configured = [configured_rows(rows, dataset, common, controls, say) for dataset in datasets]
-        if controls and all(len(each.rows) == len(rows) for each in configured):
+        if controls and all(row in rows for each in configured for row in each.rows):
             raise InputError(f"--controls={','.join(controls)}: no row reads features")
         searches = [
             [planned_search(each, row, options.tune_trials, **where) for row in each.rows if not row.ablation_of]

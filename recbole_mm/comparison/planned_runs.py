@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,34 +46,75 @@ class PlannedRun:
 
 def own_files(row: PlannedRow, dataset: str) -> list[str]:
     """Return the files of a row that count on a dataset."""
-    return [file for file in row.files if read_yaml(file).get("dataset", dataset) == dataset]
+    return [file for file in row.files if _only_on(file) in ("", dataset)]
 
 
-def request_of(row: PlannedRow, dataset: str, common: Request, values: Mapping[str, Any] | None = None) -> Request:
-    """Return the request of a row on a dataset: what all have in common, tuned values, and what is its own."""
-    settings = {**(common.settings or {}), **(values or {}), **(row.changes or {})}
-    return Request(row.model, dataset, (*common.config_files, *own_files(row, dataset)), settings)
+def _only_on(file: str) -> str:
+    """Return the dataset that a file names, empty where it names none."""
+    return str(read_yaml(file).get("dataset") or "")
+
+
+def check_own_files(rows: Sequence[PlannedRow], datasets: Sequence[str]) -> None:
+    """Refuse a file of a row that counts on none of the datasets, with an `InputError`."""
+    for row in rows:
+        for file in row.files:
+            if (only := _only_on(file)) not in ("", *datasets):
+                raise InputError(
+                    f"--settings: {file} of {row.label} is for the dataset {only}, which is not among --datasets: add "
+                    f"{only} there, or take dataset out of the file, which then counts on every dataset"
+                )
+
+
+def stands_on(row: PlannedRow, dataset: str) -> bool:
+    """Tell whether a dataset has a row: one with a name of its own needs a file that counts there."""
+    is_model = (row.ablation_of or row.label) == row.model
+    return is_model or not row.files or bool(own_files(row, dataset))
 
 
 def configure_row(
-    row: PlannedRow, dataset: str, common: Request, values: Mapping[str, Any] | None = None
+    row: PlannedRow, dataset: str, common: Request, shared: Mapping[str, Any] | None = None
 ) -> tuple[Request, Config]:
-    """Return the request of a row, with tuned values, and RecBole's Config of it, checked but for the files.
+    """Return the request of a row on a dataset and RecBole's Config of it, checked but for the files.
+
+    Parameters
+    ----------
+    row : PlannedRow
+    dataset : str
+    common : Request
+        Files and settings that the user gives all rows.
+    shared : mapping, optional
+        Settings that the comparison itself gives the row; they win over all files.
 
     Raises
     ------
     InputError
         Naming the row.
     """
-    request = request_of(row, dataset, common, values)
+    settings = {**(shared or {}), **(common.settings or {}), **(row.changes or {})}
+    request = Request(row.model, dataset, (*common.config_files, *own_files(row, dataset)), settings)
+    hint = f" (for one model alone: --settings {row.label}=FILE)" if common.settings and not row.files else ""
+    return request, _config(row, request, hint)
+
+
+def configure_tuned(row: PlannedRow, request: Request, values: Mapping[str, Any]) -> tuple[Request, Config]:
+    """Return the request of a row with tuned values, over which its changes win, and RecBole's Config of it.
+
+    Raises
+    ------
+    InputError
+        Values that the row cannot have.
+    """
+    request = replace(request, settings={**(request.settings or {}), **values, **(row.changes or {})})
+    return request, _config(row, request)
+
+
+def _config(row: PlannedRow, request: Request, hint: str = "") -> Config:
     try:
         config = build_config(request, *check_command(request))
         check_settings(config)
     except InputError as error:
-        is_plain = common.settings and not (row.files or values)
-        hint = f" (for one model alone: --settings {row.label}=FILE)" if is_plain else ""
-        raise InputError(f"{row.label} on {dataset}: {error}{hint}") from error
-    return request, config
+        raise InputError(f"{row.label} on {request.dataset}: {error}{hint}") from error
+    return config
 
 
 def planned_run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +28,8 @@ class PlannedRow:
         What it is called.
     model : str
     files : tuple of str
-        Yaml files of its own; one that names a dataset counts on that dataset alone.
+        Yaml files of its own; one that names a dataset counts on that dataset alone. A row with a name of its own
+        stands only where one counts.
     changes : mapping
         Settings of an ablation or a control, which win over all others.
     ablation_of : str
@@ -45,18 +47,21 @@ class PlannedRow:
 
 
 def planned_rows(
-    models: Sequence[str], files: Sequence[str], ablations: Sequence[str], baselines: Sequence[str] | None
+    models: Sequence[str], files: Sequence[str], ablations: Sequence[str], baselines: str | None
 ) -> list[PlannedRow]:
     """Return the rows that a command asks for, ablations under their model.
 
     Parameters
     ----------
-    models, ablations, baselines : sequence of str
+    models, ablations : sequence of str
         Names of models, or `FILE:Class` and `module:Class`; a model of `ablations` is added where `models` does not
-        have it. Without `baselines` they are all models but those that are proposed: which a class says with its
-        attribute `proposed`, and one from outside the pack and RecBole is.
+        have it.
     files : sequence of str
         ``NAME=FILE``: settings of a model, or of a row NAME of its own whose model the file names.
+    baselines : str, optional
+        Names of rows between commas, which a name may have, too. Without them they are all rows but those of models
+        that are proposed: which a class says with its attribute `proposed`, and one from outside the pack and RecBole
+        is.
 
     Raises
     ------
@@ -64,9 +69,8 @@ def planned_rows(
         An unknown model or row, or one that is named twice.
     """
     models, ablations = [named(model) for model in models], [named(model) for model in ablations]
-    baselines = None if baselines is None else [named(name) for name in baselines]
-    for option, names in (("models", models), ("ablations", ablations), ("baselines", baselines or ())):
-        check_once(option, names)
+    check_once("models", models)
+    check_once("ablations", ablations)
     rows = {model: PlannedRow(model, model) for model in dict.fromkeys((*models, *ablations))}
     for text in files:
         name, equals, file = text.partition("=")
@@ -83,12 +87,23 @@ def planned_rows(
     for row in rows.values():
         check_model(row.model)
     if baselines is None:
-        baselines = [label for label, row in rows.items() if not is_proposed(get_model(row.model))]
-    for name in baselines:
-        if name not in rows:
-            raise InputError(f"--baselines: {name} is not in the comparison.{nearest(name, rows)}")
-    rows = {label: replace(row, baseline=label in baselines) for label, row in rows.items()}
+        chosen = [label for label, row in rows.items() if not is_proposed(get_model(row.model))]
+    else:
+        chosen = _labels(baselines, rows)
+    rows = {label: replace(row, baseline=label in chosen) for label, row in rows.items()}
     return [each for row in rows.values() for each in (row, *(_ablations(row) if row.model in ablations else ()))]
+
+
+def _labels(text: str, known: Collection[str]) -> list[str]:
+    """Return the rows that `--baselines` names between commas; of names that fit the longest counts."""
+    whole = "|".join(re.escape(label) for label in sorted(known, key=len, reverse=True))
+    found = [name.strip() for name in re.findall(rf"\s*({whole}|[^,]+?)\s*(?:,|$)", text)]
+    labels = [name if name in known else named(name) for name in found if name]
+    check_once("baselines", labels)
+    for label in labels:
+        if label not in known:
+            raise InputError(f"--baselines: {label} is not in the comparison.{nearest(label, known)}")
+    return labels
 
 
 def check_once(option: str, names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 from recbole_mm.base.errors import InputError
+from recbole_mm.base.files import replace_text
 from recbole_mm.comparison.benchmark import Run
 from recbole_mm.comparison.planned_runs import PlannedRun
 from recbole_mm.configuration.request import Request
@@ -84,8 +85,7 @@ def _end_after(parent: Any) -> None:
 
 def write_error(planned: PlannedRun, text: str) -> None:
     """Note why a run failed."""
-    planned.folder.mkdir(parents=True, exist_ok=True)
-    (planned.folder / ERROR).write_text(text, encoding="utf-8")
+    replace_text(planned.folder / ERROR, text)
 
 
 def read_run(planned: PlannedRun) -> tuple[Run, dict[str, Any]] | None:
@@ -108,9 +108,8 @@ def read_run(planned: PlannedRun) -> tuple[Run, dict[str, Any]] | None:
                 f"this folder, and the same command trains {planned.title} again"
             ) from damage
     error = planned.folder / ERROR
-    if error.is_file():
-        return Run(planned.seed, error=error.read_text(encoding="utf-8")), {}
-    return None
+    text = error.read_text(encoding="utf-8") if error.is_file() else ""
+    return (Run(planned.seed, error=text), {}) if text.strip() else None
 
 
 def _run_of(planned: PlannedRun, result: dict[str, Any], users: Any, by_user: Any) -> Run:

@@ -37,8 +37,9 @@ def parser() -> Parser:
         "(default: none)",
     )  # fmt: skip
     found.add_argument(
-        "--baselines", type=names, metavar="NAMES",
-        help="models against which the others are tested (default: all but MHCR, SEA, CCL4Rec and your own)",
+        "--baselines", metavar="NAMES",
+        help="rows against which the others are tested, separated by commas (default: all but MHCR, SEA, CCL4Rec and "
+        "your own)",
     )  # fmt: skip
     found.add_argument(
         "--settings", metavar="NAME=FILE", action="append", default=[],
