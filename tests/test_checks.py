@@ -128,15 +128,13 @@ def test_known_keys_come_from_source_yaml_and_dataclass() -> None:
     of_the_pack = {
         "model",
         "dataset",
-        "config_files",
         "modalities",
         "normalize",
         "missing_modality",
-        "resume",
     }
     of_the_model = {"my_dataclass_parameter", "my_first_key", "my_second_key", "my_third_key"}
     assert of_recbole | of_the_pack | of_the_model <= known
-    assert known.isdisjoint({"choice", "loguniform", "full", "learnig_rate", "key", "x"})
+    assert known.isdisjoint({"resume", "config_files", "choice", "loguniform", "full", "learnig_rate", "key", "x"})
 
 
 def test_known_keys_are_those_of_one_model() -> None:

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from recbole_mm.base.errors import InputError
 from recbole_mm.commands import cli
+from recbole_mm.commands import run as run_command
+from recbole_mm.configuration.request import read_yaml
+from recbole_mm.settings.space_files import read_space
 
 ROOT = Path(__file__).parents[1]
 MICROVIDEO = ["--dataset=microvideo", f"--data_path={ROOT / 'dataset'}", "--embedding_size=16"]
@@ -335,3 +340,70 @@ def test_recbole_s_complaint_about_data_is_one_line(tmp_path: Path, capsys: pyte
     (tmp_path / "all" / "all.inter").write_text("user_id:token\titem_id:token\n" + "".join(rows))
     line = mistake(capsys, "--model=BPR", "--dataset=all", "--data_path=.", "--load_col=None")
     assert "dataset all in ./all: Some users have interacted with all items" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("resume: E/nosuch\n", "error: own.yaml: resume is an option of the command line alone: take it out"),
+        ("config_files: nosuch.yaml\n", "error: own.yaml: config_files is an option of the command line alone"),
+        ("epochs: 1\nnproc: 2\n", "error: own.yaml: nproc is an option of the command line alone"),
+        (
+            "learning_rate: 0.5\nepochs: 1\nlearning_rate: 0.001\n",
+            "error: own.yaml, lines 1 and 3: duplicate key 'learning_rate'; keep one",
+        ),
+        ("{epochs: 1, epochs: 1}\n", "error: own.yaml, line 1: duplicate key 'epochs'; keep one"),
+        (
+            "load_col:\n  inter: [user_id]\n  inter: [item_id]\n",
+            "error: own.yaml, lines 2 and 3: duplicate key 'inter'; keep one",
+        ),
+        ("checkpoint_dir: 2026-13-01\n", "error: own.yaml is not valid yaml: month must be in 1..12"),
+        ("[" * 3000, "error: own.yaml is not valid yaml: its brackets are nested too deeply"),
+        ("show_progress: !!bool maybe\n", "error: own.yaml is not valid yaml: "),
+    ],
+)
+def test_what_a_file_of_settings_cannot_say_is_one_line(
+    content: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.yaml").write_text(content)
+    assert mistake(capsys, *MICROVIDEO, "--config_files=own.yaml").startswith(said)
+
+
+def test_a_search_space_is_read_as_a_file_of_settings_is(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("n_layers: {choice: [1]}\nn_layers: {choice: [2]}\n")
+    with pytest.raises(InputError, match=r"space\.yaml, lines 1 and 2: duplicate key 'n_layers'; keep one"):
+        read_space(tmp_path / "space.yaml")
+
+
+def test_a_key_that_overrides_a_merged_one_is_no_duplicate(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "x: &x {a: 1, b: &b {c: 1}}\ny: {z: &z {<<: *x, a: 2}}\nw: {<<: *z, b: {<<: *b, c: 1e-3}}\n"
+    )
+    assert read_yaml("own.yaml") == {
+        "x": {"a": 1, "b": {"c": 1}},
+        "y": {"z": {"a": 2, "b": {"c": 1}}},
+        "w": {"a": 2, "b": {"c": 0.001}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "on_gpus"),
+    [
+        (["--use_gpu=false"], False),
+        (["--use_gpu=FALSE"], False),
+        (["--use_gpu=False"], False),
+        (["--device=cpu"], False),
+        (["--gpu_id="], False),
+        (["--config_files=no.yaml"], False),
+        (["--config_files=no.yaml", "--use_gpu=true"], True),
+        ([], True),
+    ],
+)
+def test_processes_on_cores_are_not_counted_against_gpus(
+    given: list[str], on_gpus: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no.yaml").write_text("use_gpu: no\n")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(run_command.os, "cpu_count", lambda: 1)
+    needed = "GPUs and there are 1" if on_gpus else "cores and this machine has 1"
+    assert f"error: --nproc=2 needs 2 {needed}: lower it" in mistake(capsys, *MICROVIDEO, "--nproc=2", *given)

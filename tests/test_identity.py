@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import random
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import torch
 from new_process import python
 from recbole.config import Config
 from recbole.data import create_dataset, data_preparation
+from recbole.data.interaction import Interaction
 from recbole.quick_start import load_data_and_model, run_recbole
 from recbole.utils import get_model, get_trainer, init_seed
 from recbole.utils.case_study import full_sort_scores, full_sort_topk
 
 from recbole_mm.base.errors import InputError
-from recbole_mm.recbole_bridge import checkpoint
+from recbole_mm.configuration.request import Request
+from recbole_mm.recbole_bridge import checkpoint, row_hashes
+from recbole_mm.recbole_bridge.row_hashes import column_hashes
+from recbole_mm.training.run import run
 
 pytestmark = pytest.mark.slow  # left out by `make quick`
 
@@ -241,3 +246,154 @@ def test_a_flipped_byte_is_found(tmp_path: Path) -> None:
         checkpoint.load_checkpoint(file)
     with pytest.raises(InputError, match="damaged"):
         load_data_and_model(str(file))
+
+
+def in_lines(file: Path, change: Callable[[list[list[str]]], None]) -> None:
+    """Change the cells of a file's lines but for its header."""
+    header, *lines = file.read_text().splitlines()
+    cells = [line.split("\t") for line in lines]
+    change(cells)
+    file.write_text("\n".join([header, *map("\t".join, cells)]) + "\n")
+
+
+def other_classes(folder: Path) -> None:
+    def change(items: list[list[str]]) -> None:
+        items[0][1], items[1][1] = items[1][1], items[0][1]
+
+    in_lines(folder / "toy.item", change)
+
+
+def other_prices(folder: Path) -> None:
+    def change(items: list[list[str]]) -> None:
+        items[2][2] = "99"
+
+    in_lines(folder / "toy.item", change)
+
+
+def other_words(folder: Path) -> None:
+    def change(items: list[list[str]]) -> None:
+        items[3][3] = " ".join(reversed(items[3][3].split()))
+
+    in_lines(folder / "toy.item", change)
+
+
+def other_ratings(folder: Path) -> None:
+    def change(rows: list[list[str]]) -> None:
+        for row in rows:
+            row[3] = str(6 - int(row[3]))
+
+    in_lines(folder / "toy.inter", change)
+
+
+def other_ages(folder: Path) -> None:
+    def change(users: list[list[str]]) -> None:
+        users[4][1] = "33"
+
+    in_lines(folder / "toy.user", change)
+
+
+def another_order_of_lines(folder: Path) -> None:
+    for kind in ("inter", "user", "item"):
+        in_lines(folder / f"toy.{kind}", random.Random(5).shuffle)
+
+
+def a_column_that_is_not_loaded(folder: Path) -> None:
+    header, *lines = (folder / "toy.user").read_text().splitlines()
+    new = [f"{header}\tcity:token", *(f"{line}\tc{place}" for place, line in enumerate(lines))]
+    (folder / "toy.user").write_text("\n".join(new) + "\n")
+
+
+@pytest.fixture(scope="module")
+def with_columns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a dataset of users and items that have columns, and with FM, trained on all of them."""
+    root = tmp_path_factory.mktemp("columns")
+    folder = root / "toy"
+    folder.mkdir()
+    rows = [f"{row}\t{place % 5 + 1}" for place, row in enumerate(some_rows())]
+    (folder / "toy.inter").write_text(
+        "\n".join(["user_id:token\titem_id:token\ttimestamp:float\trating:float", *rows]) + "\n"
+    )
+    users = [f"u{user}\t{20 + user}" for user in range(1, 21)]
+    (folder / "toy.user").write_text("\n".join(["user_id:token\tage:float", *users]) + "\n")
+    items = [f"i{item}\tk{item % 3}\t{item / 2 if item > 1 else ''}\tw{item} w1 w2" for item in range(1, ITEMS + 1)]
+    (folder / "toy.item").write_text(
+        "\n".join(["item_id:token\tclass:token\tprice:float\twords:token_seq", *items]) + "\n"
+    )
+    changes = {
+        "eval_args": BY_TIME, "threshold": {"rating": 3}, "metrics": ["MRR"], "modalities": None,
+        "load_col": {"inter": ["user_id", "item_id", "timestamp", "rating"], "user": ["user_id", "age"],
+                     "item": ["item_id", "class", "price", "words"]},
+    }  # fmt: skip
+    trained(root, "FM", **changes)
+    return root
+
+
+def load_again(file: Path) -> None:
+    load_data_and_model(str(file))
+
+
+def resume(file: Path) -> None:
+    run(Request(settings={"epochs": 3}, resume=str(file)), lambda *_: None)
+
+
+@pytest.fixture
+def columns(with_columns: Path, tmp_path: Path) -> Iterator[Path]:
+    """Return that folder, whose dataset may be changed: it is put back."""
+    shutil.copytree(with_columns / "toy", tmp_path / "before")
+    yield with_columns
+    shutil.rmtree(with_columns / "toy")
+    shutil.copytree(tmp_path / "before", with_columns / "toy")
+
+
+@pytest.mark.parametrize("go_on", [load_again, resume])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_classes, "the items have other values of class than those that the checkpoint was trained on: take"),
+        (other_prices, "the items have other values of price than"),
+        (other_words, "the items have other values of words than"),
+        (other_ratings, "the interactions have other values of rating than"),
+        (other_ages, "the users have other values of age than"),
+    ],
+)
+def test_other_values_of_a_column_are_refused(
+    change: Callable[[Path], None], said: str, go_on: Callable[[Path], None], columns: Path
+) -> None:
+    (file,) = (columns / "saved").glob("FM-*.pth")
+    change(columns / "toy")
+    with pytest.raises(InputError, match=said):
+        go_on(file)
+
+
+@pytest.mark.parametrize("change", [another_order_of_lines, a_column_that_is_not_loaded])
+def test_the_same_values_elsewhere_in_the_files_are_not_other_ones(
+    change: Callable[[Path], None], columns: Path
+) -> None:
+    (file,) = (columns / "saved").glob("FM-*.pth")
+    before = scores_by_id(file)
+    change(columns / "toy")
+    assert scores_by_id(file) == pytest.approx(before, rel=1e-4, abs=1e-6)
+
+
+def test_a_checkpoint_of_an_earlier_version_does_not_know_the_values(columns: Path, tmp_path: Path) -> None:
+    (file,) = (columns / "saved").glob("FM-*.pth")
+    state = torch.load(file, weights_only=True)
+    del state["recbole_mm"]["data"]["columns"]
+    torch.save(state, tmp_path / "earlier.pth")
+    other_prices(columns / "toy")
+    load_again(tmp_path / "earlier.pth")
+
+
+def test_a_table_without_users_and_items_is_known_by_its_rows() -> None:
+    head, tail = torch.tensor([1, 1, 2]), torch.tensor([3, 4, 5])
+    ids = ("user_id", "item_id")
+    own = column_hashes(Interaction({"head": head, "tail": tail}), ids)
+    assert own == column_hashes(Interaction({"head": head.flip(0), "tail": tail.flip(0)}), ids)
+    assert own != column_hashes(Interaction({"head": head, "tail": tail.flip(0)}), ids)
+
+
+def test_a_column_of_many_values_is_hashed_as_one_of_few_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    feat = Interaction({"item_id": torch.arange(9), "words": torch.arange(36).view(9, 4)})
+    whole = column_hashes(feat, ("item_id",))
+    monkeypatch.setattr(row_hashes, "HASHED_ROWS", 8)
+    assert column_hashes(feat, ("item_id",)) == whole

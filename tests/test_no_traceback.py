@@ -21,6 +21,7 @@ from training import write_toy
 
 from recbole_mm.commands import cli, mishaps
 from recbole_mm.commands import run as run_command
+from recbole_mm.commands.arguments import recommend
 from recbole_mm.configuration.recbole_settings import SETTING_TABLE
 from recbole_mm.configuration.request import Request, configure
 from recbole_mm.configuration.valid_names import recbole_folder
@@ -283,3 +284,30 @@ def test_files_in_the_way_of_logs_do_not_stop_a_run(capsys: pytest.CaptureFixtur
     assert list(Path("saved").glob("BPR-toy-*/result.json"))
     Path("elsewhere").write_text("")
     assert "elsewhere" in ended(capsys, *TOY, "--model=BPR", "--checkpoint_dir=elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--model=LightGCN", "--model=BPR"], "--model is given twice, as LightGCN and as BPR"),
+        (["run", "--resume", "a", "--model=BPR", "--resume=b"], "--resume is given twice, as a and as b"),
+        (["run", "--nproc=1", "--nproc=2"], "--nproc is given twice, as 1 and as 2"),
+        (["tune", "--space=a", "--space=b"], "--space is given twice, as a and as b"),
+        (["tune", "--search=grid", "--search=random"], "--search is given twice, as grid and as random"),
+        (["compare", "--seeds=2", "--num_seeds=3"], "--num-seeds is given twice, as 2 and as 3"),
+        (["compare", "--models=BPR", "--models=SEA,MHCR"], "--models is given twice, as BPR and as SEA,MHCR"),
+        (["convert", "table", "x", "--out=a", "--out=b"], "--out is given twice, as a and as b"),
+        (["split", "x", "--cold-items=0.1", "--cold-items=0.2"], "--cold-items is given twice, as 0.1 and as 0.2"),
+        (["recommend", "x", "--k=1", "--k=2"], "--k is given twice, as 1 and as 2"),
+    ],
+)
+def test_an_option_with_two_values_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(capsys, *words) == f"error: command line: {said}"
+
+
+def test_what_may_be_repeated_is(capsys: pytest.CaptureFixture[str]) -> None:
+    read = recommend.parser().read
+    for _ in range(2):  # one parser reads several command lines
+        options = read(["x", "--k=3", "--k=3", "--why", "--why", "--new-items=a.npy", "--new-items=b.npy"]).options
+        assert (options.k, options.new_items) == (3, ["a.npy", "b.npy"])
+    assert read(["x", "--k=4"]).options.k == 4

@@ -31,9 +31,15 @@ def read_settings(rest: Sequence[str]) -> dict[str, str]:
             if not value or value.startswith("--"):
                 raise InputError(f"command line: --{key} has no value; write --{key}=value")
         if settings.get(key, value) != value:
-            raise InputError(f"command line: --{key} is given twice, as {settings[key]} and as {value}")
+            raise InputError(given_twice(f"--{key}", settings[key], value))
         settings[key] = value
     return settings
+
+
+def given_twice(option: str, first: object, second: object) -> str:
+    """Return what is said of an option that is given twice, with two values."""
+    values = (",".join(map(str, value)) if isinstance(value, list) else str(value) for value in (first, second))
+    return f"command line: {option} is given twice, as {' and as '.join(values)}"
 
 
 def refuse_mistyped(key: str, options: Iterable[str]) -> None:

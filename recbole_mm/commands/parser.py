@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from recbole_mm.base.errors import InputError, nearest
-from recbole_mm.commands.given import nearest_option, read_settings, refuse_mistyped
+from recbole_mm.commands.given import given_twice, nearest_option, read_settings, refuse_mistyped
 
 # What argparse says, and what the user reads.
 _PLAIN = (
@@ -41,6 +41,19 @@ class Arguments:
     words: tuple[str, ...]
     options: argparse.Namespace
     settings: dict[str, str]
+
+
+class _Once(argparse.Action):
+    """Refuses a second, different value, of which argparse would take the last."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+        option_string: str | None = None,
+    ) -> None:  # fmt: skip
+        assert isinstance(parser, Parser)
+        if option_string and parser.given.setdefault(self.dest, values) != values:
+            raise InputError(given_twice(option_string, parser.given[self.dest], values))
+        setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,6 +89,9 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         prog = f"recbole-mm {command}"
         super().__init__(prog=prog, usage=f"{prog} {usage}", description=about, allow_abbrev=False, **kwargs)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
+        self.given: dict[str, Any] = {}
         self._takes_settings = takes_settings
         self._old_names = dict(old_names or {})
 
@@ -98,8 +114,10 @@ class Parser(argparse.ArgumentParser):
         Raises
         ------
         InputError
-            Words that are no option, setting or argument of the command, and values that an option cannot have.
+            Words that are no option, setting or argument of the command, values that an option cannot have, and an
+            option or setting given twice with two values.
         """
+        self.given = {}
         prepared = self._prepared(words)
         if not self._takes_settings:
             self._refuse_unknown(prepared)

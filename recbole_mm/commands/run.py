@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from recbole.config import Config
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
@@ -73,9 +74,10 @@ def _take_part(request: Request, say: Say, group: ProcessGroup) -> None:
 def _with_a_share_of_the_machine(request: Request, n: int) -> Request:
     """Return the request with a GPU for each process, or with as many threads as leave cores for the others."""
     given = {key: value for file in request.config_files for key, value in read_yaml(file).items()}
-    given |= request.settings or {}
-    wanted = str(given.get("use_gpu")) != "False" and not str(given.get("device", "")).startswith("cpu")
-    n_gpus, n_cores = torch.cuda.device_count() if wanted else 0, os.cpu_count() or 1
+    given |= Config._convert_config_dict(None, dict(request.settings or {}))
+    on_cpu = given.get("use_gpu") is False or given.get("gpu_id", 0) in ("", None)
+    on_cpu = on_cpu or str(given.get("device", "")).startswith("cpu")
+    n_gpus, n_cores = 0 if on_cpu else torch.cuda.device_count(), os.cpu_count() or 1
     if n_gpus:
         if n > n_gpus:
             raise InputError(f"--nproc={n} needs {n} GPUs and there are {n_gpus}: lower it, or set use_gpu=False")

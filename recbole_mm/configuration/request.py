@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from recbole.config import Config
 from recbole.utils import get_model
 
@@ -27,6 +26,7 @@ from recbole_mm.recbole_bridge.several_batches import batches_per_step
 from recbole_mm.settings.execution import Engine, Histories, Ranked, read_groups
 from recbole_mm.settings.names import DEFAULT_DATASET, DEFAULT_MODEL, dataset_yaml
 from recbole_mm.settings.parameters import check_model_parameters, read_config
+from recbole_mm.settings.yaml_text import UniqueKeyLoader, yaml_content
 
 SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     check_config,
@@ -38,6 +38,9 @@ SETTINGS_CHECKS: tuple[Callable[[Any], object], ...] = (
     read_groups,
     check_model_parameters,
 )
+
+# Options of `recbole-mm run` that are no settings: nothing reads them in a file.
+COMMAND_OPTIONS = frozenset(("config_files", "resume", "nproc", "ip", "port", "world_size", "group_offset"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +167,7 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
             raise InputError(f"the settings do not fit together: {' '.join(str(error).split())}") from error
 
 
-class PlainLoader(yaml.SafeLoader):
+class PlainLoader(UniqueKeyLoader):
     """Reads numbers as RecBole does, to which 1e-3 is one."""
 
     yaml_implicit_resolvers = Config._build_yaml_loader(None).yaml_implicit_resolvers
@@ -176,18 +179,22 @@ def read_yaml(file: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        A file that cannot be read, or holds anything else.
+        A file that cannot be read, or holds anything else, such as an option of the command line.
     """
     try:
-        content = yaml.load(Path(file).read_text(encoding="utf-8"), PlainLoader)  # noqa: S506 (derived from SafeLoader)
+        text = Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"--config_files: {file} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not valid UTF-8 ({error.reason}): save it as utf-8") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid yaml: {' '.join(str(error).split())}") from error
+    content = yaml_content(text, file, PlainLoader)
     if not isinstance(content, dict | None):
         raise InputError(f"{file} must hold `key: value` lines, not {type(content).__name__}")
+    for key in content or ():
+        if key in COMMAND_OPTIONS:
+            raise InputError(
+                f"{file}: {key} is an option of the command line alone: take it out, and write --{key}=..."
+            )
     return content or {}
 
 

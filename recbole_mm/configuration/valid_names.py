@@ -22,10 +22,10 @@ from recbole_mm.settings.parameters import defaults
 
 NAMES_FILE = Path(__file__).with_name("recbole.json")  # the names in RecBole 1.2.1, made by `benchmarks.setting_names`
 
-# Settings of the pack, and arguments of the command line.
-EXTRA_KEYS = frozenset(
-    {"model", "dataset", "config_files", "modalities", "normalize", "missing_modality", "resume"}
-) | {"model_source", "multimodal_dataset", "shuffle_features"}
+# Settings of the pack, beside those that its declarations have.
+EXTRA_KEYS = frozenset(("model", "dataset", "modalities", "normalize", "missing_modality")) | {
+    "model_source", "multimodal_dataset", "shuffle_features",
+}  # fmt: skip
 
 # Settings that say where and with what a run is computed, and not what.
 PLACE = frozenset(

@@ -2,7 +2,7 @@
 
 RecBole numbers users, items and other tokens in the order of the file, so that the same rows in another order give
 the weights of a checkpoint to others. A dataset that is loaded for a checkpoint takes the ids from there, and is
-refused where its split or its features are others.
+refused where its split, its columns or its features are others.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ HASHED_ROWS = 1 << 16  # histories hashed at a time
 ADVICE = "take the files that the checkpoint was trained on, or train again"
 
 SplitHashes = dict[str, dict[str, Any]]  # part -> its interactions and their hash
+ColumnHashes = dict[str, dict[str, str]]  # table -> column -> hash
 
 
 @dataclass
@@ -39,6 +40,9 @@ class Identity:
         The tokens behind the internal ids 0, 1, ...; by the first of the fields that share them.
     split : mapping
         Of each part, `interactions` and `hash`, which does not depend on the order of the rows.
+    columns : mapping
+        Of each table that is loaded, such as `item_feat`, a hash of every column but the ids of users and items. None
+        depends on the order of the rows.
     features : mapping of str to Tensor, each (item_num,)
         Of each modality one number an item, that changes with its features.
     files : tuple of Path
@@ -51,6 +55,7 @@ class Identity:
 
     ids: dict[str, np.ndarray] = field(default_factory=dict)
     split: SplitHashes = field(default_factory=dict)
+    columns: ColumnHashes = field(default_factory=dict)
     features: dict[str, Tensor] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     digests: Digests = field(default_factory=Digests)
@@ -72,7 +77,8 @@ class Identity:
     def state(self) -> dict[str, Any]:
         """Return it as plain values and tensors; the ids of a field are one text, with a zero byte between two."""
         ids = {name: BETWEEN.join(map(str, tokens)) for name, tokens in self.ids.items()}
-        return {"ids": ids, "split": self.split, "features": self.features, "hash": self.data_hash}
+        noted = {"ids": ids, "split": self.split, "columns": self.columns, "features": self.features}
+        return {**noted, "hash": self.data_hash}
 
 
 def identity_of(dataset: Any) -> Identity:

@@ -13,7 +13,10 @@ from recbole.utils import FeatureType
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.data.folder import SPLIT_NAMES
-from recbole_mm.data.identity import ADVICE, BETWEEN, HASHED_ROWS, Identity, expected, identity_of, with_files
+from recbole_mm.data.identity import ADVICE, BETWEEN, ColumnHashes, Identity, expected, identity_of, with_files
+from recbole_mm.recbole_bridge.row_hashes import column_hashes, part_summary
+
+TABLES = {"inter_feat": "interactions", "user_feat": "users", "item_feat": "items"}
 
 
 def known_ids(remap: Any) -> Any:
@@ -41,17 +44,33 @@ def known_ids(remap: Any) -> Any:
     return wrapped
 
 
+def known_columns(change_format: Any) -> Any:
+    """Note the values of all columns that are loaded, once they are tensors and before interactions are split."""
+
+    @functools.wraps(change_format)
+    def wrapped(self: Any) -> None:
+        change_format(self)
+        ids = (self.uid_field, self.iid_field)
+        for name in self.feat_name_list:
+            identity_of(self).columns[name] = column_hashes(getattr(self, name), ids)
+
+    return wrapped
+
+
 def known_split(build: Any) -> Any:
     """Note how the data are split, and refuse a split that is not the checkpoint's for which they are loaded."""
 
     @functools.wraps(build)
     def wrapped(self: Any) -> Any:
         identity, parts = with_files(self), build(self)
-        identity.split = {name: _summary(part) for name, part in zip(SPLIT_NAMES, parts, strict=False)}
+        identity.split = {name: part_summary(part) for name, part in zip(SPLIT_NAMES, parts, strict=False)}
         self.config.identity = identity
         state = expected(self.config)
         if state is not None:
             _check_split(self, identity, state)
+            _check_columns(self, identity, state.get("columns", {}))  # earlier checkpoints have none
+            if state["hash"] != identity.data_hash:
+                getLogger().info("The files are not those of the checkpoint; what is loaded of them is the same.")
         return parts
 
     return wrapped
@@ -68,31 +87,15 @@ def _check_split(dataset: Any, identity: Identity, state: Mapping[str, Any]) -> 
                 "removed or changed, or are in another order, on which a random split depends; or the data were split "
                 f"without init_seed: {ADVICE}"
             )
-    if state["hash"] != identity.data_hash:
-        getLogger().info("The files are not those of the checkpoint; ids, split and features are the same.")
 
 
-def _summary(part: Any) -> dict[str, Any]:
-    """Return the number of a part's interactions, and a hash of them and their histories in any order."""
-    feat, total = part.inter_feat, 0
-    fields = [name for name in (part.uid_field, part.iid_field) if name is not None and name in feat]
-    histories = f"{part.iid_field}{part.config['LIST_SUFFIX']}"
-    for start in range(0, len(feat) if fields else 0, HASHED_ROWS):
-        rows = feat[start : start + HASHED_ROWS]
-        code = np.zeros(len(rows), dtype=np.uint64)
-        for name in fields:
-            code = _mixed(code * np.uint64(31) + rows[name].numpy().astype(np.uint64))
-        if histories in rows:
-            items = rows[histories].numpy().astype(np.uint64)  # (rows, longest)
-            weights = _mixed(np.arange(items.shape[1], dtype=np.uint64))
-            code = _mixed(code + (items * weights).sum(1, dtype=np.uint64))
-        total = (total + int(code.sum(dtype=np.uint64))) % 2**64
-    return {"interactions": len(feat), "hash": f"{total:016x}"}
-
-
-def _mixed(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers (n,) of 64 bits, far apart where the given ones are near (splitmix64)."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+def _check_columns(dataset: Any, identity: Identity, hashes: ColumnHashes) -> None:
+    for table, columns in hashes.items():
+        now = identity.columns.get(table, {})
+        if other := [name for name, was in columns.items() if now.get(name) != was]:
+            made_of = dict(zip([dataset.label_field], dataset.config["threshold"] or (), strict=False))
+            names = ", ".join(made_of.get(name, name) for name in other)
+            raise InputError(
+                f"{dataset.config['data_path']}: the {TABLES.get(table, table)} have other values of {names} than "
+                f"those that the checkpoint was trained on: {ADVICE}"
+            )

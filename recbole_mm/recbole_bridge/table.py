@@ -167,6 +167,7 @@ def attributes() -> tuple[Patch, ...]:
               "histories are filled one by one; the same, faster, in less memory"),
         Patch((f"{DATASET}._remap",), same(encoding.remap), "ids are found text by text; the same, faster"),
         Patch((f"{DATASET}._remap",), known_identity.known_ids, "ids depend on the order of the file"),
+        Patch((f"{DATASET}._change_feat_format",), known_identity.known_columns, "other values are not noticed"),
         Patch((f"{DATASET}.build",), known_identity.known_split, "another split is not noticed"),
         Patch((f"{DATASET}.join",), batches.join_where_asked,
               "columns of users and items are copied into batches that nobody reads"),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.settings.names import properties_folder
 from recbole_mm.settings.space import Domain, Space, domain, finite_number, text_of
+from recbole_mm.settings.yaml_text import yaml_content
 
 
 def default_space(model: str) -> Path | None:
@@ -54,29 +53,12 @@ def read_space(file: Path) -> Space:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--space: {file} cannot be read ({error})") from error
     if file.suffix in (".yaml", ".yml"):
-        space = space_of(_yaml(file, text), str(file))
+        space = space_of(yaml_content(text, str(file)), str(file))
     else:
         space = dict(_from_lines(file, text))
     if not space:
         raise InputError(f"{file}: has no setting to search, such as learning_rate: {{loguniform: [1.0e-4, 1.0e-2]}}")
     return space
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a duplicate key, of which yaml would take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.YAMLError(f"duplicate setting {twice}")
-        return super().construct_mapping(node, deep)
-
-
-def _yaml(file: Path, text: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date such as 2020-99-99 is a ValueError
-        raise InputError(f"{file} is not valid yaml: {' '.join(str(error).split())}") from error
 
 
 def space_of(content: Any, where: str) -> Space:
