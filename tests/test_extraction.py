@@ -283,6 +283,8 @@ def test_a_modality_that_is_described_is_not_described_anew(
         ("modalities: {image: {file: 5}}", r"toy.yaml: modality 'image': file must be a text, not 5"),
         ("encoding: foo", "toy.yaml: encoding is 'foo': it must be an encoding that Python knows, such as utf-8"),
         ("encoding: 8", "toy.yaml: encoding is 8: it must be an encoding that Python knows, such as utf-8"),
+        ("seed: 1\nseed: 2", "toy.yaml, lines 1 and 2: duplicate key 'seed'; keep one"),
+        ("since: 2026-13-01", "toy.yaml is not valid yaml: month must be in 1..12"),
     ],
 )
 def test_a_yaml_that_is_wrong_is_refused_before_anything_is_encoded(

@@ -18,6 +18,7 @@ from recbole_mm.data.features import check_spec
 from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
 from recbole_mm.data.parquet_checks import all_ids_in_parquet
 from recbole_mm.settings.names import dataset_yaml, properties_folder
+from recbole_mm.settings.yaml_text import yaml_content
 from recbole_mm.settings.value_kinds import Codec, as_shown
 
 CARRIED = Path(recbole.__file__).parent / "dataset_example"  # datasets that RecBole reads from there, and nowhere else
@@ -131,9 +132,10 @@ def modality_spec(features: Path, absolute: bool) -> dict[str, str]:
 def _told(file: Path) -> dict[str, Any]:
     """Return what a yaml says, if it is there."""
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as yaml: {' '.join(str(error).split())}") from error
+    found = yaml_content(text, str(file))
     if not isinstance(found, dict | None):
         raise InputError(f"{file} must hold `key: value` lines, not {type(found).__name__}")
     return found or {}
