@@ -18,8 +18,8 @@ from recbole_mm.data.features import check_spec
 from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
 from recbole_mm.data.parquet_checks import all_ids_in_parquet
 from recbole_mm.settings.names import dataset_yaml, properties_folder
-from recbole_mm.settings.yaml_text import yaml_content
 from recbole_mm.settings.value_kinds import Codec, as_shown
+from recbole_mm.settings.yaml_text import yaml_content
 
 CARRIED = Path(recbole.__file__).parent / "dataset_example"  # datasets that RecBole reads from there, and nowhere else
 
