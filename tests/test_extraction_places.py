@@ -57,7 +57,7 @@ def test_items_of_the_interactions(folder: DatasetFolder) -> None:
     with pytest.raises(InputError, match=r"none does not exist: give the name of a dataset in --data_path"):
         find_dataset(place, "none")
     (folder.path / "toy.yaml").write_text("[1")
-    with pytest.raises(InputError, match=r"toy.yaml cannot be read as yaml"):
+    with pytest.raises(InputError, match=r"toy.yaml is not valid yaml: while parsing a flow sequence"):
         find_dataset(place, "toy")
 
 

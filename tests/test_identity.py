@@ -256,40 +256,30 @@ def in_lines(file: Path, change: Callable[[list[list[str]]], None]) -> None:
     file.write_text("\n".join([header, *map("\t".join, cells)]) + "\n")
 
 
-def other_classes(folder: Path) -> None:
-    def change(items: list[list[str]]) -> None:
-        items[0][1], items[1][1] = items[1][1], items[0][1]
+def in_column(file: str, name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    """Return what changes the values of a column in a folder's file."""
 
-    in_lines(folder / "toy.item", change)
+    def changed(folder: Path) -> None:
+        place = [head.partition(":")[0] for head in (folder / file).read_text().splitlines()[0].split("\t")].index(name)
 
+        def write(lines: list[list[str]]) -> None:
+            for line, value in zip(lines, change([line[place] for line in lines]), strict=True):
+                line[place] = value
 
-def other_prices(folder: Path) -> None:
-    def change(items: list[list[str]]) -> None:
-        items[2][2] = "99"
+        in_lines(folder / file, write)
 
-    in_lines(folder / "toy.item", change)
-
-
-def other_words(folder: Path) -> None:
-    def change(items: list[list[str]]) -> None:
-        items[3][3] = " ".join(reversed(items[3][3].split()))
-
-    in_lines(folder / "toy.item", change)
+    return changed
 
 
-def other_ratings(folder: Path) -> None:
-    def change(rows: list[list[str]]) -> None:
-        for row in rows:
-            row[3] = str(6 - int(row[3]))
-
-    in_lines(folder / "toy.inter", change)
+def reversed_fourth(values: list[str]) -> list[str]:
+    return [*values[:3], " ".join(reversed(values[3].split())), *values[4:]]
 
 
-def other_ages(folder: Path) -> None:
-    def change(users: list[list[str]]) -> None:
-        users[4][1] = "33"
-
-    in_lines(folder / "toy.user", change)
+other_classes = in_column("toy.item", "class", lambda values: [values[1], values[0], *values[2:]])
+other_prices = in_column("toy.item", "price", lambda values: [*values[:2], "99", *values[3:]])
+other_words = in_column("toy.item", "words", reversed_fourth)
+other_ratings = in_column("toy.inter", "rating", lambda values: [str(6 - int(value)) for value in values])
+other_ages = in_column("toy.user", "age", lambda values: [*values[:4], "33", *values[5:]])
 
 
 def another_order_of_lines(folder: Path) -> None:

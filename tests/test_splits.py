@@ -243,11 +243,12 @@ def test_a_split_is_not_overwritten_unasked(toy: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
-@pytest.mark.parametrize("name", ["toy", "mine"])
+@pytest.mark.parametrize("name", ["toy", "mine", "broken"])
 def test_other_settings_are_never_overwritten(
     toy: Path, name: str, overwrite: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     (toy / "mine.yaml").write_text("benchmark_filename: [mine.train, mine.valid, mine.test]\nepochs: 3\n")
+    (toy / "broken.yaml").write_text("since: 2026-13-01\n")  # no date, and no yaml
     before = {path.name: path.read_bytes() for path in toy.iterdir()}
     assert split("--min-history=2", f"--name={name}", *overwrite) == 2
     error = capsys.readouterr().err.splitlines()[-1]

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from recbole.config import Config
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.given import checked_resume
 from recbole_mm.commands.parser import Arguments
-from recbole_mm.configuration.request import Request, read_yaml
+from recbole_mm.configuration.request import Request, settings_given
 from recbole_mm.parallel.process_group import ProcessGroup, joined
 from recbole_mm.parallel.processes import Machines, placed_by_torchrun, silenced, together
 from recbole_mm.training.following import follow
@@ -73,8 +72,7 @@ def _take_part(request: Request, say: Say, group: ProcessGroup) -> None:
 
 def _with_a_share_of_the_machine(request: Request, n: int) -> Request:
     """Return the request with a GPU for each process, or with as many threads as leave cores for the others."""
-    given = {key: value for file in request.config_files for key, value in read_yaml(file).items()}
-    given |= Config._convert_config_dict(None, dict(request.settings or {}))
+    given = settings_given(request)
     on_cpu = given.get("use_gpu") is False or given.get("gpu_id", 0) in ("", None)
     on_cpu = on_cpu or str(given.get("device", "")).startswith("cpu")
     n_gpus, n_cores = 0 if on_cpu else torch.cuda.device_count(), os.cpu_count() or 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from recbole_mm.comparison.planned_runs import (
 )
 from recbole_mm.comparison.rows import PlannedRow, with_controls
 from recbole_mm.comparison.together import MIXED, check_alike, is_mixed, load_alike
-from recbole_mm.configuration.request import Request, read_yaml
+from recbole_mm.configuration.request import Request, settings_in
 from recbole_mm.data.cache import digests_of
 from recbole_mm.training.run_screen import Line
 
@@ -57,7 +57,7 @@ class ConfiguredRows:
     def given(self, row: PlannedRow) -> set[str]:
         """Return the settings of a row that the user has given, by the command line or in files, or the comparison."""
         files = (*self.common.config_files, *own_files(row, self.dataset))
-        return {*(self.asked[row.label][0].settings or {}), *_keys(files)}
+        return {*(self.asked[row.label][0].settings or {}), *settings_in(files)}
 
     def planned(self, row: PlannedRow, values: Mapping[str, Any], **where: Any) -> PlannedRun:
         """Return a run of a row with tuned values; `where` is what `planned_run` takes.
@@ -92,12 +92,12 @@ def configured_rows(
     # Of no row, whose own file may have a seed of its own.
     _, plain = configure_row(PlannedRow(rows[0].model, rows[0].model), dataset, common)
     mixed = is_mixed(get_model(row.model).type for row in rows)
-    given = {*_keys(common.config_files), *(["eval_args"] if plain["benchmark_filename"] else [])}
+    given = {*settings_in(common.config_files), *(["eval_args"] if plain["benchmark_filename"] else [])}
     protocol = {key: value for key, value in MIXED.items() if mixed and key not in given}
 
     def configured(row: PlannedRow) -> tuple[Request, Config]:
         """Configure a row with the seed of all, and the protocol of all where its own files have no other."""
-        own = _keys(own_files(row, dataset))
+        own = settings_in(own_files(row, dataset))
         shared = {key: value for key, value in protocol.items() if key not in own}
         return configure_row(row, dataset, common, {**shared, "seed": plain["seed"]})
 
@@ -110,10 +110,6 @@ def configured_rows(
     without = f"; without {', '.join(left_out)}, of which no file counts there" if left_out else ""
     say(_told(dataset, held_out, next(iter(configs.values())), mixed) + without)
     return ConfiguredRows(dataset, tuple(rows), common, asked, hashes, plain["seed"])
-
-
-def _keys(files: Iterable[str]) -> set[str]:
-    return {key for file in files for key in read_yaml(file)}
 
 
 def _told(dataset: str, held_out: Mapping[str, Any], config: Any, mixed: bool) -> str:

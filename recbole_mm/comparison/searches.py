@@ -13,7 +13,7 @@ from recbole_mm.comparison.configured import ConfiguredRows
 from recbole_mm.comparison.planned_runs import PlannedRun, own_files
 from recbole_mm.comparison.rows import PlannedRow
 from recbole_mm.comparison.together import SHARED
-from recbole_mm.configuration.request import read_yaml
+from recbole_mm.configuration.request import settings_in
 from recbole_mm.configuration.valid_names import check_keys, data_keys
 from recbole_mm.settings.drawing import draws
 from recbole_mm.settings.space import Space
@@ -99,8 +99,7 @@ def planned_search(rows: ConfiguredRows, row: PlannedRow, n_trials: int, **where
         PlannedTrial(values, values or own, rows.planned(row, values, seed=rows.first_seed, trial=number, **where))
         for number, values in enumerate([{}, *drawn], start=1)
     ]
-    in_files = {name for file in own_files(row, rows.dataset) for name in read_yaml(file)}
-    own_alone = in_files - {*(rows.common.settings or {})}  # which win over files
+    own_alone = settings_in(own_files(row, rows.dataset)).keys() - (rows.common.settings or {}).keys()  # which win
     named = tuple(name for name in space if name in own_alone)
     return Search(row, rows.dataset, settings, tuple(trials), given=named)
 

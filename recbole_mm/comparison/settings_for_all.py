@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from recbole.config import Config
-
 from recbole_mm.configuration import recbole_settings as known
-from recbole_mm.configuration.request import Request, read_yaml
+from recbole_mm.configuration.request import Request, settings_given
 from recbole_mm.configuration.valid_names import EXTRA_KEYS, data_keys
 from recbole_mm.settings.execution import Engine, GroupSettings, Logging, Ranked
 
@@ -23,8 +21,4 @@ OF_NO_MODEL = (
 
 def settings_for_all(common: Request) -> dict[str, Any]:
     """Return what the files and settings of all rows change about a model or its training, by name."""
-    given: dict[str, Any] = {}
-    for file in common.config_files:
-        given |= read_yaml(file)
-    given |= Config._convert_config_dict(None, dict(common.settings or {}))
-    return {name: value for name, value in given.items() if name not in OF_NO_MODEL}
+    return {name: value for name, value in settings_given(common).items() if name not in OF_NO_MODEL}

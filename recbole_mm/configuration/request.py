@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -160,10 +160,7 @@ def build_config(request: Request, model: str, dataset: str, data_path: str | No
         except (InputError, ImportError):
             raise
         except Exception as error:  # whatever RecBole does with values that it does not expect
-            for file in request.config_files:
-                given |= read_yaml(file)
-            given |= Config._convert_config_dict(None, dict(request.settings or {}))
-            check_values(given)
+            check_values(given | settings_given(request))
             raise InputError(f"the settings do not fit together: {' '.join(str(error).split())}") from error
 
 
@@ -171,6 +168,16 @@ class PlainLoader(UniqueKeyLoader):
     """Reads numbers as RecBole does, to which 1e-3 is one."""
 
     yaml_implicit_resolvers = Config._build_yaml_loader(None).yaml_implicit_resolvers
+
+
+def settings_given(request: Request) -> dict[str, Any]:
+    """Return the settings of a request's files and of its own, which win, as the values that RecBole reads."""
+    return settings_in(request.config_files) | Config._convert_config_dict(None, dict(request.settings or {}))
+
+
+def settings_in(files: Iterable[str]) -> dict[str, Any]:
+    """Return the settings in yaml files; those of a later one win."""
+    return {key: value for file in files for key, value in read_yaml(file).items()}
 
 
 def read_yaml(file: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from recbole.config import Config
 
 from recbole_mm.base.errors import InputError
 from recbole_mm.base.plain import to_json
-from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, read_yaml
+from recbole_mm.configuration.request import Request, build_config, check_command, check_settings, settings_in
 from recbole_mm.configuration.valid_names import PLACE
 from recbole_mm.data.file_checks import check_files
 from recbole_mm.recbole_bridge import checkpoint
@@ -54,8 +54,7 @@ def configure_resumed(request: Request) -> Resumption:
         A checkpoint that cannot be read, or a model, dataset or setting that is not that of the checkpoint.
     """
     best, there = _states(request.resume)
-    given = {key: value for each in request.config_files for key, value in read_yaml(each).items()}
-    given |= request.settings or {}
+    given = settings_in(request.config_files) | dict(request.settings or {})
     if model := request.model or given.get("model"):  # before the checkpoint is read: its file may have been moved
         request = replace(request, model=named(str(model), given.get("model_source")))
     states = {each: checkpoint.load_trained(each, "cpu", also=STATE) for each in there}

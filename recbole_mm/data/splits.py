@@ -161,7 +161,7 @@ def _is_free(settings: Path, chosen: dict[str, list[str]]) -> bool:
         return True
     try:
         return bool(yaml.safe_load(settings.read_text(encoding="utf-8")) == chosen)
-    except (OSError, UnicodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # a date such as 2020-99-99 is a ValueError
         return False
 
 

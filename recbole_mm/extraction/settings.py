@@ -17,6 +17,7 @@ from recbole_mm.data.atomic import as_list, in_both_forms, is_parquet, written_f
 from recbole_mm.data.features import check_spec
 from recbole_mm.data.folder import SPLIT_NAMES, DatasetFolder, place_of
 from recbole_mm.data.parquet_checks import all_ids_in_parquet
+from recbole_mm.extraction.outputs import Outputs
 from recbole_mm.settings.names import dataset_yaml, properties_folder
 from recbole_mm.settings.value_kinds import Codec, as_shown
 from recbole_mm.settings.yaml_text import yaml_content
@@ -111,7 +112,7 @@ def check_free(file: Path, name: str, features: Path, folder: Path) -> None:
     InputError
         It describes them so; or see `modality_specs`.
     """
-    own = {features.resolve(), features.with_suffix(".ids").resolve()}
+    own = {features.resolve(), Outputs(features).ids.resolve()}
     for other, spec in modality_specs(file).items():
         named = {(folder / spec[key]).resolve() for key in ("file", "ids") if key in spec}
         taken = sorted(path.name for path in named & own)
@@ -125,7 +126,7 @@ def check_free(file: Path, name: str, features: Path, folder: Path) -> None:
 
 def modality_spec(features: Path, absolute: bool) -> dict[str, str]:
     """Return what a yaml says of a modality."""
-    both = {"file": features, "ids": features.with_suffix(".ids")}
+    both = {"file": features, "ids": Outputs(features).ids}
     return {key: str(file.resolve()) if absolute else file.name for key, file in both.items()}
 
 
