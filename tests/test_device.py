@@ -10,6 +10,7 @@ import torch
 from recbole.config import Config
 from test_checks import message
 
+from recbole_mm.commands import cli
 from recbole_mm.recbole_bridge.device import without_gpu
 
 
@@ -105,3 +106,21 @@ def test_several_processes_want_their_own_gpus(given: dict[str, Any]) -> None:
     assert refused(local_rank=0, **given) == (
         "RecBole trains in several processes only on GPUs, one each: leave out device and use_gpu"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["extract", "ml-100k", "--modality=image", "--source=posters/", "--encoder=logmel"],
+        ["pretrain", "--images=posters/", "--out=out"],
+        ["refine", "--images=posters/", "--out=out", "--encoder=vit:none.safetensors"],
+    ],
+)
+@pytest.mark.parametrize(("device", "said"), [("gpu", "unknown device 'gpu'"), ("cuda:7", "torch finds no such GPU")])
+def test_features_are_made_on_a_device_that_is_there(
+    command: list[str], device: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert cli.main(["features", *command, f"--device={device}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

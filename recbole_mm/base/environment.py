@@ -23,8 +23,3 @@ def environment() -> dict[str, str | int]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
     }
-
-
-def device_of(name: str) -> str:
-    """Return the device that was named; without a name `cuda` where there is a GPU, else `cpu`."""
-    return name or ("cuda" if torch.cuda.is_available() else "cpu")

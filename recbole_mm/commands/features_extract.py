@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
@@ -15,20 +14,20 @@ from recbole_mm.extraction.extract import extract
 from recbole_mm.extraction.outputs import Outputs
 from recbole_mm.extraction.settings import add_modality, check_free, find_dataset, modality_spec
 from recbole_mm.extraction.sources import Sources, find_sources
+from recbole_mm.recbole_bridge.device import device_of
 from recbole_mm.settings.names import DATA_PATH, dataset_yaml
 
 
 def main(arguments: Arguments, say: Say) -> int:
     """Extract one modality and say what was made; return 0, or 130 after Ctrl-C."""
     known = arguments.options
-    folder = find_dataset(known.data_path, known.dataset)
+    device, folder = device_of(known.device), find_dataset(known.data_path, known.dataset)
     settings = dataset_yaml(known.dataset, known.data_path)
     features = settings.with_name(f"{known.modality}.npy")  # beside the dataset's files, unless RecBole carries them
     _check(features, known.batch_size)
     check_free(settings, known.modality, features, folder.path)
     if not known.overwrite:
         Outputs(features).check_absent()
-    device = device_of(known.device)
     encoder = encoder_of(known.encoder, device, known.download, known.fit or "")
     sources = find_sources(folder, known.source, encoder.endings)
     features.parent.mkdir(parents=True, exist_ok=True)

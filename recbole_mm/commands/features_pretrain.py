@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError, number_of
 from recbole_mm.commands import Say
 from recbole_mm.commands.parser import Arguments
+from recbole_mm.recbole_bridge.device import device_of
 from recbole_mm.refinement.pretrain import PretrainSettings, pretrain
 from recbole_mm.refinement.vit_report import ENCODER, PAGE, UNREADABLE
 from recbole_mm.refinement.vit_training import VitTraining

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from recbole_mm.base.environment import device_of
 from recbole_mm.base.errors import InputError
 from recbole_mm.commands import Say
 from recbole_mm.commands.features_pretrain import GOES_ON, told
 from recbole_mm.commands.parser import Arguments
+from recbole_mm.recbole_bridge.device import device_of
 from recbole_mm.refinement.refine import RefineSettings, refine
 from recbole_mm.refinement.start import start_of
 from recbole_mm.refinement.vit_report import ENCODER
@@ -20,12 +20,11 @@ def main(arguments: Arguments, say: Say) -> int:
     known = arguments.options
     if known.epochs[0] + known.epochs[1] < 1:
         raise InputError("--epochs=0,0: at least one epoch")
-    start = start_of(known.encoder)
+    device, start = device_of(known.device), start_of(known.encoder)
     settings = RefineSettings(
         known.heads, known.epochs, known.batch_size, known.learning_rates, known.local_views, known.neighbours,
         known.queue, layer_decay=known.layer_decay, seed=known.seed,
     )  # fmt: skip
-    device = device_of(known.device)
     try:
         training = refine(start, Path(known.images), Path(known.out), settings, device=device, workers=known.workers)
     except KeyboardInterrupt:

@@ -67,8 +67,8 @@ def about_leaks(where: str, split: str, train: Pairs, held_out: Pairs, names: Na
 
 def about_times(where: str, come_split: bool, field: str, times: np.ndarray) -> Iterator[str]:
     if len(times) > 1 and (times == times[0]).all():
-        cure = "use a split without them (eval_args.order: RO) and no sequential model"
-        cure = f"leave {field} out of load_col" if come_split else cure
+        untimed = "use a split without them (eval_args.order: RO) and no sequential model"
+        cure = f"leave {field} out of load_col" if come_split else untimed
         yield (
             f"{where}: all {len(times)} interactions have the {field} {times[0]:g}: nothing can be ordered by time. "
             f"Write real times, or {cure}."

@@ -67,6 +67,11 @@ def without_gpu(config: Any) -> str:
     return f"{settings}: torch finds no such GPU on this machine: training on the CPU"
 
 
+def device_of(name: str) -> str:
+    """Return the device that was named, if it is there; without a name `cuda` where there is a GPU, else `cpu`."""
+    return str(found_device(name)) if name else "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def found_device(text: str) -> torch.device:
     """Return a device by its name.
 
